@@ -51,7 +51,9 @@ class Account:
         self.ahead = False
         """Whether sessions agree on a data connection while they begin, since files follow at once."""
         self.reaching = False
-        """Whether a session is finding out if the ports that EPSV names can be reached: the others go on meanwhile."""
+        """Whether a session is finding out if the ports that are named can be reached: the others go on meanwhile."""
+        self.unreached = False
+        """The last one was not."""
         self.lost_in_trials = 0
         """Sessions that ended while they found out how names are to be told (`reaching`)."""
         self.moves = 0

@@ -13,7 +13,7 @@ from typing import Any
 from ftpsyncd.remote import hello
 from ftpsyncd.remote.profile import MOST_WITHOUT_RENAMES, Beyond, Dating, Hashing, Oddity, Paths, Profile, Resuming
 
-_NOT_MEASURED = frozenset({"cap", "overlapping", "parting", "no_renames"})
+_NOT_MEASURED = frozenset({"cap", "joined", "overlapping", "parting", "no_renames"})
 
 _NO_RENAMES = "no renames in "
 
@@ -46,6 +46,7 @@ _READ: Mapping[str, Callable[[Any], Any]] = {
     "epsv": _flag,
     "meanwhile": _flag,
     "reached": _flag,
+    "joined": _flag,
     "size": _flag,
     "sizes_dirs": _flag,
     "stats": _flag,
@@ -73,6 +74,7 @@ _HOPELESS: Mapping[str, object] = {
     "parting": False,
     "epsv": False,
     "meanwhile": False,
+    "joined": False,
     "size": False,
     "stats": False,
     "listings": False,

@@ -136,7 +136,7 @@ def _agree(session: Session, *login: bytes) -> None:
     profile.utf8 = "UTF8" in profile.features or utf8
     # A refusal says nothing yet: it is asked for again when there is a file, and then in all ways.
     if agreed is not None and agreed.code in _PORTS and session.offers == number:
-        session.keep_ready(transfer.agree(session, agreed, None))
+        session.keep_ready(transfer.agree(session, agreed, None, joined=True))
 
 
 def _is_plain(reply: Reply) -> bool:

@@ -178,6 +178,9 @@ class Profile:
     """Commands are answered while a data connection that was agreed on is not made yet; None: not seen yet."""
     reached: bool = False
     """A data port that EPSV named was reached."""
+    joined: bool = True
+    """A data port is reached also where the word about it came together with others: what opens the ports that it reads
+    of, on the way, may read only how a packet begins (Linux's nf_conntrack_ftp)."""
     size: bool = True
     sizes_dirs: bool | None = None
     """SIZE is answered for directories, too; None: not asked yet."""

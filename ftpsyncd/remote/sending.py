@@ -232,7 +232,7 @@ class Sending:
                 # The server has read it in the middle of the transfer, and refused.
                 stored, reply = reply, stored
             if reply.code in {227, 229}:
-                return stored, agree(session, reply, None)
+                return stored, agree(session, reply, None, joined=True)
             if reply.passing and not early:
                 # No port is free, say: it is asked for again when there is a file.
                 return stored, None

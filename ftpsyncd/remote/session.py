@@ -121,7 +121,7 @@ class Session:
         profile = self.profile
         if not (profile.overlapping and profile.pipelining and profile.epsv and reads_in_turn(self.greeting)):
             return False
-        return self.is_passive
+        return self.is_passive and profile.joined
 
     @property
     def may_part(self) -> bool:
@@ -137,7 +137,7 @@ class Session:
     @property
     def agrees_ahead(self) -> bool:
         """Whether a data connection may be agreed on before there is a file for it, and other commands be said."""
-        return self.is_passive and self.profile.meanwhile is not False
+        return self.is_passive and self.profile.meanwhile is not False and self.profile.joined
 
     def doubt(self, *, renames: bool = True) -> None:
         """A batch may have ended this session, one with a rename in it or not.

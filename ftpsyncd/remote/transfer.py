@@ -51,6 +51,8 @@ class Offer:
     """Among those of its session: the server knows the last one only."""
     extended: bool = False
     """EPSV named the port."""
+    joined: bool = False
+    """Other words came together with the one about it."""
     sock: socket.socket | None = None
     """Connected already."""
 
@@ -66,7 +68,7 @@ class Offer:
             try:
                 line = DataLine.connect(session.control, self.port, answer)
             except ServerUnavailableError:
-                session.profile.reached = False  # perhaps a firewall has been changed
+                session.profile.reached, session.account.unreached = False, True  # a firewall may have been changed
                 raise
         try:
             line.secure()
@@ -96,8 +98,15 @@ def prepare(session: Session) -> tuple[bytes, Listener | None]:
     return f"EPRT |{family}|{session.control.local}|{listener.port}|".encode(), listener
 
 
-def agree(session: Session, reply: Reply, listener: Listener | None) -> Offer:
-    """Read the answer to `prepare`; fall back to PASV or PORT where the extended form is not known."""
+def agree(session: Session, reply: Reply, listener: Listener | None, *, joined: bool = False) -> Offer:
+    """Read the answer to `prepare`; fall back to PASV or PORT where the extended form is not known.
+
+    Args:
+        session: that has prepared.
+        reply: the answer.
+        listener: as from `prepare`.
+        joined: it came together with others.
+    """
     if listener is not None:
         if not reply.good:
             low = f"{listener.port // 256},{listener.port % 256}"
@@ -113,17 +122,18 @@ def agree(session: Session, reply: Reply, listener: Listener | None) -> Offer:
     if session.extended:
         if reply.code == 229:
             with contextlib.suppress(ProtocolError):  # no port in it: PASV may have one
-                return Offer(facts.parse_epsv(reply), number=session.offers, extended=True)
+                return Offer(facts.parse_epsv(reply), number=session.offers, extended=True, joined=joined)
         extended, reply = reply, session.exchange([b"PASV"])[0]
+        joined = False
         # A server that is about to go away refuses both, which says nothing about EPSV; nor does one with no port free.
         if reply.code == 227 and not extended.passing:
             session.profile.epsv = False
     if reply.code == 229:
         # PASV may be answered like that where addresses of version 4 are translated on the way (python/cpython#127475).
-        return Offer(facts.parse_epsv(reply), number=session.offers)
+        return Offer(facts.parse_epsv(reply), number=session.offers, joined=joined)
     if reply.code != 227:
         raise _no_connection(session, reply)
-    return Offer(facts.parse_pasv(reply), number=session.offers)
+    return Offer(facts.parse_pasv(reply), number=session.offers, joined=joined)
 
 
 def _no_connection(session: Session, refusal: Reply) -> RemoteError:
@@ -144,8 +154,9 @@ def reach(session: Session, offer: Offer) -> Offer:
     """Connect before the command that uses it is said, as long as no port that EPSV names was ever reached.
 
     If this one is not, one that PASV names may be: firewalls open what they read of, and many do not know EPSV. (Most
-    programs ask with PASV, so nobody notices; curl tries both, too.) It costs a round trip, so one session tries for
-    all of an account. Where nothing else is answered until then (`unmet`), each session connects at once.
+    programs ask with PASV, so nobody notices; curl tries both, too.) Or one that is named in an answer which comes
+    alone: where others are before it in a packet, Linux does not read it. It costs a round trip, so one session tries
+    for all of an account. Where nothing else is answered until then (`unmet`), each session connects at once.
 
     Raises:
         ServerUnavailableError: no port is reached; the session is finished.
@@ -159,32 +170,42 @@ def reach(session: Session, offer: Offer) -> Offer:
             session.abandon()
             raise
         return offer
-    if not offer.extended or session.profile.reached or account.reaching:
+    untried = not session.profile.reached if offer.extended else offer.joined and account.unreached
+    if not untried or account.reaching:
         return offer
     account.reaching = True
     session.unmet.met()
     try:
         offer.sock = dial(session.control, offer.port)
     except ServerUnavailableError as error:
-        return _reach_otherwise(session, error)
+        offer = _reach_otherwise(session, offer, error)
     finally:
         account.reaching = False
-    session.profile.reached, session.profile.epsv_missed = True, 0
+    account.unreached = False
+    if offer.extended:
+        session.profile.reached, session.profile.epsv_missed = True, 0
     return offer
 
 
-def _reach_otherwise(session: Session, unreached: ServerUnavailableError) -> Offer:
-    session.offers += 1
-    reply = session.exchange([b"PASV"])[0]
-    try:
-        offer = Offer(facts.parse_pasv(reply), number=session.offers)
-        session.unmet.met()
-        offer.sock = dial(session.control, offer.port)
-    except RemoteError:
-        session.abandon()
-        raise unreached from None
-    session.profile.epsv = False
-    return offer
+def _reach_otherwise(session: Session, missed: Offer, unreached: ServerUnavailableError) -> Offer:
+    """Ask for another port: in the same way, if others were asked for something at the same time, and with PASV."""
+    for word in [b"EPSV", b"PASV"] if missed.extended and missed.joined else [b"PASV"]:
+        session.offers += 1
+        try:
+            (reply,) = session.exchange([word])
+            port = facts.parse_epsv(reply) if word == b"EPSV" else facts.parse_pasv(reply)
+            offer = Offer(port, number=session.offers, extended=word == b"EPSV")
+            session.unmet.met()
+            offer.sock = dial(session.control, port)
+        except RemoteError:
+            continue
+        if offer.extended is missed.extended:
+            session.profile.joined = False
+        else:
+            session.profile.epsv = False
+        return offer
+    session.abandon()
+    raise unreached from None
 
 
 def _offer(session: Session) -> Offer:

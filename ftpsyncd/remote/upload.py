@@ -354,7 +354,7 @@ class _Cycle:
             self.before, self.verified = None, before
             checked(session, before, [verb for verb, _ in asked], answers[len(renames) :])
         if another and session.offers == number:
-            self.offer = agree(session, answers[-1], listener)
+            self.offer = agree(session, answers[-1], listener, joined=len(answers) > 1)
         elif listener is not None:
             listener.close()
 

@@ -978,9 +978,9 @@ MUTATIONS = (
         "G7",
         "the address of a PASV reply is followed",
         "remote/transfer.py",
-        "    return Offer(facts.parse_pasv(reply), number=session.offers)\n",
+        "    return Offer(facts.parse_pasv(reply), number=session.offers, joined=joined)\n",
         "    session.control.peer = facts.pasv_address(reply)\n"
-        "    return Offer(facts.parse_pasv(reply), number=session.offers)\n",
+        "    return Offer(facts.parse_pasv(reply), number=session.offers, joined=joined)\n",
         f"{SCRIPTED}::TestPassiveMode::test_the_address_of_a_pasv_reply_is_not_followed",
     ),
     Mutation(

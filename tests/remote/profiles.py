@@ -14,6 +14,7 @@ def hopeless() -> Profile:
         pipelining=False,
         epsv=False,
         meanwhile=False,
+        joined=False,
         size=False,
         sizes_dirs=True,
         stats=False,

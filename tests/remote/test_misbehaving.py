@@ -1149,6 +1149,44 @@ class TestPassiveMode:
             assert acc.profile.epsv is True
             assert "PASV" not in server.verbs()
 
+    @staticmethod
+    def inspected(words: str):
+        """What names a port that is opened, on the way, only where the answer is not behind another in one packet."""
+
+        async def act(connection: Connection, _argument: str) -> None:
+            batches = connection.server.batches
+            is_behind = len(batches) > 1 and batches[-2] > 1
+            port = await connection.listen()
+            await connection.say(words.format(1 if is_behind else port, 0 if is_behind else port // 256, port % 256))
+
+        return act
+
+    @pytest.mark.parametrize("extended", [True, False])
+    def test_ports_are_asked_for_alone_where_they_are_not_reached_otherwise(self, extended):
+        """As behind Linux's nf_conntrack_ftp, at a server whose answers share a packet."""
+        pasv = self.inspected("227 There (127,0,0,1,{1},{2})")
+        epsv = self.inspected("229 Here (|||{0}|)") if extended else "500 What?"
+        with Scripted(EPSV=epsv, PASV=pasv) as server:
+            acc = account(server)
+            acc.ahead = True
+            outcomes = []
+            for _ in range(4):
+                with acc() as session:
+                    outcomes.append(errors_of(publish(session, job("/a"), job("/b"), job("/c"))))
+                assert acc.profile.pipelining
+            assert outcomes[-1] == [None] * 3
+            if extended:
+                assert outcomes[0] == [None] * 3
+            assert (acc.profile.joined, acc.profile.epsv) == (False, extended)
+            assert server.early == []
+
+    def test_one_port_that_is_not_reached_says_nothing_about_those_that_are_named_with_others(self):
+        with Scripted(EPSV=[CLOSED]) as server:
+            acc = account(server)
+            with acc() as session:
+                assert errors_of(publish(session, job("/a"), job("/b"))) == [None, None]
+            assert (acc.profile.joined, acc.profile.epsv) == (True, False)
+
     def test_so_it_does_for_a_download(self):
         with Scripted(EPSV=CLOSED) as server, account(server)() as session:
             server.files["/a"] = b"content"
