@@ -140,6 +140,10 @@ def _swept(mirror: Mirror, action: Sweep, done: Done, at: Moment) -> None:
     if done.did is Did.ADOPTED:
         mirror.intents.inquiries.found(action, done.fingerprint, at)
         mirror.offers.require_directories(action.path, at)
+        failure = mirror.ledger.failures.of(mirror.id, action.path)
+        if failure is not None and failure.fingerprint is None:
+            # A directory could not be made there, for this file was in its place.
+            mirror.ledger.failures.clear(mirror.id, action.path)
     elif done.did is Did.SPOILED:
         mirror.intents.doubt_row(action.path)
         mirror.dirty.mark(action.path, at.now)

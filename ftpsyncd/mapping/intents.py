@@ -71,6 +71,8 @@ class Intents:
         Returns:
             The action to hand out: an upload may go on with what an earlier one left.
         """
+        if isinstance(action, MakeDir) and self._may_be_a_file(action.path):
+            return action
         self.late.begin(action)
         match action:
             case Upload() | Rename():
@@ -124,6 +126,12 @@ class Intents:
                 self._open.apart(names.trial(temporary))
         return action, intent
 
+    def _may_be_a_file(self, path: str) -> bool:
+        """Whether, where a directory is to be made, there may be a file of ours that the server would not delete."""
+        intent = self._open.get(path)
+        asked = intent is not None and bool(intent.fingerprints) and not self.late.is_awaited(path)
+        return asked and self._site.ledger.row(self._site.id, path) is None
+
     def received(self, upload: Upload, ctime_ns: int) -> None:
         """The server has begun to receive an upload that runs: from now on its temporary file holds nothing else.
 
@@ -144,6 +152,9 @@ class Intents:
             told: somebody was told that what is there stays, whatever it is: it is not asked for again.
         """
         path, before = action.path, self._open.get(action.path)
+        if isinstance(action, MakeDir) and self._may_be_a_file(path):
+            # It was not made. What is in its place is still to be asked, and nothing else of it is open.
+            return
         reused = self._temporaries.over(path)
         replaced = sent or not reused if isinstance(action, Upload | Rename) else isinstance(action, Sweep)
         temporary = "" if replaced else self._open.temporary_of(path)

@@ -315,3 +315,16 @@ def test_a_file_that_is_left_out_while_another_content_may_come_late_stays(waits
             world.do(("go_on", 100.0))
         assert world._published()["d/old"] == there
         assert not world._mirror.intents
+
+
+@pytest.mark.parametrize("refused", [1, 2, 3])
+def test_a_directory_takes_the_place_of_a_file_that_was_sent_and_could_not_be_taken_back(refused: int):
+    """It is here instead when the file has arrived; the server refuses to delete that, and what goes with it."""
+    with direct() as world:
+        world.server.fail("DELE", FAULTS["refused"](), times=refused)
+        world.write("new", 100)
+        world.do(("upon", "SIZE", ("all", ("remove", "new"), ("make_folder", "new"), ("write", "new/1", 20))))
+        for _ in range(4):
+            world.do(("go_on", 3600.0))
+        assert world._published().keys() == {"old", "d/old", "new/1"}
+        world.come_to_rest()
