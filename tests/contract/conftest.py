@@ -12,7 +12,7 @@ import pytest
 
 from ftpsyncd.errors import PathsRefusedError
 from ftpsyncd.remote import Account, MemoryServer, RemoteSession
-from tests.contract.remotes import REMOTES, Remote, settings
+from tests.contract.remotes import COMBINED, REMOTES, Remote, settings
 from tests.servers import Server, missing, running
 
 
@@ -46,9 +46,11 @@ def fleet(request: pytest.FixtureRequest) -> Iterator[dict[str, Server]]:
         yield servers
 
 
-@pytest.fixture(
-    params=[pytest.param(name, marks=[] if name == "memory" else pytest.mark.real_server) for name in REMOTES]
-)
+def _marks(name: str) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.real_server] * (name != "memory") + [pytest.mark.long] * (name in COMBINED)
+
+
+@pytest.fixture(params=[pytest.param(name, marks=_marks(name)) for name in REMOTES])
 def remote(request: pytest.FixtureRequest, fleet: dict[str, Server]) -> Iterator[Remote]:
     name = request.param
     base = f"/{secrets.token_hex(4)}"

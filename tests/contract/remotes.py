@@ -24,6 +24,8 @@ REMOTES = ["memory"] + [
 ]
 REMOTES += ["bare-off", "bare-explicit"]
 """pyftpdlib, where no path from the root is taken but by CWD."""
+COMBINED = {"bare-explicit"}
+"""Run by `make test-long` only: which paths are refused has nothing to do with TLS, and ``bare-off`` has it."""
 DATE = 1_600_000_000
 
 
