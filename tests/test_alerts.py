@@ -560,7 +560,7 @@ def test_a_command_that_takes_too_long_is_ended_with_its_children(
 
 def test_a_command_that_says_much_does_not_fill_the_memory(alerter: Callable[..., Alerter], log: list[str]) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    flood = "head -c 200000000 /dev/zero | tr '\\0' x; exit 3"
+    flood = "head -c 100000000 /dev/zero | tr '\\0' x; exit 3"
     alerter(lambda: status(HELD), command=("sh", "-c", flood))
     until(lambda: failures(log), "it gives up", 60)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000

@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import re
-import subprocess
 import sys
 import threading
 import time
@@ -27,6 +26,7 @@ from ftpsyncd.local.scan import Scanner
 from ftpsyncd.model import Kind
 from ftpsyncd.questions import CommandName, Why
 from ftpsyncd.status import MappingState
+from tests import nursery
 from tests.cli.terminal import on_a_terminal, park
 from tests.control.fakes import STATUS, FakeDaemon
 from tests.control.test_control_docs import example
@@ -179,9 +179,7 @@ def test_the_shell_completes_names(config_file, words, completed, named):
     environ = {**os.environ, "_FTPSYNCD_COMPLETE": "bash_complete", "COMP_WORDS": line}
     environ["COMP_CWORD"] = str(len(line.split()) - (0 if line.endswith(" ") else 1))
     environ["FTPSYNCD_CONFIG"] = str(config_file)
-    ended = subprocess.run(
-        [sys.executable, "-m", "ftpsyncd"], env=environ, capture_output=True, text=True, timeout=60, check=False
-    )
+    ended = nursery.run([sys.executable, "-m", "ftpsyncd"], env=environ)
     assert ended.stderr == ""
     assert [each.removeprefix("plain,") for each in ended.stdout.split()] == completed
 
