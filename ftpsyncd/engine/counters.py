@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ftpsyncd.model import Did, Done, Failed, Outcome, Rename, Upload
+from ftpsyncd.model import Did, Done, Outcome, Rename, Upload
 
 
 @dataclass(slots=True)
@@ -16,13 +16,10 @@ class Counters:
     deletes: int = 0
     renames: int = 0
     """Of files, and of directories with all that is in them."""
-    failures: int = 0
 
-    def count(self, outcome: Outcome, *, requeue: bool) -> None:
-        """Add an outcome; ``requeue``: the action is tried again without further ado, and has not failed."""
-        if isinstance(outcome, Failed):
-            self.failures += not requeue
-        elif isinstance(outcome, Done):
+    def count(self, outcome: Outcome) -> None:
+        """Add what was done; what failed is counted by the ledger, which has it until it succeeds."""
+        if isinstance(outcome, Done):
             if outcome.did is Did.PUBLISHED and isinstance(outcome.action, Upload | Rename):
                 self.files += 1
                 self.bytes += outcome.action.fingerprint.size

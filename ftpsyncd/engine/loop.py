@@ -387,7 +387,7 @@ class Engine:
         requeue = False
         if mirror is not None:
             requeue = self._outcomes.apply(mirror, outcome, at)
-            self.counters.count(outcome, requeue=requeue)
+            self.counters.count(outcome)
         elif server.leftovers:
             server.leftovers.over(outcome, at.now)
         server.queue.finish(action, requeue=requeue)
