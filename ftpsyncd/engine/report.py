@@ -1,4 +1,4 @@
-"""Status for people: the state of mirrors, queues and ledger as the immutable records of `model`.
+"""Status for people: the state of mirrors, queues and ledger as the immutable records of `status`.
 
 In: the engine's state, or just the ledger. Out: MappingStatus, ServerStatus, Transfer, Problem. Called by the engine
 for a live status and by `survey` for one without a daemon.
