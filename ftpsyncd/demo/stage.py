@@ -100,7 +100,6 @@ class Verdict:
     leftovers: tuple[str, ...]
     """Temporary files at the server."""
     sighting: Sighting
-    waited_s: float
 
     @property
     def good(self) -> bool:
@@ -222,14 +221,14 @@ class Demo:
         """
         clock = stopwatch()
         pause = threading.Event()
-        verdict = self._compare(clock())
+        verdict = self._compare()
         while (verdict.differing or verdict.leftovers) and clock() < within_s:
             meanwhile()
             pause.wait(LOOK_AGAIN_S)
-            verdict = self._compare(clock())
+            verdict = self._compare()
         return verdict
 
-    def _compare(self, waited_s: float) -> Verdict:
+    def _compare(self) -> Verdict:
         local = {path for path, _ in files(self.drop) if self._filter.includes(path)}
         everything = {path for path, _ in files(self._remote)}
         remote = {path for path, _ in visible(self._remote)}
@@ -247,7 +246,6 @@ class Demo:
             differing=tuple(differing),
             leftovers=tuple(sorted(everything - remote)),
             sighting=self._witness.sighting(),
-            waited_s=waited_s,
         )
 
 

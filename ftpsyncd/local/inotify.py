@@ -10,7 +10,7 @@ import ctypes
 import os
 import struct
 from functools import cache
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 IN_MODIFY = 0x00000002
 IN_ATTRIB = 0x00000004
@@ -36,15 +36,6 @@ _HEADER = struct.Struct("=iIII")
 
 READ_BYTES = 256 * 1024
 """Of one read: more than 8,000 events of short names, so that the kernel queue (16,384) is empty after a few."""
-
-
-class Event(NamedTuple):
-    """One event as the kernel tells it (the parser yields plain tuples of this shape)."""
-
-    wd: int
-    mask: int
-    cookie: int
-    name: bytes
 
 
 class Kernel(Protocol):

@@ -30,11 +30,6 @@ class Poller:
         self._stopped = stopped
         self._known: dict[str, int] = {}
 
-    @property
-    def folders(self) -> int:
-        """How many folders the last look saw."""
-        return len(self._known)
-
     def look(self, tops: Collection[str], *, report: bool) -> None:
         """Look at ``tops`` and all below them; with ``report``, tell what is new, changed or gone."""
         seen: dict[str, int] = {}

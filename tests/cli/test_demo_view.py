@@ -38,7 +38,7 @@ SCENE = Scene(
     sighting=SEEN,
     message="",
 )
-VERDICT = Verdict(files=14, size_bytes=3_200_000, differing=(), leftovers=(), sighting=SEEN, waited_s=0.5)
+VERDICT = Verdict(files=14, size_bytes=3_200_000, differing=(), leftovers=(), sighting=SEEN)
 
 
 @pytest.mark.parametrize(("width", "height"), [(60, 20), (80, 24), (120, 30)])
