@@ -261,7 +261,7 @@ def _supervise(
     herald = Herald(service, began_at, ready=ready, typed=typed)
     interval_s = min(3.0, (systemd.watchdog_interval_s() or 6.0) / 2)
     while True:
-        # A start is soon over, or takes long.
+        # systemd is told soon of a start that was short; one that takes long is looked at less and less often.
         pause_s = interval_s if herald.ready else min(interval_s, max(0.05, (time.monotonic() - began_at) / 10))
         wanted = _wanted(wishes, pause_s)
         if Wish.STOP in wanted:

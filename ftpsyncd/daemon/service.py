@@ -2,7 +2,7 @@
 
 Order of start: lock, ledger, control socket (nobody is answered yet), engine, workers, disks (each starts its watcher),
 answers at the control socket. Order of stop: control socket, disks, workers (transfers end or are abandoned), engine,
-ledger, lock. Nothing below this module knows the configuration's classes.
+ledger, lock. The engine and all below it get specs, and know nothing of the configuration's classes.
 """
 
 from __future__ import annotations

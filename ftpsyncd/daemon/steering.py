@@ -277,27 +277,18 @@ def _next_try(gate: Gate, now: float) -> str:
 def _live_reason(mirror: Mirror, path: str, relative: str, at: Moment) -> Why | None:
     """What only the running daemon knows about a path; None if the ledger tells it all."""
     name, queue = mirror.spec.name, mirror.queue
-    pending = mirror.waits.pending.get(relative)
-    since = mirror.removals.absent.since(relative)
-    details: dict[str, str | int | float | bool | None] = {}
     if mirror.removals.source.missing:
         sentence = f"{mirror.removals.source.missing}; nothing changes at the server until it can be read"
         return Why(path, name, "source_missing", sentence)
     last, receipt = failed_lately(mirror.ledger, mirror.id, relative)
     last = last and f"; the last try failed: {last}"
     paused = f"; {name} is paused, `ftpsyncd resume {name}` goes on" if mirror.paused else ""
+    pending = mirror.waits.pending.get(relative)
     # What only waits for its next try is in the ledger, with what it failed of.
     if pending is not None and pending.sighting is not None:
         waited_s = round(at.now - pending.first, 1)
-        details = {"waited_s": waited_s, "settle_s": mirror.spec.settle_s}
-        return Why(
-            path,
-            name,
-            "settling",
-            f"not published yet, because {pending.why} (for {waited_s} s){paused}{last}",
-            details,
-            receipt,
-        )
+        sentence = f"not published yet, because {pending.why} (for {waited_s} s){paused}{last}"
+        return Why(path, name, "settling", sentence, {"waited_s": waited_s, "settle_s": mirror.spec.settle_s}, receipt)
     if (running := queue.at_work(name, relative)) is not None:
         return Why(path, name, "in_flight", f"it is being {_WORK[type(running)]} right now{last}", receipt=receipt)
     action = queue.waiting(name, relative)
@@ -308,6 +299,7 @@ def _live_reason(mirror: Mirror, path: str, relative: str, at: Moment) -> Why | 
             sentence += f": {queue.gate.message.rstrip('.')}; {_next_try(queue.gate, at.now)}"
         sentence += paused
         return Why(path, name, "pending", sentence + last, {"action": type(action).__name__.lower()}, receipt)
+    since = mirror.removals.absent.since(relative)
     if since is not None:
         if mirror.removals.hold is not None:
             return Why(path, name, "held", mirror.removals.hold.message)

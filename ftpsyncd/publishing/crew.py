@@ -202,10 +202,15 @@ class Crew:
             self._ready.notify_all()
 
     def stop(self, timeout_s: float, *, patient: bool = True) -> bool:
-        """Stop after the actions that run now, at most ``timeout_s`` later; False if some ran still.
+        """Stop after the actions that run now.
 
-        Patient: another crew may connect to this server afterwards, and finds the connections free. What ran still is
-        cut: it would get to the server when nobody reckons with it, and take the place of what came there meanwhile.
+        Args:
+            timeout_s: how long they may take.
+            patient: another crew may connect to this server afterwards. It finds the connections free, and what ran
+                still is cut: else it would get to the server later, and take the place of what came there meanwhile.
+
+        Returns:
+            False if some ran still.
         """
         self.interrupt()
         with self._ready:

@@ -125,7 +125,7 @@ class Existing:
                 require_planned(spec, upload.path, upload.fingerprint)
                 return Done(upload, Did.KEPT, upload.fingerprint)
             if _is(there, upload.fingerprint):
-                # Recorded without one here, it would be found gone, and be deleted at the server.
+                # If it is not here any more, its row would be found gone, and the file deleted at the server.
                 require_planned(spec, upload.path, upload.fingerprint)
                 # Under this name it may be another file, which would be deleted with this one.
                 session.assure(self._remote(upload.mapping, upload.path))
@@ -173,17 +173,18 @@ class Existing:
     def is_still_published(self, session: RemoteSession, path: str, sweep: Sweep) -> bool:
         """Whether the server has what was published after an earlier try had been cut off, as far as that can be told.
 
-        By size and date; where it cannot set dates, another one says nothing, and the beginning decides. What was sent
-        under its final name is known by all three: what empties the file while the later try is sent leaves a hole at
-        its beginning, behind which that one goes on, and gives it size and date. There another date counts in any
-        case: the file is sent once too often. For a large file a look at the beginning ends the session.
+        It has to have the size. What was sent under a temporary name needs the date besides; if that differs, the
+        server may be one that cannot set dates, and the beginning decides. What was sent under its final name needs all
+        three: if the earlier try emptied the file while the later one was sent, there is a hole at its beginning,
+        although size and date are right. If the server cannot set dates, the file is sent once too often. For a large
+        file, the look at its beginning ends the session.
 
         Args:
             session: to ask with.
             path: absolute remote path.
             sweep: which has the fingerprint.
         """
-        published = sweep.published
+        spec, published = self._folder(sweep.mapping).spec, sweep.published
         there = session.stat(path)
         if published is None or there is None or there.kind is not Kind.FILE:
             return False
@@ -194,9 +195,7 @@ class Existing:
             return dated
         beginning = _Beginning()
         try:
-            with open_planned(self._folder(sweep.mapping).spec, Upload(sweep.mapping, sweep.path, published))[
-                0
-            ] as file:
+            with open_planned(spec, Upload(sweep.mapping, sweep.path, published))[0] as file:
                 with contextlib.suppress(_EnoughError):
                     session.fetch(path, beginning)
                 return file.read(BEGINNING) == beginning.getvalue()[:BEGINNING]

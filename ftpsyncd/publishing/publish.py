@@ -186,7 +186,8 @@ class Publisher:
         retry: list[tuple[Upload, PublishResult]] = []
         for result in session.publish(jobs()):
             upload = open_jobs.pop(id(result.job))[1]
-            if _directory_may_be_missing(result.error):
+            if isinstance(result.error, NameRefusedError):
+                # The directory may be missing.
                 retry.append((upload, result))
             else:
                 yield _uploaded(upload, result)
@@ -299,26 +300,31 @@ class Publisher:
         return Did.RENAMED
 
     def _sweep(self, session: RemoteSession, action: Sweep) -> Did | Fingerprint:
-        did: Did | Fingerprint = Did.SWEPT
-        left = [action.temporary] if action.temporary else []
+        # What a mapping left that has gone is told by its remote path.
+        remote = self._remote(action.mapping, action.path) if action.mapping else action.path
         if action.published is not None:
-            remote = self._remote(action.mapping, action.path)
             return Did.SWEPT if self._existing.is_still_published(session, remote, action) else Did.SPOILED
-        if action.kind is Kind.DIR or action.fingerprints or action.exposed:
-            # What a mapping left that has gone is told by its remote path.
-            remote = self._remote(action.mapping, action.path) if action.mapping else action.path
-            there = session.stat(remote)
-            if there is not None and not _keeps(session, remote):
-                there = None
-            if there is not None and action.kind is there.kind is Kind.DIR:
-                did = Did.ADOPTED
-            elif there is not None and action.kind is not Kind.DIR and there.kind is not Kind.DIR:
-                did = swept(there, action, hidden=self._is_hidden(session, action))
-                if did is Did.DELETED:
-                    left.append(remote)
+        found = self._brought(session, action, remote)
+        left = [action.temporary] if action.temporary else []
+        if found is Did.DELETED:
+            left.append(remote)
         if left:
             _raise_first(session.delete_many(left))
-        return Did.SWEPT if did is Did.DELETED else did
+        return Did.SWEPT if found is Did.DELETED else found
+
+    def _brought(self, session: RemoteSession, action: Sweep, remote: str) -> Did | Fingerprint:
+        """What was interrupted may have brought something under its final name: what that is, as `swept` says it.
+
+        ADOPTED: the directory that was to be made or renamed.
+        """
+        if action.kind is not Kind.DIR and not action.fingerprints and not action.exposed:
+            return Did.SWEPT
+        there = session.stat(remote)
+        if there is None or not _keeps(session, remote):
+            return Did.SWEPT
+        if Kind.DIR in {action.kind, there.kind}:
+            return Did.ADOPTED if action.kind is there.kind else Did.SWEPT
+        return swept(there, action, hidden=self._is_hidden(session, action))
 
     def _is_hidden(self, session: RemoteSession, action: Sweep) -> bool:
         """Whether a part of what is swept can be under a temporary name only."""
@@ -382,10 +388,6 @@ def _keeps(session: RemoteSession, path: str) -> bool:
     except NameRefusedError:
         return False
     return True
-
-
-def _directory_may_be_missing(error: FtpsyncdError | None) -> bool:
-    return isinstance(error, NameRefusedError)
 
 
 def _raise_first(verdicts: Sequence[FtpsyncdError | None]) -> None:

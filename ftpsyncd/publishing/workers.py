@@ -113,8 +113,9 @@ class Worker:
     def waits_for_disk(self) -> bool:
         """Whether the kernel lets it wait for a disk (proc(5)).
 
-        Nothing but a disk is waited for uninterruptibly (state D; also what may be killed meanwhile, as with NFS). For
-        the program of a file system in user space is, interruptibly (`request_wait_answer` in Linux' fs/fuse/dev.c).
+        A thread sleeps uninterruptibly (state D) for nothing but a disk; with NFS, too, though it can be killed there.
+        If the disk is a program (a file system in user space), it sleeps interruptibly, in `request_wait_answer`
+        (Linux, fs/fuse/dev.c).
         """
         task = Path(f"/proc/self/task/{self.thread.native_id}")
         try:
