@@ -272,6 +272,13 @@ class Roster:
         )
         if before is not None and before.id == mirror.id:
             mirror.go_on_from(before)
+        disk = self._disks[spec.name] = self._disk(spec)
+        mirror.looks.attach(disk)
+        engine.mirrors[spec.name] = mirror
+
+    def _disk(self, spec: MappingSpec) -> DiskThread:
+        """What watches the folder of a mapping and looks at it; it is not heard any more when it was taken out."""
+        engine = self._engine
         scanner = Scanner(spec.local, follow_symlinks=spec.follow_symlinks)
 
         def deliver(changes: Changes) -> None:
@@ -299,9 +306,7 @@ class Roster:
                 name=spec.name,
             )
         disk = DiskThread(spec.name, scanner, watcher, answered)
-        self._disks[spec.name] = disk
-        mirror.looks.attach(disk)
-        engine.mirrors[spec.name] = mirror
+        return disk
 
 
 def _stop_disks(disks: Collection[DiskThread], timeout_s: float, enough: Callable[[], bool] = lambda: False) -> None:
