@@ -135,8 +135,8 @@ class Engine:
         """A watcher noticed something."""
         self.mailbox.put(lambda at: self._on_changes(mapping, changes, at))
 
-    def answered(self, mapping: str, answer: Listing | WatchReport | NoDescriptorError) -> None:
-        """A disk answered, or could not be asked yet."""
+    def answered(self, mapping: str, answer: Listing | WatchReport | Exception) -> None:
+        """A disk answered, or could not be asked yet, or cannot be asked any more."""
         self.mailbox.put(lambda at: self._on_answer(mapping, answer, at))
 
     def damaged(self, problem: str) -> None:
@@ -356,7 +356,7 @@ class Engine:
         if mirror is not None:
             mirror.on_changes(changes, at)
 
-    def _on_answer(self, mapping: str, answer: Listing | WatchReport | NoDescriptorError, at: Moment) -> None:
+    def _on_answer(self, mapping: str, answer: Listing | WatchReport | Exception, at: Moment) -> None:
         mirror = self.mirrors.get(mapping)
         if mirror is None:
             return
@@ -364,6 +364,8 @@ class Engine:
             mirror.looks.heard()
             self._lacks(answer, at)
             return
+        if isinstance(answer, Exception):
+            raise answer
         mirror.on_answer(answer, at)
         if isinstance(answer, Listing):
             return

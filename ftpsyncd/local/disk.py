@@ -21,7 +21,8 @@ from ftpsyncd.local.scan import Scanner
 from ftpsyncd.model import Listing, Presence
 from ftpsyncd.patience import ANSWER_S
 
-Delivery = Listing | WatchReport | NoDescriptorError
+Delivery = Listing | WatchReport | Exception
+"""NoDescriptorError: nothing can be opened for a while; any other: the thread has ended of it."""
 
 STILL_S = 15.0
 """A look that has been in one system call for so long, of a disk that has not told anything for longer, hangs."""
@@ -152,6 +153,8 @@ class DiskThread(threading.Thread):
             self.begun = True
             while (request := self._next()) is not None:
                 request()
+        except Exception as error:  # a fault of ours, or no memory: what was asked would be awaited for ever
+            self._deliver(error)
         finally:
             self._watcher.stop()
 

@@ -213,6 +213,18 @@ main()
 """
 
 
+LOST_THREAD = """
+import ftpsyncd.local.disk
+from ftpsyncd.cli import main
+
+def tell(self, listing):
+    raise ValueError("what nobody thought of")
+
+ftpsyncd.local.disk.DiskThread._tell = tell
+main()
+"""
+
+
 @pytest.mark.parametrize("told", [process._told_of, process.start_told_of])
 def test_a_daemon_that_has_no_memory_left_ends_as_one_that_may_be_started_again(
     told: Callable[[], AbstractContextManager[None]],
@@ -240,14 +252,17 @@ def ended(tmp_path: Path, *program: str) -> tuple[int, list[dict[str, Any]], str
     return done.returncode, [json.loads(line) for line in lines if line.startswith("{")], "\n".join(said)
 
 
-def test_the_log_tells_of_a_mistake_that_ends_the_daemon_and_where_it_was_made(tmp_path: Path) -> None:
-    code, records, said = ended(tmp_path, "-c", MISTAKEN)
+@pytest.mark.parametrize(("program", "place"), [(MISTAKEN, "in turn_or_fail"), (LOST_THREAD, "in tell")])
+def test_the_log_tells_of_a_mistake_that_ends_the_daemon_and_where_it_was_made(
+    tmp_path: Path, program: str, place: str
+) -> None:
+    code, records, said = ended(tmp_path, "-c", program)
     assert code == 1
     assert "this is a bug" in said
     [failed] = [record for record in records if record["event"] == "failed"]
     assert failed["level"] == "error"
     assert failed["exception"]["message"] == "what nobody thought of"
-    assert "in turn_or_fail" in failed["exception"]["frames"][0]
+    assert any(place in frame for frame in failed["exception"]["frames"])
 
 
 @pytest.mark.parametrize(
