@@ -107,7 +107,8 @@ def _agree(session: Session, *login: bytes) -> None:
     # at once on a new line.
     known = account.met_lately(session.greeting)
     ask = [] if known else [b"FEAT"]
-    ahead = [transfer.prepare(session)[0]] if account.ahead and session.agrees_ahead and in_batches else []
+    is_ahead = account.ahead and session.agrees_ahead and session.joins and in_batches
+    ahead = [transfer.prepare(session)[0]] if is_ahead else []
     number = session.offers
     # At first something follows it, which shows whether other commands are answered while nobody uses what it names.
     first, last = (ahead, []) if profile.meanwhile is None else ([], ahead)

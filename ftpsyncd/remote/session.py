@@ -121,7 +121,7 @@ class Session:
         profile = self.profile
         if not (profile.overlapping and profile.pipelining and profile.epsv and reads_in_turn(self.greeting)):
             return False
-        return self.is_passive and profile.joined
+        return self.is_passive and self.joins
 
     @property
     def may_part(self) -> bool:
@@ -135,9 +135,18 @@ class Session:
         return self.account.spec.mode is DataMode.PASSIVE
 
     @property
+    def joins(self) -> bool:
+        """Whether a data connection may be agreed on in one write with other commands.
+
+        In active mode firewalls and NAT, at our end as a rule, have to read of it, where TLS does not hide it: Linux's
+        read only how a packet begins.
+        """
+        return self.profile.joined and (self.is_passive or self.control.context is not None)
+
+    @property
     def agrees_ahead(self) -> bool:
         """Whether a data connection may be agreed on before there is a file for it, and other commands be said."""
-        return self.is_passive and self.profile.meanwhile is not False and self.profile.joined
+        return self.is_passive and self.profile.meanwhile is not False
 
     def doubt(self, *, renames: bool = True) -> None:
         """A batch may have ended this session, one with a rename in it or not.

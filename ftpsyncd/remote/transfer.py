@@ -208,14 +208,23 @@ def _reach_otherwise(session: Session, missed: Offer, unreached: ServerUnavailab
     raise unreached from None
 
 
-def _offer(session: Session) -> Offer:
+def offered(session: Session) -> Offer:
+    """What is agreed on with a command that is said alone.
+
+    Raises:
+        RemoteError: none can be had, or the session ended.
+    """
     command, listener = prepare(session)
     try:
         reply = session.exchange([command])[0]
     except RemoteError:
         Offer(listener=listener).drop()
         raise
-    return reach(session, agree(session, reply, listener))
+    return agree(session, reply, listener)
+
+
+def _offer(session: Session) -> Offer:
+    return reach(session, offered(session))
 
 
 # ── Sending a little ─────────────────────────────────────────────────────────────────────────────────────────────

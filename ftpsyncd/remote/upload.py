@@ -45,7 +45,7 @@ from ftpsyncd.remote.renaming import NoRenameError
 from ftpsyncd.remote.replies import Reply
 from ftpsyncd.remote.resume import NOTHING
 from ftpsyncd.remote.sending import SMALL, Sending
-from ftpsyncd.remote.transfer import Offer, agree, prepare, reach
+from ftpsyncd.remote.transfer import Offer, agree, offered, prepare, reach
 
 if TYPE_CHECKING:
     from ftpsyncd.remote.session import Session
@@ -324,7 +324,7 @@ class _Cycle:
     # Round trip 1
 
     def _verify(self, *, another: bool) -> Iterator[PublishResult]:
-        """SIZE and date of the file before, and a data connection for the next, in one write.
+        """SIZE and date of the file before, and a data connection for the next, in one write if that may be.
 
         There is no such connection where another was used meanwhile, since that makes it void.
 
@@ -336,7 +336,8 @@ class _Cycle:
         asked = [] if before is None else checks(session, before)
         commands = [*renames, *(command for _, command in asked)]
         listener = None
-        if another:
+        joined = another and session.joins
+        if joined:
             command, listener = prepare(session)
             commands.append(command)
         number = session.offers
@@ -353,7 +354,9 @@ class _Cycle:
         if before is not None:
             self.before, self.verified = None, before
             checked(session, before, [verb for verb, _ in asked], answers[len(renames) :])
-        if another and session.offers == number:
+        if another and not joined:
+            self.offer = offered(session)
+        elif joined and session.offers == number:
             self.offer = agree(session, answers[-1], listener, joined=len(answers) > 1)
         elif listener is not None:
             listener.close()
