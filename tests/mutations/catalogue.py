@@ -778,6 +778,30 @@ MUTATIONS = (
     ),
     Mutation(
         "G4",
+        "a directory at the server that may not be read counts as empty",
+        "remote/looking.py",
+        "    if not text and asked and _lists_itself(session):\n",
+        "    if not text and asked and session.lists_itself:\n",
+        f"{SCRIPTED}::TestListings::test_a_directory_that_may_not_be_read_is_no_empty_one",
+    ),
+    Mutation(
+        "G4",
+        "a name and a size count as the total of an empty directory",
+        "remote/listings.py",
+        "    if doubtful and strict:\n        raise _not_understood(doubtful)\n",
+        "",
+        "tests/remote/test_replies.py::TestList::test_names_and_sizes_are_no_totals_of_an_empty_directory",
+    ),
+    Mutation(
+        "G3",
+        "a port that a firewall has to read of is named behind other words for ever",
+        "remote/transfer.py",
+        "            session.profile.joined = False\n",
+        "            session.profile.joined = True\n",
+        f"{SCRIPTED}::TestPassiveMode::test_ports_are_asked_for_alone_where_they_are_not_reached_otherwise",
+    ),
+    Mutation(
+        "G4",
         "what nobody may look at counts as absent",
         "remote/looking.py",
         "    if isinstance(error, NameRefusedError) and not replies.says_denied(reply, path, session.account.spec.encoding):\n"
