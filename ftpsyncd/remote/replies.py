@@ -187,7 +187,8 @@ def shown(line: bytes) -> str:
 _CROWDED = re.compile(
     r"too many|maximum|already connected|try (?:again|later)|simultaneous|concurrent|limit.{0,20}(?:reached|exceeded)"
     r"|overloaded|is restricted to \d|more connection|number of connections|only .{1,20}sessions? .{0,20}allowed"
-    r"|may not connect more than|zu viele|trop de? |demasiad[ao]s (?:conexiones|usuarios)",
+    r"|may not connect more than|more than \d+ connections|\bmax\b.{0,20}(?:connection|login|session|user)s|zu viele"
+    r"|trop de? |demasiad[ao]s (?:conexiones|usuarios)",
     re.IGNORECASE,
 )
 """With a 421 or 530. lftp knows most of these (ftp:retry-530); Serv-U: "only 2 sessions from same IP allowed"."""
