@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from ftpsyncd import config as configuration
-from ftpsyncd.cli.options import Given
+from ftpsyncd.cli.options import Given, absolute
 from ftpsyncd.cli.settings import find, load_config, patiently, start_log, used
 from ftpsyncd.config import Config
 from ftpsyncd.control import shapes
@@ -164,6 +164,23 @@ def refuse_unloaded(given: Given, mapping: str | None) -> None:
             f"The daemon does not know the mapping {mapping} yet.",
             remedy="It is in the file: `ftpsyncd reload` puts it in force.",
         )
+
+
+def meant(given: Given, typed: str) -> str:
+    """The absolute local path that somebody typed: as it is, or as the place at the server, ``SERVER:PATH``.
+
+    Raises:
+        UsageError: nothing is published to that place.
+    """
+    path = absolute(typed)
+    if ":" not in typed or os.path.lexists(path):
+        return path
+    from ftpsyncd.inspection import survey  # noqa: PLC0415 - as above
+
+    try:
+        return survey.source_of(load_config(given), typed) or path
+    except ConfigError:
+        return path
 
 
 def named_as_configured(given: Given, path: str) -> str | None:

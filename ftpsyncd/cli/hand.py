@@ -25,7 +25,7 @@ from ftpsyncd.cli.progress import ECHO, Rate
 from ftpsyncd.cli.settings import check_name, load_config
 from ftpsyncd.config import Config, placed
 from ftpsyncd.counting import number
-from ftpsyncd.errors import FtpsyncdError, LedgerError, NotFoundError, UsageError
+from ftpsyncd.errors import FtpsyncdError, LedgerError, LocalUnreadableError, NotFoundError, UsageError
 from ftpsyncd.inspection.survey import open_ledger
 from ftpsyncd.quoting import named, one_line, quote
 from ftpsyncd.remote import Ftp, Step, TreeResult, connect
@@ -276,6 +276,8 @@ class Tally:
         """Say what one file failed with, and which one that is where the error does not."""
         place = quote(f"{self._server}:{remote}")
         told = any(name in error.message for name in (place, quote(remote), named(remote)))
+        # Of what cannot be read here, its name here is what helps.
+        told |= isinstance(error, LocalUnreadableError) and error.message.startswith(("'", '"'))
         said = self._typed.text(remedy(error))
         # The server's words may have no full stop.
         end = f"{'' if error.message.endswith(('.', '!', '?')) else '.'} {said}" if said else ""

@@ -12,8 +12,8 @@ from datetime import datetime
 
 import click
 
-from ftpsyncd.cli.daemon import ask_history
-from ftpsyncd.cli.options import Count, Given, absolute, common_options, complete_mapping, examples, given, json_option
+from ftpsyncd.cli.daemon import ask_history, meant
+from ftpsyncd.cli.options import Count, Given, common_options, complete_mapping, examples, given, json_option
 from ftpsyncd.cli.output import begun, duration, local_time, size
 from ftpsyncd.cli.settings import start_log
 from ftpsyncd.control.moments import parse_moment
@@ -92,7 +92,7 @@ def history(
         until_ns=None if until is None else parse_moment(until, "--until", now_ns),
         limit=limit,
     )
-    pages = read(given(), query, None if path is None else absolute(path))
+    pages = read(given(), query, None if path is None else meant(given(), path))
     if as_json:
         print_json(pages)
     elif as_csv:

@@ -10,10 +10,9 @@ from typing import Any, TypeVar
 
 import click
 
-from ftpsyncd.cli.daemon import about, at_once, refuse_unloaded
+from ftpsyncd.cli.daemon import about, at_once, meant, refuse_unloaded
 from ftpsyncd.cli.interrupts import tidy_end
 from ftpsyncd.cli.options import (
-    absolute,
     common_options,
     complete_mapping,
     complete_server,
@@ -42,7 +41,7 @@ def tell(
         raise UsageError(
             f"{' and '.join(named)} exclude each other.", remedy="Give one of them, or none for everything."
         )
-    full = None if path is None else absolute(path)
+    full = None if path is None else meant(given(), path)
     try:
         done = about(
             given(), full, lambda where: at_once(given()).command(name, mapping=mapping, server=server, path=where)

@@ -26,7 +26,7 @@ from ftpsyncd.inspection.reasons import Known, failed_lately, known_of, together
 from ftpsyncd.inspection.survey import history, in_another_mapping, in_no_mapping, located, unknown_mapping
 from ftpsyncd.mapping.mirror import Mirror
 from ftpsyncd.mapping.site import Moment
-from ftpsyncd.model import Action, Delete, MakeDir, RemoveDir, Rename, RenameDir, Sweep, Upload
+from ftpsyncd.model import Action, Delete, MakeDir, RemoveDir, Rename, RenameDir, Sweep, Upload, above
 from ftpsyncd.questions import CommandName, Health, Why
 from ftpsyncd.receipts import HistoryPage, HistoryQuery
 from ftpsyncd.specs import DeletePolicy, MappingSpec
@@ -300,6 +300,11 @@ def _live_reason(mirror: Mirror, path: str, relative: str, at: Moment) -> Why | 
         sentence += paused
         return Why(path, name, "pending", sentence + last, {"action": type(action).__name__.lower()}, receipt)
     since = mirror.removals.absent.since(relative)
+    if since is None and not last and mirror.ledger.row(mirror.id, relative) is not None:
+        # What went with a directory has no note of its own.
+        since = next(
+            (gone for each in above(relative) if (gone := mirror.removals.absent.since(each)) is not None), None
+        )
     if since is not None:
         if mirror.removals.hold is not None:
             return Why(path, name, "held", mirror.removals.hold.message)

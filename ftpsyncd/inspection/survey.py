@@ -10,6 +10,7 @@ import os
 from collections.abc import Collection
 from functools import partial
 from pathlib import Path
+from posixpath import normpath
 
 from ftpsyncd import __version__, patience
 from ftpsyncd.config import Config
@@ -83,6 +84,25 @@ def name_in_mapping(config: Config, path: str) -> str | None:
             if real.is_relative_to(top):
                 return str(tops[top] / real.relative_to(top))
     return None
+
+
+def source_of(config: Config, place: str) -> str | None:
+    """The local path of what ``SERVER:PATH`` is published from; None if it names no server.
+
+    Raises:
+        UsageError: nothing is published there.
+    """
+    server, _, path = place.partition(":")
+    if server not in config.servers:
+        return None
+    remote = normpath("/" + path.lstrip("/"))
+    specs = [spec for spec in config.mappings.values() if spec.server == server]
+    for spec in specs:
+        if remote == spec.remote or remote.startswith(spec.remote.rstrip("/") + "/"):
+            return str(spec.local / remote[len(spec.remote) :].lstrip("/"))
+    directories = ", ".join(quote(f"{server}:{spec.remote}") for spec in specs)
+    remedy = f"The directories are: {directories}." if specs else ""
+    raise UsageError(f"No mapping publishes to {quote(f'{server}:{remote}')}.", remedy=remedy)
 
 
 def in_no_mapping(config: Config, path: str) -> UsageError:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from ftpsyncd.core import names
 from ftpsyncd.core.deletes import Deletes
+from ftpsyncd.counting import number
 from ftpsyncd.mapping.changedthere import ChangedThere
 from ftpsyncd.mapping.clearing import Clearing
 from ftpsyncd.mapping.discards import Discard
@@ -332,4 +333,4 @@ def _decided(files: int, done: str) -> str:
     """What a person is told whose decision was about so many files that are gone."""
     if not files:
         return "the folder is accepted as it is; no delete was held"
-    return f"{files} {'delete' if files == 1 else 'deletes'} {done}"
+    return f"{number(files, 'delete')} {done}"

@@ -184,7 +184,7 @@ class TestPut:
     def test_what_is_not_here_fails_alone(self, typed, home):
         ended = typed("put", "no.jpg", "a.jpg", "web:/")
         assert ended.code == 1
-        assert "'no.jpg' cannot be read: No such file or directory." in ended.err
+        assert ended.err.startswith("ftpsyncd: error: 'no.jpg' cannot be read: No such file or directory."), ended.err
         assert set(files(home)) == {"a.jpg"}
 
     def test_names_that_would_be_one_are_refused(self, typed, here, home):

@@ -58,3 +58,28 @@ def test_a_status_without_a_daemon_tells_that_a_person_paused_a_mapping(ftpsyncd
     assert shown["gallery"]["message"].startswith("paused by a person")
     assert shown["shop"]["message"] == "no daemon is running"
     assert (shown["gallery"]["since"], shown["shop"]["since"]) == (iso(PAUSED_NS), None)
+
+
+@pytest.mark.parametrize("place", ["web:/gallery/d/a.jpg", "web:gallery//d/./a.jpg"])
+def test_a_place_at_the_server_stands_for_what_is_published_there(ftpsyncd, config_file, place):
+    publish(config_file, ["d/a.jpg"])
+    here = ftpsyncd("why", config_file.parent / "gallery" / "d" / "a.jpg", "-c", config_file)
+    there = ftpsyncd("why", place, "-c", config_file)
+    assert (there.code, there.out) == (0, here.out)
+    receipts = ftpsyncd("history", "--path", place, "-c", config_file)
+    assert (receipts.code, receipts.err) == (0, "")
+
+
+def test_a_place_at_the_server_that_nothing_is_published_to_is_refused_with_those_that_there_are(ftpsyncd, config_file):
+    ended = ftpsyncd("why", "web:/galleries/a.jpg", "-c", config_file)
+    assert (ended.code, ended.out) == (2, "")
+    assert "No mapping publishes to web:/galleries/a.jpg." in ended.err
+    assert "web:/gallery" in ended.err
+
+
+def test_a_local_name_with_a_colon_is_one(ftpsyncd, config_file, monkeypatch):
+    folder = config_file.parent / "gallery" / "web:"
+    folder.mkdir(parents=True)
+    (folder / "a.jpg").write_text("x")
+    monkeypatch.chdir(folder.parent)
+    assert ftpsyncd("why", "web:/a.jpg", "-c", config_file).out.startswith("not published yet")

@@ -384,6 +384,21 @@ def test_what_the_daemon_knows_of_a_path_is_told_without_its_disk(config: Config
         assert said.state == "source_missing"
 
 
+def test_what_went_with_its_directory_is_told_to_be_held_or_deleted_as_that_is(config: Config):
+    folder = config.mappings["gallery"].local
+    folder.mkdir()
+    with engine_of(config) as engine:
+        mirror = mirror_of(config, engine)
+        mirror.ledger.put(mirror.id, "d/e/a.jpg", Row(Kind.FILE, Fingerprint(1, 1, 1), b"", 1))
+        mirror.removals.absent.note_directory("d", 1, time.monotonic())
+        engine.start()
+        daemon = Steering(config, engine)
+        assert "it is gone here; deleted at the server in" in daemon.why(str(folder / "d/e/a.jpg")).sentence
+        assert daemon.why(str(folder / "d/e/never.jpg")).state == "absent"
+        mirror.removals.holding.put(HoldKind.MASS_DELETE, "1 file was deleted", Moment(0.0, 1))
+        assert daemon.why(str(folder / "d/e/a.jpg")).state == "held"
+
+
 def test_a_command_whose_asker_has_left_is_not_carried_out(config: Config) -> None:
     """Ctrl-C, or a time-out of his own: nobody hears what was done."""
     socket, let_go, entered = config.state_dir / "s", threading.Event(), threading.Event()
