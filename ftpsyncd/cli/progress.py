@@ -180,6 +180,9 @@ def summary_lines(progress: Progress, status: Status, duration_s: float, signs: 
     done = []
     if progress.files_done:
         done.append(f"{number(progress.files_done, 'file')} ({size(progress.bytes_done)}) published")
+    if progress.files_adopted:
+        had = "it" if progress.files_adopted == 1 else "them"
+        done.append(f"{number(progress.files_adopted, 'file')} adopted (the server had {had} already)")
     if progress.renames_done:
         done.append(f"{progress.renames_done:,} renamed")
     if progress.deletes_done:

@@ -124,6 +124,7 @@ def facts(progress: Progress) -> dict[str, object]:
         "bytes_done": progress.bytes_done,
         "deletes_done": progress.deletes_done,
         "renames_done": progress.renames_done,
+        "files_adopted": progress.files_adopted,
         "failed": progress.failed,
         "held": progress.held,
         "paused": progress.paused,

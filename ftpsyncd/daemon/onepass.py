@@ -34,6 +34,7 @@ class Progress(NamedTuple):
     paused: int = 0
     """Changes that wait for mappings to go on which a person paused."""
     renames_done: int = 0
+    files_adopted: int = 0
 
 
 def progress_of(engine: Engine, at: Moment) -> Progress:
@@ -79,6 +80,7 @@ def progress_of(engine: Engine, at: Moment) -> Progress:
         source_missing=any(mirror.removals.source.missing for mirror in mirrors),
         paused=sum(waits for _, waits in paused),
         renames_done=counters.renames,
+        files_adopted=counters.adopted,
     )
 
 

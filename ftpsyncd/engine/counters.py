@@ -16,6 +16,8 @@ class Counters:
     deletes: int = 0
     renames: int = 0
     """Of files, and of directories with all that is in them."""
+    adopted: int = 0
+    """Files that the server had already, as they are here."""
 
     def count(self, outcome: Outcome) -> None:
         """Add what was done; what failed is counted by the ledger, which has it until it succeeds."""
@@ -25,3 +27,4 @@ class Counters:
                 self.bytes += outcome.action.fingerprint.size
             self.deletes += outcome.did in {Did.DELETED, Did.TRASHED}
             self.renames += outcome.did is Did.RENAMED
+            self.adopted += outcome.did is Did.ADOPTED and isinstance(outcome.action, Upload | Rename)

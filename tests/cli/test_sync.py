@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -157,6 +158,15 @@ def test_a_second_pass_has_nothing_to_do(ftpsyncd, config_of_real):
     ftpsyncd("sync", "-c", config_of_real)
     assert "nothing to publish" in ftpsyncd("sync", "-c", config_of_real).out
     assert "Nothing to do" in ftpsyncd("plan", "gallery", "-c", config_of_real).out
+
+
+def test_a_pass_that_only_adopts_says_so(ftpsyncd, config_of_real):
+    (config_of_real.parent / "gallery" / "a.jpg").write_bytes(b"picture")
+    assert ftpsyncd("sync", "-c", config_of_real).code == 0
+    shutil.rmtree(config_of_real.parent / "state")
+    ended = ftpsyncd("sync", "-c", config_of_real)
+    assert ended.code == 0
+    assert ended.out.startswith("✓ 1 file adopted (the server had it already) in "), ended.out
 
 
 def test_a_pass_that_only_renames_says_so(ftpsyncd, config_of_real, real):
