@@ -144,7 +144,8 @@ class Alerter:
         if said is None:
             return f"the command did not end within {COMMAND_S:g} s"
         if process.returncode:
-            return f"the command ended with {process.returncode}: {' '.join(said.decode('utf-8', 'replace').split())}"
+            complaint = " ".join(said.decode("utf-8", "replace").split())
+            return f"the command ended with {process.returncode}" + (f": {complaint}" if complaint else "")
         return ""
 
     def _await(self, process: subprocess.Popen[bytes]) -> bytes | None:

@@ -273,6 +273,14 @@ def test_a_command_that_fails_is_in_the_log_with_its_words(
     assert "the command ended with 3: no luck" in "".join(log)
 
 
+def test_a_command_that_fails_without_a_word_is_told_by_its_exit_code(
+    alerter: Callable[..., Alerter], log: list[str]
+) -> None:
+    alerter(lambda: status(HELD), command=("false",))
+    until(lambda: any(line.startswith("ERROR") for line in log), "it gives up", 30)
+    assert {line.rstrip("\n").rpartition(": ")[2] for line in failures(log)} == {"the command ended with 1"}
+
+
 def test_a_command_that_is_not_there_is_in_the_log(alerter: Callable[..., Alerter], log: list[str]) -> None:
     alerter(lambda: status(HELD), command=("/nowhere/at/all",))
     until(lambda: any(line.startswith("ERROR") for line in log), "it gives up")
