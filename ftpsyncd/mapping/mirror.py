@@ -131,7 +131,8 @@ class Mirror:
             self.dirty.mark_deep(directory, at.now)
             if directory:
                 self.dirty.mark(directory, at.now)
-        if changes.reason:
+        # Of a folder that is missing it was told, and everything is compared when it is back.
+        if changes.reason and not self.removals.source.missing:
             self.site.tell(EventKind.RESCAN, message=changes.reason)
 
     def on_answer(self, answer: Listing | WatchReport, at: Moment) -> None:

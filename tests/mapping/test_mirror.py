@@ -1415,3 +1415,11 @@ def test_a_file_that_changed_before_it_had_been_sent_and_is_gone_is_forgotten(st
     story.mirror.waits.overtaken("old/in/b", AT)
     story.lists("old", a=PICTURE, c=PICTURE)
     assert {path for path, _ in story.mirror.waits.restless()} == {"old/c", "old/in/b"}
+
+
+def test_of_a_folder_that_is_missing_it_is_not_told_again_that_everything_is_to_be_compared(story: Story):
+    lost = Changes(frozenset(), frozenset({""}), "the folder was unmounted")
+    story.mirror.on_changes(lost, AT)
+    story.mirror.removals.source.missing = "the folder cannot be opened"
+    story.mirror.on_changes(lost._replace(reason="the folder cannot be opened"), AT)
+    assert [(event.kind, event.message) for event in story.events] == [(EventKind.RESCAN, "the folder was unmounted")]
