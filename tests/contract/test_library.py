@@ -30,7 +30,7 @@ from ftpsyncd.remote import Ftp, Step, connect
 from ftpsyncd.remote.arrival import REPEATED
 from tests.waiting import until
 
-pytestmark = pytest.mark.lasting(120)
+pytestmark = pytest.mark.lasting(75)
 
 
 @pytest.fixture
