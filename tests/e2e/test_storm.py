@@ -16,7 +16,7 @@ from tests.e2e.site import Spy, site, wait_a_moment
 from tests.figures import Figures
 from tests.servers import running
 
-pytestmark = [pytest.mark.real_server, pytest.mark.lasting(65)]
+pytestmark = [pytest.mark.real_server, pytest.mark.lasting(45)]
 SECONDS = "FTPSYNCD_STORM_SECONDS"
 """The environment may say how long the long one lasts."""
 SEED = "FTPSYNCD_STORM_SEED"
@@ -88,7 +88,7 @@ def storm(seconds: float, base: Path, report: Callable[[str], None], figures: Fi
 def test_churn_while_the_line_breaks_and_the_daemon_is_killed(
     tmp_path: Path, report: Callable[[str], None], figures: Figures
 ) -> None:
-    storm(60, tmp_path, report, figures)
+    storm(40, tmp_path, report, figures)
 
 
 @pytest.mark.long
