@@ -104,6 +104,8 @@ class Transfer(NamedTuple):
     sent_bytes: int
     size_bytes: int
     rate_bytes_s: float
+    still_s: float = 0.0
+    """Since when nothing more of it could be sent, or, if all was, the server has not said that it has it."""
 
 
 class Problem(NamedTuple):

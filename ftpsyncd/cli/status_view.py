@@ -35,6 +35,8 @@ _WHY_CHARACTERS = 300
 AND = " && "
 """Between commands of which one follows the other."""
 TRANSFERS_SHOWN = 8
+STILL_S = 5.0
+"""A transfer that has not moved for so long has no pace any more."""
 
 SERVER_TROUBLE = frozenset({ServerState.OFFLINE, ServerState.REFUSED, ServerState.FULL})
 
@@ -285,10 +287,18 @@ def _transfers(transfers: tuple[Transfer, ...], signs: Marks, width: int) -> Ren
             Name(f"{each.mapping}/{each.path}", signs),
             bar(share, 10 if width < NARROW else 20, signs),
             Text(f"{share:.0%}"),
-            Text(f"{size(each.rate_bytes_s)}/s", style="bright_black"),
+            _pace(each),
         )
     more = len(transfers) - TRANSFERS_SHOWN
     return Group(table, Text(f"and {more:,} more", style="bright_black")) if more > 0 else table
+
+
+def _pace(transfer: Transfer) -> Text:
+    """How quick a transfer has been so far, or for how long it has not been at all."""
+    if transfer.still_s < STILL_S:
+        return Text(f"{size(transfer.rate_bytes_s)}/s", style="bright_black")
+    what = "no reply" if transfer.sent_bytes == transfer.size_bytes else "nothing sent"
+    return Text(f"{what} for {duration(transfer.still_s)}", style="yellow")
 
 
 def _calls(status: Status, signs: Marks, typed: Typed) -> RenderableType | None:

@@ -193,7 +193,10 @@ def server_status(name: str, queue: Queue, connections: int, at: Moment, limits:
 def transfer_of(progress: Progress, now: float) -> Transfer:
     """A file on its way now."""
     rate = (progress.sent_bytes - progress.kept_bytes) / max(now - progress.started, RATE_OVER_S)
-    return Transfer(progress.mapping, progress.path, progress.sent_bytes, progress.size_bytes, round(rate, 1))
+    still_s = max(0.0, now - progress.moved)
+    return Transfer(
+        progress.mapping, progress.path, progress.sent_bytes, progress.size_bytes, round(rate, 1), round(still_s, 1)
+    )
 
 
 def problems_of(ledger: Ledger, mappings: Mapping[str, int]) -> tuple[Problem, ...]:

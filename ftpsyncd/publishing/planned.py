@@ -35,6 +35,8 @@ class Progress:
     started: float = field(default_factory=time.monotonic)
     kept_bytes: int = 0
     """Of those that are sent: what an earlier try had sent, before ``started``."""
+    moved: float = field(default_factory=time.monotonic)
+    """When some of it was sent last."""
 
 
 class PlannedFile:
@@ -100,7 +102,7 @@ class PlannedFile:
             PlaceTakenError: something that has to stay has come to its place.
         """
         self._show(self._progress)
-        self._progress.started = time.monotonic()
+        self._progress.started = self._progress.moved = time.monotonic()
         self._look_at = self._progress.started + LOOK_EVERY_S
         if self._may_be_taken() and (self.direct or not self._session.hides(self.remote)):
             require_vacant(self._session, self.remote)
@@ -122,8 +124,8 @@ class PlannedFile:
             require_planned(self._spec, self._upload.path, self._upload.fingerprint)
         if self.resume and not progress.sent_bytes:
             # How much of it was there already nobody tells; its hash was computed meanwhile, too.
-            progress.kept_bytes, progress.started = sent_bytes, time.monotonic()
-        progress.sent_bytes = sent_bytes
+            progress.kept_bytes, progress.started = sent_bytes, now
+        progress.sent_bytes, progress.moved = sent_bytes, now
 
     def confirm(self, file: BinaryIO, sha256: bytes) -> None:
         """See that what was sent may get its name.

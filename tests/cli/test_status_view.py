@@ -220,6 +220,19 @@ def test_a_folder_that_a_person_has_to_accept_needs_them_before_anything_is_held
     assert "ftpsyncd approve gallery  or  ftpsyncd discard gallery" in text
 
 
+@pytest.mark.parametrize(
+    ("sent", "still_s", "said"),
+    [(900, 4.9, "900 B/s"), (900, 12.0, "nothing sent for 12 s"), (1000, 12.0, "no reply for 12 s")],
+    ids=["it moves", "it does not", "all is sent"],
+)
+def test_a_transfer_that_stands_still_has_no_pace(sent: int, still_s: float, said: str):
+    text = drawn(
+        view(WELL._replace(transfers=(Transfer("m", "a.jpg", sent, 1000, 900.0, still_s),)), NOW, UNICODE, 80), 80
+    )
+    assert text.count("900 B/s") == (still_s < 5)
+    assert said in text
+
+
 def test_names_that_begin_alike_are_told_apart_by_their_ends():
     folder = "2024/a folder whose name takes up more room than there is in a line/and another one/"
     moving = tuple(Transfer("m", f"{folder}{name}", 1, 2, 3.0) for name in ("first.jpg", "日本語の写真.jpg", "c" * 99))

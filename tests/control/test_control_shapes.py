@@ -72,6 +72,7 @@ def test_a_status_has_the_documented_fields():
         "sent_bytes": 10,
         "size_bytes": 100,
         "rate_bytes_s": 5.5,
+        "still_s": 0.0,
     }
 
 

@@ -174,7 +174,14 @@ def test_transfers_are_passed_on_until_none_is_left(feed, open_reader):
         event_id, name, data = reader.next()
         assert (event_id, name) == ("", "transfers")
         assert data["transfers"] == [
-            {"mapping": "gallery", "path": "a\udcff", "sent_bytes": sent, "size_bytes": 100, "rate_bytes_s": 5.5}
+            {
+                "mapping": "gallery",
+                "path": "a\udcff",
+                "sent_bytes": sent,
+                "size_bytes": 100,
+                "rate_bytes_s": 5.5,
+                "still_s": 0.0,
+            }
         ]
     feed.show(QUIET)
     assert reader.next()[2] == {"transfers": []}

@@ -1133,3 +1133,8 @@ def test_a_missing_source_has_nothing_that_waits(story: Story):
 def test_what_went_into_a_buffer_at_once_is_no_rate(after_s: float, rate: float) -> None:
     progress = Progress(M, "film.mp4", 60_000_000, 30_500_000, NOW, 30_000_000)
     assert transfer_of(progress, NOW + after_s).rate_bytes_s == rate
+
+
+def test_a_transfer_tells_for_how_long_it_has_not_moved() -> None:
+    progress = Progress(M, "film.mp4", 60_000_000, 30_500_000, NOW, moved=NOW + 3)
+    assert [transfer_of(progress, NOW + after_s).still_s for after_s in (2.0, 3.0, 15.04)] == [0.0, 0.0, 12.0]

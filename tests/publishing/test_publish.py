@@ -48,6 +48,7 @@ from ftpsyncd.model import (
 )
 from ftpsyncd.publishing.existing import BEGINNING, FreshDirectories, require_vacant, swept
 from ftpsyncd.publishing.lastlook import Folder
+from ftpsyncd.publishing.planned import Progress
 from ftpsyncd.publishing.publish import Publisher
 from ftpsyncd.remote import hashes
 from ftpsyncd.remote.account import Account
@@ -82,10 +83,11 @@ class Worker:
         self.local = local
         self.server = MemoryServer(dirs={"/", BASE})
         self.spec = MappingSpec(M, local, "web", BASE, include=("*",))
+        self.shown: list[Progress | None] = []
 
     def does(self, *actions: Action, fresh: FreshDirectories | None = None) -> list[Outcome]:
         folder = Folder(self.spec, root_identity(self.local))
-        publisher = Publisher(lambda _name: folder, FreshDirectories() if fresh is None else fresh)
+        publisher = Publisher(lambda _name: folder, FreshDirectories() if fresh is None else fresh, self.shown.append)
         with self.server.connect() as session:
             return list(publisher.perform(session, Actions(*actions)))
 
@@ -103,6 +105,15 @@ def worker(tmp_path: Path) -> Worker:
 def did(outcomes: list[Outcome]) -> list[Did]:
     assert all(isinstance(outcome, Done) for outcome in outcomes), outcomes
     return [outcome.did for outcome in outcomes if isinstance(outcome, Done)]
+
+
+def test_a_transfer_is_known_to_have_moved_when_some_of_it_was_sent(worker: Worker):
+    (worker.local / "a").write_bytes(CONTENT)
+    assert did(worker.does(Upload(M, "a", worker.sees("a")))) == [Did.PUBLISHED]
+    progress = worker.shown[0]
+    assert progress is not None
+    assert progress.sent_bytes == len(CONTENT)
+    assert progress.moved > progress.started
 
 
 def test_a_link_that_is_followed_is_renamed_like_what_it_leads_to(worker: Worker):
