@@ -15,7 +15,7 @@ from ftpsyncd import patience, systemd
 from ftpsyncd.cli.options import Given
 from ftpsyncd.config import Config
 from ftpsyncd.errors import UsageError
-from ftpsyncd.quoting import one_line
+from ftpsyncd.quoting import one_line, quote
 from ftpsyncd.typed import Typed, systemctl, unit_for
 
 _Answer = TypeVar("_Answer")
@@ -180,5 +180,5 @@ def check_name(name: str, known: Iterable[str], what: str) -> None:
         close = difflib.get_close_matches(name, names, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise UsageError(
-            f"No such {what}: {name}.{hint}", remedy=f"The configuration has: {', '.join(names) or 'none'}."
+            f"There is no {what} {quote(name)}.{hint}", remedy=f"The configuration has: {', '.join(names) or 'none'}."
         )

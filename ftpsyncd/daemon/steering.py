@@ -234,8 +234,9 @@ def _command(mirror: Mirror, name: CommandName, path: str | None, at: Moment) ->
         case CommandName.RETRY:
             said = again.retry(mirror, path, at)
         case CommandName.PAUSE | CommandName.RESUME:
+            goes_on = "goes on" if mirror.paused else "was not paused"
             mirror.pause(at.wall_ns if name is CommandName.PAUSE else 0)
-            said = f"{what}: {'paused' if mirror.paused else 'goes on'}"
+            said = f"{what}: {'paused' if mirror.paused else goes_on}"
         case CommandName.APPROVE:
             said = mirror.removals.approve(at)
         case CommandName.DISCARD:

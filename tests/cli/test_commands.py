@@ -122,7 +122,7 @@ def test_status_of_one_mapping(ftpsyncd, config_file, daemon):
     assert "sheets" not in ftpsyncd("status", "gallery", "-c", config_file).out
     ended = ftpsyncd("status", "galery", "-c", config_file)
     assert (ended.code, ended.out) == (2, "")
-    assert "No such mapping: galery." in ended.err
+    assert "There is no mapping galery." in ended.err
 
 
 def test_watching_is_readable_on_a_narrow_terminal_without_colours(config_file, daemon):
@@ -342,7 +342,7 @@ def test_plan_carries_names_that_are_not_utf_8(ftpsyncd, config_file):
 def test_an_unknown_mapping_is_a_usage_error_that_names_the_known_ones(ftpsyncd, config_file, command):
     ended = ftpsyncd(command, "galery", "-c", config_file)
     assert ended.code == 2
-    assert "No such mapping: galery." in ended.err
+    assert "There is no mapping galery." in ended.err
     assert "gallery, shop" in ended.err
 
 

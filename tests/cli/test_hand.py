@@ -474,7 +474,7 @@ def test_a_server_that_is_not_in_the_configuration(ftpsyncd, here, words, monkey
     monkeypatch.chdir(here)
     ended = ftpsyncd(*words)
     assert ended.code == 2
-    assert "No such server: wbe. Did you mean 'web'?" in ended.err
+    assert "There is no server wbe. Did you mean 'web'?" in ended.err
 
 
 @pytest.mark.parametrize(

@@ -280,6 +280,7 @@ def test_a_pass_keeps_to_a_pause_and_goes_on_after_it(site: Site):
     assert site.sync().paused
     assert not site.there.exists()
     assert site.decide(CommandName.RESUME) == f"m: goes on; {NEXT} publishes what waits"
+    assert site.decide(CommandName.RESUME) == f"m: was not paused; {NEXT} publishes what waits"
     site.sync()
     assert site.published == {"a"}
 
