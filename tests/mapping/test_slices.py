@@ -449,7 +449,7 @@ def test_a_discard_is_not_over_before_all_that_it_is_about_is_forgotten(
     two.turn()
     assert two.held()
     two.mirror.removals._all_seen = True
-    assert two.mirror.removals.discard(two.engine._moment()).startswith(f"{A}: {SOME} deletes discarded")
+    assert two.mirror.removals.discard(two.engine._moment()).startswith(f"{A}: {SOME:,} deletes discarded")
     two.lists(A, {}, frozenset({"old"}))
     two.turn()
     while two.mirror.answers:
@@ -578,7 +578,7 @@ def test_an_approval_of_very_many_deletes_is_few_statements(two: Two, monkeypatc
         return write(database, statement)
 
     monkeypatch.setattr(Database, "_write", count)
-    assert removals.approve(two.engine._moment()).startswith(f"{A}: {gone} deletes approved")
+    assert removals.approve(two.engine._moment()).startswith(f"{A}: {gone:,} deletes approved")
     two.ledger.commit()
     assert gone > 400
     assert written < 10
@@ -818,7 +818,7 @@ def test_half_of_an_approval_deletes_nothing_and_outlives_no_answer(two: Two, mo
         steps += 1
     gone = again.mirror.removals.absent.files
     assert steps == (gone - 300) // 300
-    assert again.mirror.removals.approve(again.engine._moment()).startswith(f"{A}: {gone} deletes approved")
+    assert again.mirror.removals.approve(again.engine._moment()).startswith(f"{A}: {gone:,} deletes approved")
 
 
 def test_what_was_seen_later_is_taken_up_later(two: Two) -> None:

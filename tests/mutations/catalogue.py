@@ -564,6 +564,30 @@ MUTATIONS = (
         "        pass\n",
         "tests/remote/test_library_forked.py::test_a_child_has_a_connection_of_its_own[pyftpdlib-off-call]",
     ),
+    Mutation(
+        "G3",
+        "what comes to the old name of a directory goes along with a rename that comes late",
+        "mapping/inquiries.py",
+        '            if path != source and not path.startswith(f"{source}/"):\n                continue\n            due',
+        "            if path:\n                continue\n            due",
+        f"{ARRIVALS}::test_a_rename_that_comes_late_takes_nothing_along_that_comes_to_the_old_name",
+    ),
+    Mutation(
+        "G3",
+        "what is in the place of a new directory, and ours, is not asked for any more",
+        "mapping/intents.py",
+        "        if isinstance(action, MakeDir) and self._may_be_a_file(action.path):\n            return action\n",
+        "",
+        f"{DIRECT}::test_a_directory_takes_the_place_of_a_file_that_was_sent_and_could_not_be_taken_back",
+    ),
+    Mutation(
+        "G3",
+        "a directory that a part of ours keeps at the server is forgotten",
+        "engine/outcomes.py",
+        "    if left is None or mirror.ledger.holds_any(mirror.id, outcome.action.path):\n",
+        "    if left is None or mirror.ledger:\n",
+        f"{EPISODES}::test_a_directory_is_removed_when_a_part_of_ours_in_it_can_be_deleted",
+    ),
     # ── G4 nothing wrongly deleted ───────────────────────────────────────────────────────────────────────────
     Mutation(
         "G4",
