@@ -300,7 +300,7 @@ class Upload(NamedTuple):
 
 
 class Rename(NamedTuple):
-    """Rename a published file at the server; upload it if its old path turns out to be still there."""
+    """Rename a published file at the server; upload it if it is still here, too, or not there as it was published."""
 
     mapping: str
     path: str

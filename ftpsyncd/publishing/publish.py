@@ -11,6 +11,7 @@ import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+from ftpsyncd.core import sizes
 from ftpsyncd.errors import (
     FileChangedError,
     FtpsyncdError,
@@ -290,11 +291,17 @@ class Publisher:
         # The old path still there (a hard link, a file put back): it is a second file, not a rename.
         if exists(spec, action.source):
             return upload
+        source = self._remote(action.mapping, action.source)
+        there = session.stat(source)
+        if there is not None and not (there.kind is Kind.FILE and sizes.fits(there.size, action.fingerprint.size)):
+            # Somebody else's, or a part: under the new name it would count as published. What becomes of it under the
+            # old one is for its delete to say.
+            return upload
         require_planned(spec, action.path, action.fingerprint)
         if action.left:
             session.delete_many(action.left)
         try:
-            session.rename(self._remote(action.mapping, action.source), target)
+            session.rename(source, target)
         except (NotFoundError, NameRefusedError, NotSupportedError, InUseError):
             return upload
         return Did.RENAMED

@@ -910,6 +910,21 @@ def test_what_is_left_out_while_its_directory_gets_the_name_that_is_left_out_sta
         world.come_to_rest()
 
 
+def test_what_others_made_of_a_file_is_not_published_under_its_new_name():
+    """It was edited at the server, and got another name here."""
+    with begun() as world:
+        ours = world._published()["1"]
+        world.do(("edit_there", "1"))
+        theirs = world._published()["1"]
+        world.drop.rename("1", "9")
+        world.do(("go_on", 60.0))
+        assert (world._published()["1"], world._published()["9"]) == (theirs, ours)
+        assert world._ledger.failures.changed_at_server(world._mirror.id) == ["1"]
+        world.do(("approve",))
+        world.do(("go_on", 60.0))
+        assert (world._published().get("1"), world._published()["9"]) == (None, ours)
+
+
 def test_what_others_put_into_our_directories_stays():
     world = tell((*(("put_foreign", which) for which in range(5)), ("delete", 1), ("go_on", 60.0)))
     assert len(world.foreign) == 5

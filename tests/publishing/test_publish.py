@@ -738,6 +738,17 @@ def test_a_renamed_file_is_sent_where_the_server_does_not_rename(worker: Worker,
     assert worker.server.files[f"{BASE}/b"].content == CONTENT
 
 
+@pytest.mark.parametrize("there", [b"theirs", b""], ids=["somebody else's", "emptied"])
+def test_what_is_not_as_it_was_published_is_not_renamed(worker: Worker, there: bytes):
+    (worker.local / "b").write_bytes(CONTENT)
+    worker.server.files[f"{BASE}/a"] = MemoryFile(there, 1)
+    assert did(worker.does(Rename(M, "b", "a", worker.sees("b"), b""))) == [Did.PUBLISHED]
+    assert {path: file.content for path, file in worker.server.files.items()} == {
+        f"{BASE}/a": there,
+        f"{BASE}/b": CONTENT,
+    }
+
+
 class Disturbed(Worker):
     """A worker beside whom somebody does something when the bytes of a file have been sent."""
 
