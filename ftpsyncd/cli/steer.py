@@ -108,7 +108,9 @@ def _scope(command: Decorated) -> Decorated:
 
 
 _path = click.option(
-    "--path", metavar="PATH", help="Only this file or folder; of all mappings that publish it, or of MAPPING."
+    "--path",
+    metavar="PATH",
+    help="Only this file or folder (SERVER:/PATH, too); of all mappings that publish it, or of MAPPING.",
 )
 _decided = click.argument("mapping", shell_complete=complete_mapping)
 
