@@ -286,9 +286,10 @@ def _live_reason(mirror: Mirror, path: str, relative: str, at: Moment) -> Why | 
     paused = f"; {name} is paused, `ftpsyncd resume {name}` goes on" if mirror.paused else ""
     pending = mirror.waits.pending.get(relative)
     # What only waits for its next try is in the ledger, with what it failed of.
-    if pending is not None and pending.sighting is not None:
+    if pending is not None and pending.unsettled:
         waited_s = round(at.now - pending.first, 1)
-        sentence = f"not published yet, because {pending.why} (for {waited_s} s){paused}{last}"
+        what = "it is gone here; not deleted at the server yet" if pending.gone else "not published yet"
+        sentence = f"{what}, because {pending.why} (for {waited_s} s){paused}{last}"
         return Why(path, name, "settling", sentence, {"waited_s": waited_s, "settle_s": mirror.spec.settle_s}, receipt)
     if (running := queue.at_work(name, relative)) is not None:
         return Why(path, name, "in_flight", f"it is being {_WORK[type(running)]} right now{last}", receipt=receipt)

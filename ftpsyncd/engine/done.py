@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ftpsyncd.core.plan import KEPT
 from ftpsyncd.events import EventKind
-from ftpsyncd.mapping.doubts import doubt_tree
+from ftpsyncd.mapping.doubts import doubt_tree, join_in_doubt
 from ftpsyncd.mapping.mirror import Mirror
 from ftpsyncd.mapping.site import Moment
 from ftpsyncd.model import (
@@ -153,9 +153,10 @@ def _directory_renamed(mirror: Mirror, action: RenameDir, at: Moment) -> None:
     source, path = action.source, action.path
     # What it lacks is found gone under its new name, and counts there.
     mirror.removals.absent.elsewhere(source)
-    mirror.ledger.move(mirror.id, source, path, begun=True)
-    if mirror.intents.late.is_entered(path):
-        doubt_tree(mirror.ledger, mirror.id, path)
+    if mirror.ledger.row(mirror.id, path) is None:
+        mirror.ledger.move(mirror.id, source, path, begun=True)
+    else:
+        join_in_doubt(mirror.ledger, mirror.id, source, path)
     mirror.other_cases.moved(source, path)
     # What was recorded under the new name is not there any more.
     for directory in (source, path):

@@ -15,6 +15,7 @@ from ftpsyncd.core.deletes import gone_s
 from ftpsyncd.core.plan import Enter, Gone, Look, Selection, Settled, Swapped, Wait, plan_directory
 from ftpsyncd.core.turn import Order
 from ftpsyncd.events import EventKind
+from ftpsyncd.mapping.inquiries import Leaving
 from ftpsyncd.mapping.intents import Intents
 from ftpsyncd.mapping.looks import Looks
 from ftpsyncd.mapping.offers import Offers
@@ -138,17 +139,19 @@ class Comparing:
 
     def _make(self, new: MakeDir | None, at: Moment, order: Order) -> None:
         """A new directory, if it is one, is no known one under a new name, as far as is known."""
-        if new is not None and not self._may_leave(new, at):
+        if new is None:
+            return
+        if (leaving := self._intents.inquiries.may_leave(new.path, at.now)) is not None:
+            self._wait_for_late(new.path, leaving, "its directory", at)
+        else:
             self._offers.offer(new, order)
 
-    def _may_leave(self, action: Upload | Rename | MakeDir, at: Moment) -> bool:
-        """Whether something waits, since what is brought there now may be taken along by a rename that comes late."""
-        until = self._intents.inquiries.may_leave(action.path, at.now)
-        if until is None and isinstance(action, Rename):
-            until = self._intents.inquiries.may_leave(action.source, at.now)
-        if until is not None:
-            self._waits.for_late(action, until, at)
-        return until is not None
+    def _wait_for_late(self, path: str, leaving: Leaving, whose: str, at: Moment, *, gone: bool = False) -> None:
+        """Something waits, since a rename that comes late may take along what is brought there now, or deleted."""
+        when = "that is being asked" if leaving.asked else "the server is asked again a minute after that"
+        why = f"the connection ended under a rename of {whose}, which may be done late: {when}"
+        self._waits.for_late(path, leaving.until, why, at, gone=gone)
+        self._intents.inquiries.await_answer(leaving, path)
 
     def _file_above(self, directory: str) -> str | None:
         """A published file at the place of a directory or of one above it."""
@@ -191,7 +194,7 @@ class Comparing:
             stamp_ns=listing.taken_wall_ns if trusted else None,
             deep=deep,
             sighting_of=self._waits.sighting_of,
-            moved_from=self._offers.moved_from,
+            moved_from=lambda fingerprint: self._offers.moved_from(fingerprint, at.now),
         )
         below: list[str] = []
         for decision in plan_directory(listing, rows, failures, look):
@@ -309,6 +312,13 @@ class Comparing:
     # ── offering actions ─────────────────────────────────────────────────────────────────────────────────────
 
     def _offer_present(self, action: Upload | Rename | MakeDir, listing: Listing, at: Moment, order: Order) -> None:
+        inquiries = self._intents.inquiries
+        if (leaving := inquiries.may_leave(action.path, at.now)) is not None:
+            self._wait_for_late(action.path, leaving, "its directory", at)
+            return
+        if isinstance(action, Rename) and (leaving := inquiries.may_leave(action.source, at.now)) is not None:
+            self._wait_for_late(action.path, leaving, "the directory that it comes from", at)
+            return
         if isinstance(action, MakeDir):
             self._waits.present(action.path)
         else:
@@ -316,8 +326,6 @@ class Comparing:
         if isinstance(action, Upload) and self._site.queue.space.awaits(self._site.spec.name, action.path, at.now):
             # However many wait for space, the queue has room for others.
             self._site.queue.withdraw(self._site.spec.name, action.path)
-            return
-        if self._may_leave(action, at):
             return
         self._removals.source.offered(action.path, listing.root)
         if isinstance(action, Rename):
@@ -343,8 +351,8 @@ class Comparing:
         if self._offers.moves_from(path) or self._site.queue.occupied(self._site.spec.name, path):
             self._offers.again.add(path)
             return
-        if (until := self._intents.inquiries.may_leave(path, at.now)) is not None:
-            self._site.dirty.mark(path, until)
+        if (leaving := self._intents.inquiries.may_leave(path, at.now)) is not None:
+            self._wait_for_late(path, leaving, "its directory", at, gone=True)
             return
         if kind is Kind.DIR:
             if not self._removals.absent.knows(path):

@@ -1,7 +1,7 @@
 """Rows that may not be true any more: what a server has there is found out by publishing it anew.
 
 In: paths of one mapping in the ledger. Out: rows that say so. Used by `intents` and `inquiries`, for what was begun and
-has no outcome, and by `takeovers`, for what another mapping may have done.
+has no outcome, by `takeovers`, for what another mapping may have done, and for a directory that was renamed late.
 """
 
 from __future__ import annotations
@@ -49,3 +49,19 @@ def doubt_tree(ledger: Ledger, mapping: int, directory: str) -> bool:
         if not doubt_directory(ledger, mapping, path):
             doubt_row(ledger, mapping, path)
     return bool(below) or row is not None
+
+
+def join_in_doubt(ledger: Ledger, mapping: int, source: str, target: str) -> None:
+    """The server may have under a directory's new name what was recorded under either; nothing under the old one.
+
+    It was renamed late, and took the place of what was made meanwhile; or somebody has removed it, and there is only
+    that. What the directory lacks here by now is found gone under the new name.
+    """
+    for path in [source, *(path for path, _ in ledger.in_bulk.below(mapping, source))]:
+        after, row = f"{target}{path[len(source) :]}", ledger.row(mapping, path)
+        ledger.forget(mapping, path)
+        if row is not None and ledger.row(mapping, after) is None:
+            ledger.put(mapping, after, row)
+    for directory in (source, target):
+        ledger.failures.clear_below(mapping, directory)
+    doubt_tree(ledger, mapping, target)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Container, Iterator
 from itertools import chain
+from typing import NamedTuple
 
 from ftpsyncd.mapping.doubts import doubt_directory, is_in_doubt
 from ftpsyncd.mapping.exposures import Exposures
@@ -23,6 +24,17 @@ LOOKED_AT_ALWAYS = 1000
 """As long as no more intents are open, all of them are looked at whenever there is nothing else to do."""
 LOOKED_AT_A_SECOND = 10_000
 """Of more, so many on average, and those that have changed: a fortieth of a core."""
+
+
+class Leaving(NamedTuple):
+    """A directory is perhaps renamed late, and what is below its old name would go with it."""
+
+    new: str
+    """Its new path."""
+    until: float
+    """When it will be known (monotonic seconds)."""
+    asked: bool
+    """The server is being asked; else it is when the time is over."""
 
 
 class Inquiries:
@@ -46,6 +58,8 @@ class Inquiries:
         self._end = end
         self._to_remove: set[str] = set()
         """Directories that are gone and not yet removed at the server, because something below them is open."""
+        self._until_told: dict[str, dict[str, None]] = {}
+        """By the new path of a directory that may be renamed late, what is not begun until the server has told."""
         self._ahead: list[str] = []
         """Open intents that are to be looked at when the queue has room."""
         self._look_at_all_at = -math.inf
@@ -121,11 +135,11 @@ class Inquiries:
                 return True
         return False
 
-    def may_leave(self, path: str, now: float) -> float | None:
-        """Until when nothing is done at a path, as it may leave with a directory that is renamed late; None: no matter.
+    def may_leave(self, path: str, now: float) -> Leaving | None:
+        """Whether nothing is done at a path, as it may leave with a directory that is renamed late.
 
         Else some of what the directory holds would be here then, and some there, and neither be known. When the time is
-        over, the server is asked; what is in the directory is looked at when it has told, whatever that is.
+        over, the server is asked.
 
         Args:
             path: of what is to be brought, or to go.
@@ -136,10 +150,16 @@ class Inquiries:
                 continue
             due = self._late.due(new, now)
             if due is not None and due > now:
-                return due
+                return Leaving(new, due, asked=False)
             if (due is not None or self._late.is_hanging(new)) and self._have_asked(new):
-                return now + LATE_S
+                return Leaving(new, now + LATE_S, asked=True)
         return None
+
+    def await_answer(self, leaving: Leaving, path: str) -> None:
+        """Have a path looked at when the server has told what `may_leave` waits for, whatever that is."""
+        waiting = self._until_told.setdefault(leaving.new, {})
+        if len(waiting) < QUEUE_ROOM:
+            waiting[path] = None
 
     def _may_have_been_renamed(self, path: str) -> bool:
         """Whether a directory may have got this name, which is not only awaited."""
@@ -194,11 +214,18 @@ class Inquiries:
     def put_off(self, path: str) -> bool:
         """The server refused to settle this; whether that is news."""
         news = self._open.put_off(path)
-        self.ended()
+        self.ended(path)
         return news
 
-    def ended(self) -> None:
-        """An intent is over: look again at directories whose removal had to wait for what was open below them."""
+    def moved(self, path: str, path_after: str) -> None:
+        """An intent is about another path now."""
+        if (waiting := self._until_told.pop(path, None)) is not None:
+            self._until_told.setdefault(path_after, {}).update(waiting)
+
+    def ended(self, path: str) -> None:
+        """An intent is over: look again at what had to wait for it, and at directories that may be removed now."""
+        for each in self._until_told.pop(path, ()):
+            self._site.dirty.mark(each, 0.0)
         # It is asked at the end of each action: one that is open below a directory is enough.
         for directory in [d for d in self._to_remove if not any(self._open_below(d))]:
             self._to_remove.discard(directory)

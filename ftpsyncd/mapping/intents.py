@@ -167,7 +167,7 @@ class Intents:
         exposed = before.exposed if before is not None and prints else None
         rest = Intent(Kind.FILE, temporary, fingerprints=prints, exposed=exposed)
         self.late.settled(action, rest, told=told)
-        self.inquiries.ended()
+        self.inquiries.ended(path)
 
     def refused(self, upload: Upload) -> None:
         """The server would not begin to receive an upload: nothing is to be asked about, unless by an earlier try.
@@ -215,6 +215,7 @@ class Intents:
                 after = after._replace(source="")
             if (path_after, after) != (path, intent):
                 self.late.move(path, path_after, after)
+                self.inquiries.moved(path, path_after)
 
     def inherit(self, temporary: str) -> None:
         """A mapping that is not there any more may have left this temporary file where this one publishes."""

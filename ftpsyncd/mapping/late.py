@@ -57,8 +57,6 @@ class Late:
         that was to be renamed the old path; else empty."""
         self._awaited: dict[str, float | None] = {}
         """Settled once, and asked about for the second time: when (monotonic seconds; None: not yet known)."""
-        self._entered: set[str] = set()
-        """New paths of directories whose renames are awaited, below which something was begun meanwhile."""
         self._expected: dict[str, Exposure | None] = {}
         """Where what another mapping had begun may come, and what it had exposed there."""
 
@@ -131,7 +129,6 @@ class Late:
             if not isinstance(action, RemoveDir) or self._site.spec.empty_dirs:
                 # An intent of its own takes the place of the one that only awaits.
                 del self._awaited[action.path]
-        self._entered.update(path for path in self._open.renames if action.path.startswith(f"{path}/"))
         if isinstance(action, Upload | Rename) and action.path in self._expected:
             self.inherit(action.path, Intent(Kind.FILE, exposed=self._expected.pop(action.path)))
 
@@ -157,12 +154,10 @@ class Late:
         for_good = told or (isinstance(action, Sweep) and not self._twice)
         after = None if for_good else self._after(action)
         part = self._open.temporary_of(path) if self._twice and path in self.parts else ""
-        entered = self._entered & {path}
         self.drop(path)
         if after is not None and not rest.fingerprints:
             self._open.put(path, after)
             self._await(path)
-            self._entered |= entered
             if rest.temporary and part:
                 # It is swept now, and once more then.
                 self.sweep_twice(rest.temporary)
@@ -200,7 +195,6 @@ class Late:
         self._awaited.pop(path, None)
         self.parts.discard(path)
         self._hanging.pop(path, None)
-        self._entered.discard(path)
         self._open.drop(path)
 
     # ── where it comes to ────────────────────────────────────────────────────────────────────────────────────────
@@ -271,10 +265,6 @@ class Late:
     def is_hanging(self, path: str) -> bool:
         """Whether a try was cut off, and nothing is settled since."""
         return path in self._hanging
-
-    def is_entered(self, path: str) -> bool:
-        """Whether what a directory holds that was renamed late may be another by now than was recorded before."""
-        return path in self._entered
 
     def _await(self, path: str) -> None:
         """It is settled; what hung on the line may come when it is `LATE_S` late."""

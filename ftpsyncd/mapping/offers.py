@@ -246,18 +246,30 @@ class Offers:
             return False
         return not _is_left_by(action, path, listing.entries.get(name))
 
-    def moved_from(self, fingerprint: Fingerprint) -> tuple[str, Row] | None:
+    def moved_from(self, fingerprint: Fingerprint, now: float) -> tuple[str, Row] | None:
         """A published file with this fingerprint that is known, or may well be, gone from its path.
 
-        Not one that somebody changed at the server: what is there is not what is to be published.
+        Not one that somebody changed at the server: what is there is not what is to be published. Nor one that may
+        leave with its directory for a minute yet; but one that is waited for only until the server has answered, if
+        there is no other.
+
+        Args:
+            fingerprint: it.
+            now: monotonic seconds.
         """
         ledger, mapping = self._site.ledger, self._site.id
+        may_have_left = None
         for path, row in ledger.inodes.files(mapping, fingerprint):
             failure = ledger.failures.of(mapping, path)
             changed = failure is not None and failure.kind == CHANGED
-            if not changed and not self._queue.moves_from(self._name, path):
+            if changed or self._queue.moves_from(self._name, path):
+                continue
+            leaving = self._inquiries.may_leave(path, now)
+            if leaving is None:
                 return path, row
-        return None
+            if leaving.asked:
+                may_have_left = path, row
+        return may_have_left
 
     def moves_from(self, path: str) -> bool:
         """Whether a rename away from this path waits, runs, or is still to be cleared up."""

@@ -18,7 +18,7 @@ from ftpsyncd.core.settle import BUSY_AGAIN_S, Sighting
 from ftpsyncd.errors import FileBusyError
 from ftpsyncd.events import EventKind
 from ftpsyncd.mapping.site import QUEUE_ROOM, Moment, Site
-from ftpsyncd.model import Failure, Fingerprint, Listing, MakeDir, Rename, RenameDir, Upload, basename, parent
+from ftpsyncd.model import Failure, Fingerprint, Listing, RenameDir, basename, parent
 
 LOOK_GAP_S = 0.01
 """A path that keeps changing is looked at no more often than this, and ever more rarely."""
@@ -42,6 +42,15 @@ class Pending:
     sighting: Sighting | None = None
     looks: int = 0
     reported: bool = False
+    late: bool = False
+    """It waits for what the server may do late."""
+    gone: bool = False
+    """It is not on disk, and to be deleted."""
+
+    @property
+    def unsettled(self) -> bool:
+        """It is not at rest, or the server may do something late; else it has failed, and waits for its next try."""
+        return self.sighting is not None or self.late
 
     @property
     def busy(self) -> bool:
@@ -61,7 +70,7 @@ class Waits:
         self.pending: dict[str, Pending] = {}
         self._inside = Inside(self.pending)
         self._unsettled: dict[str, Pending] = {}
-        """Those of them that are not at rest."""
+        """Those of them that are not at rest, or wait for what the server may do late."""
         self._ages: list[tuple[float, str]] = []
         """A heap: since when each of them waits; what does not agree with them any more means nothing."""
         self.offered: dict[str, float] = {}
@@ -126,7 +135,7 @@ class Waits:
     def listed(self, listing: Listing) -> None:
         """All of a directory was looked at: what was not at rest, and is not there, is gone."""
         waiting = self._inside.directly(listing.directory)
-        unsettled = [path for path in waiting if self.pending[path].sighting is not None]
+        unsettled = [path for path in waiting if self.pending[path].unsettled]
         overtaken = [path for path in self._overtaken if parent(path) == listing.directory]
         for path in [path for path in unsettled + overtaken if basename(path) not in listing.entries]:
             self.gone(path)
@@ -136,7 +145,7 @@ class Waits:
         before = self.pending.get(path)
         self.pending[path] = pending
         self._inside.add(path)
-        if pending.sighting is not None:
+        if pending.unsettled:
             self._unsettled[path] = pending
         else:
             self._unsettled.pop(path, None)
@@ -209,8 +218,10 @@ class Waits:
         """A path is not to be acted on before ``due``."""
         if not gone:
             self._absent.back(path)
+        self._wait(path, due, Pending(why, at.now, sighting), at)
+
+    def _wait(self, path: str, due: float, pending: Pending, at: Moment) -> None:
         self._take_back(path)
-        pending = Pending(why, at.now, sighting)
         before = self.pending.get(path) or self._overtaken.get(path)
         if before is not None:
             pending.first, pending.looks, pending.reported = before.first, before.looks + 1, before.reported
@@ -235,17 +246,17 @@ class Waits:
         due = at.now + max(BUSY_AGAIN_S, self._site.spec.settle_s)
         self.wait(path, due, "a program has it open for writing", sighting, at)
 
-    def for_late(self, action: Upload | Rename | MakeDir, until: float, at: Moment) -> None:
-        """What is brought to the server now may be taken along by what is done there late."""
-        if len(self.pending) >= QUEUE_ROOM:
+    def for_late(self, path: str, until: float, why: str, at: Moment, *, gone: bool = False) -> None:
+        """What is brought to the server now, or deleted there, may be taken along by what is done there late."""
+        if not gone:
+            self._absent.back(path)
+        if len(self.pending) - (path in self.pending) >= QUEUE_ROOM:
             # However much there is, and however long it takes until the server can be asked.
-            self.present(action.path)
-            self._take_back(action.path)
-            self._site.dirty.mark(action.path, until)
+            self._end(path)
+            self._take_back(path)
+            self._site.dirty.mark(path, until)
             return
-        why = "the connection ended under a rename of its directory, which is awaited for a minute: it may come late"
-        sighting = None if isinstance(action, MakeDir) else Sighting(action.fingerprint, 0, at.now, at.now)
-        self.wait(action.path, until, why, sighting, at)
+        self._wait(path, until, Pending(why, at.now, late=True, gone=gone), at)
 
     def for_server(self, path: str, now: float) -> None:
         """A file is to be published; how long that takes counts from when it was seen first."""
@@ -267,7 +278,7 @@ class Waits:
         self._site.tell(EventKind.FAILED, path, pending.why, remedy=remedy, error=FileBusyError.__name__)
 
     def _report_restless(self, path: str, pending: Pending, at: Moment) -> None:
-        if at.now - pending.first > RESTLESS_S and not pending.reported:
+        if at.now - pending.first > RESTLESS_S and not (pending.reported or pending.late):
             pending.reported = True
             why = f"it has not come to rest for {RESTLESS_S / 60:.0f} minutes"
             remedy = f"It is published when it stays as it is for {self._site.spec.settle_s:g} s (`settle`)."
@@ -281,15 +292,15 @@ class Waits:
     # ── for how long ─────────────────────────────────────────────────────────────────────────────────────────
 
     def any_unsettled(self) -> bool:
-        """Whether a file is not at rest."""
+        """Whether a file is not at rest, or anything waits for what may come late."""
         return bool(self._unsettled)
 
     def unsettled(self) -> Collection[tuple[str, Pending]]:
-        """The files that are not at rest; the others that wait have failed, and wait for their next try."""
+        """What is not at rest, or waits for what may come late; the others have failed, and wait for their next try."""
         return self._unsettled.items()
 
     def restless(self) -> Iterator[tuple[str, Pending]]:
-        """The files that are not at rest, and those of which each version changed before it had been sent."""
+        """What is unsettled, and the files of which each version changed before it had been sent."""
         yield from self.unsettled()
         yield from ((path, pending) for path, pending in self._overtaken.items() if path not in self.pending)
 

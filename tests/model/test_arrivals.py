@@ -7,12 +7,15 @@ from unittest import mock
 
 import pytest
 
+from ftpsyncd.engine.report import mapping_status
 from ftpsyncd.events import EventKind
 from ftpsyncd.mapping.inquiries import Inquiries
 from ftpsyncd.mapping.late import LATE_S
 from ftpsyncd.mapping.site import QUEUE_ROOM
 from ftpsyncd.remote.memory import MemoryFile
 from ftpsyncd.specs import DeletePolicy
+from ftpsyncd.status import MappingState
+from tests.model.doubles import FAULTS
 from tests.model.stage import Op
 from tests.model.stories import STEPS, begun, moments, tell
 from tests.model.world import BASE
@@ -184,6 +187,50 @@ def test_what_awaits_a_rename_that_may_come_late_is_told_and_waits_a_minute_at_m
         with mock.patch.object(Inquiries, "ask"):
             world.do(("go_on", LATE_S + 5.0))
         assert {f"{BASE}/a/1", f"{BASE}/a/3"} <= world.server.files.keys()
+        world.come_to_rest()
+
+
+def test_what_leaves_a_directory_whose_rename_may_come_late_is_sent_at_once():
+    """The server would not rename the directory after the line had broken: what is below the old name has new ones."""
+    with begun() as world:
+        world.all(("fault", "RNTO", "late", 1), ("fault", "RNTO", "refused", 1), ("rename", 1, "c"), ("go_on", 10.0))
+        assert {f"{BASE}/c/1", f"{BASE}/c/2"} <= world.server.files.keys()
+        # What is to be deleted waits, and is told of.
+        assert world._engine is not None
+        status = mapping_status(world._mirror, world._engine._moment())
+        assert status.state is MappingState.SETTLING
+        assert status.pending == 1
+        assert "ended under a rename of its directory" in status.message
+        said = world.why("a")
+        assert said.sentence.startswith("it is gone here; not deleted at the server yet, because the connection ended")
+        world.all(("rename", 5, "b/9"), ("go_on", 10.0))
+        assert {f"{BASE}/b/9", f"{BASE}/a/1"} <= world.server.files.keys()
+        world.come_to_rest()
+
+
+def test_what_leaves_a_directory_while_it_is_asked_whether_that_was_renamed_waits_for_the_answer_only():
+    with begun() as world:
+        world.all(("fault_after", "RNTO", "late", 1), ("upon", "MLST", ("crash",)), ("rename", 1, "c"), ("go_on", 9.0))
+        world.all(("rename", 4, "b/9"), ("rename", 4, "d"), ("offline",), ("start",), ("go_on", 5.0))
+        assert "ended under a rename of the directory that it comes from" in world.why("b/9").sentence
+        world.all(("online",), ("go_on", LATE_S - 20.0))
+        assert {f"{BASE}/b/9", f"{BASE}/d/2"} <= world.server.files.keys()
+        world.come_to_rest()
+
+
+@pytest.mark.parametrize("then", [("all",), ("crash",)], ids=["lives", "killed"])
+def test_a_directory_that_seems_to_have_been_renamed_late_is_not_believed_to_hold_what_was_under_the_old_name(then: Op):
+    """Somebody has deleted it there, and the one of the new name was made by us, and does not yet hold everything."""
+    with begun() as world:
+        world.all(("fault", "RNTO", "late", 1), ("fault", "RNTO", "refused", 1), ("rename", 1, "c"))
+        world.server.fail("STOR", FAULTS["broken"](), nth=2, times=100)
+        world.all(("write", "c/3", 20), ("go_on", 20.0))
+        gone = [path for path in (*world.server.files, *world.server.dirs) if f"{path}/".startswith(f"{BASE}/a/")]
+        for path in gone:
+            world.server.files.pop(path, None)
+            world.server.dirs.discard(path)
+        world.all(then, ("start",), ("go_on", 2 * LATE_S))
+        world.server._faults.clear()
         world.come_to_rest()
 
 

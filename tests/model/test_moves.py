@@ -10,6 +10,8 @@ import random
 
 import pytest
 
+from ftpsyncd.engine.report import mapping_status
+from ftpsyncd.status import MappingState
 from tests.figures import Figures
 from tests.model import stage
 from tests.model.seeds import SOAK, anywhere, play
@@ -17,6 +19,8 @@ from tests.model.stage import Op
 from tests.model.world import World
 
 NORMAL = 60
+SOON_S = 20.0
+"""Less than what may come late is waited for."""
 FEWEST = 4
 """Files, and folders less one: with fewer, one is made."""
 
@@ -76,6 +80,15 @@ class _World(World):
     def act(self) -> None:
         self.people.act()
 
+    def say_the_truth(self) -> None:
+        """Before what may come late is over: both sides are equal, or it is not said that they are."""
+        self._later.clear()
+        self.go_on(SOON_S)
+        assert self._engine is not None
+        status = mapping_status(self._mirror, self._engine._moment())
+        if status.state is MappingState.IN_SYNC and self.drop.files() != self._published():
+            raise self._broken(f"G8: here is {sorted(self.drop.files())}, there {sorted(self._published())}: {status}")
+
 
 def lives(seed: int) -> int:
     """Some lives of a daemon, to their end; how many crashes it took."""
@@ -100,6 +113,7 @@ def lives(seed: int) -> int:
             for _ in range(chance.randrange(4)):
                 world.act()
             world.do(("start",))
+        world.say_the_truth()
         world.come_to_rest()
     finally:
         world.close()
