@@ -96,4 +96,5 @@ def _later_message(mirror: Mirror) -> str:
     if mirror.removals.hold is not None or not waiting:
         return ""
     waits = number(waiting, "delete waits", "deletes wait")
-    return f"{waits} for `delete_after`; a later `sync`, or the daemon, goes on"
+    what_for = "`delete_after`" if mirror.removals.may_be_in is None else "directories that are to be renamed first"
+    return f"{waits} for {what_for}; a later `sync`, or the daemon, goes on"

@@ -28,6 +28,7 @@ from ftpsyncd.mapping.mirror import Mirror
 from ftpsyncd.mapping.site import Moment
 from ftpsyncd.model import Action, Delete, MakeDir, RemoveDir, Rename, RenameDir, Sweep, Upload, above
 from ftpsyncd.questions import CommandName, Health, Why
+from ftpsyncd.quoting import quote
 from ftpsyncd.receipts import HistoryPage, HistoryQuery
 from ftpsyncd.specs import DeletePolicy, MappingSpec
 from ftpsyncd.status import Status
@@ -312,6 +313,11 @@ def _live_reason(mirror: Mirror, path: str, relative: str, at: Moment) -> Why | 
             return Why(path, name, "held", mirror.removals.hold.message)
         left_s = round(max(0.0, since + mirror.spec.delete_after_s - at.now), 1)
         what = "forgotten, and kept" if mirror.spec.deletes is DeletePolicy.KEEP else "deleted"
-        sentence = f"it is gone here; {what} at the server in {left_s} s{paused}{last}"
+        may_be_in = mirror.removals.may_be_in
+        if may_be_in is not None and not left_s:
+            when = f"unless it is in {quote(may_be_in)}, which is renamed first"
+        else:
+            when = f"in {left_s} s"
+        sentence = f"it is gone here; {what} at the server {when}{paused}{last}"
         return Why(path, name, "settling", sentence, {"left_s": left_s}, receipt)
     return None

@@ -86,6 +86,7 @@ class Mirror:
         self.mended = Mended(self.site)
         self.other_cases = OtherCases(self.site, self.intents, self.removals.absent)
         self.offers = Offers(self.site, self.intents.inquiries, self.removals.spare, selection)
+        self.removals.passed_over = lambda: self.offers.passed_over
         self.other_names = OtherNames(self.site, self.waits.sighting_of, self.removals.absent.knows, self.waits.look_at)
         self.comparing = Comparing(
             self.site,
@@ -222,11 +223,18 @@ class Mirror:
         # What was taken up may have told otherwise.
         if self._sees():
             self.removals.go_on(at)
-            if self.looks.ask_what_is_due(at) and self.looks.in_pass and not self.busy_looking(at.now):
-                self.looks.pass_ended(at)
-                self.removals.pass_ended(at)
-                if self.site.performs and not self.paused:
-                    self.mended.pass_ended(at)
+            if self.looks.ask_what_is_due(at) and not self.busy_looking(at.now):
+                self._all_compared(at)
+
+    def _all_compared(self, at: Moment) -> None:
+        """Everything that was to be compared, and could be, has been."""
+        if self.looks.in_pass:
+            self.looks.pass_ended(at)
+            self.removals.pass_ended(at)
+            if self.site.performs and not self.paused:
+                self.mended.pass_ended(at)
+        self.offers.all_compared()
+        self.removals.all_compared(at)
 
     def _sees(self) -> bool:
         """Whether there is a folder to look at."""

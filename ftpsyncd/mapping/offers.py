@@ -52,6 +52,8 @@ class Offers:
     def __init__(self, site: Site, inquiries: Inquiries, spare: Callable[[str], None], selection: Selection) -> None:
         self.again: set[str] = set()
         """To be looked at when what runs about them has ended."""
+        self._passed_over: dict[str, None] = {}
+        """Directories that were not entered: whether what they hold is new depends on what is done about them first."""
         self.not_renamed: set[str] = set()
         """Directories that the server would not rename: they are made anew."""
         self._site = site
@@ -150,6 +152,7 @@ class Offers:
             return False, at
         if at_work is not None:
             self.again.add(path)
+            self._passed_over[path] = None
             return True, at
         for source in self._site.ledger.inodes.directories(self._site.id, listing.inode):
             # The folder that was published may be in the one that is now: nothing can be renamed into itself.
@@ -161,6 +164,7 @@ class Offers:
             # Some turns later, an action that ran may have made something else of either.
             if renamed and self._is_ours(source) and self._is_still(source, listing):
                 self._rename_directory(RenameDir(self._name, path, source, listing.inode), order)
+                self._passed_over[path] = None
                 return True, at
         return False, at
 
@@ -178,6 +182,24 @@ class Offers:
         self._queue.withdraw_below(self._name, rename.source)
         self._spare(rename.source)
         self.offer(rename, order)
+
+    @property
+    def passed_over(self) -> str | None:
+        """A directory that was not entered: what seems to be gone may be in it. None if there is none."""
+        return next(iter(self._passed_over), None)
+
+    def all_compared(self) -> None:
+        """All that can be looked at has been: what was done about has been entered, too, or is not there any more."""
+        while (directory := self.passed_over) is not None and not self._is_undecided(directory):
+            del self._passed_over[directory]
+
+    def _is_undecided(self, directory: str) -> bool:
+        """Whether a rename or a question about a directory, or about one above it, waits, or anything about it runs."""
+        waiting, name = self._queue.waiting, self._name
+        return any(
+            isinstance(waiting(name, each), RenameDir | Sweep) or self._queue.occupied(name, each)
+            for each in chain((directory,), above(directory))
+        )
 
     def _is_ours(self, directory: str) -> bool:
         """Whether nothing in a directory is known to have been changed at the server: that would get the new names."""

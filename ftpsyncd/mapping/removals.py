@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from ftpsyncd.core import names
 from ftpsyncd.core.deletes import Deletes
+from ftpsyncd.core.gate import Breaker
 from ftpsyncd.counting import number
 from ftpsyncd.mapping.changedthere import ChangedThere
 from ftpsyncd.mapping.clearing import Clearing
@@ -44,8 +45,11 @@ class Removals:
         """Is told what a person wants to stay at the server although it is gone here."""
         self.comparing: Callable[[], bool] = lambda: False
         """Whether something that was looked at is not compared to its end."""
+        self.passed_over: Callable[[], str | None] = lambda: None
+        """A directory of which it is not known what it holds, until something was done about it at the server."""
         self._after_pass: set[str] = set()
-        """Gone for long when they were first looked for; deleted unless the pass finds them under another name."""
+        """Gone, and deleted unless they are found under another name until all was looked at: gone for long when they
+        were first looked for, or perhaps in a directory that was passed over."""
         self.takes_back = False
         """Not all deletes are taken back that were: until then nothing begins, and nothing is concluded."""
         self.holding = Holding(site, self.absent)
@@ -91,7 +95,6 @@ class Removals:
 
     def pass_ended(self, at: Moment) -> None:
         """Everything that was to be compared has been: holds that have become pointless end, old absences count."""
-        self._look_again_after_pass(at)
         self._all_seen = True
         if self.source.is_published:
             self._discard.all_seen()
@@ -102,8 +105,10 @@ class Removals:
             self.holding.release("nothing is left to delete", at)
         self.source.pass_ended(at)
 
-    def _look_again_after_pass(self, at: Moment) -> None:
-        """What is gone was not found under another name: now it is dealt with like anything that is gone."""
+    def all_compared(self, at: Moment) -> None:
+        """All that can be looked at has been: what was not found under another name by now is dealt with as gone."""
+        if not self._after_pass or self.may_be_in is not None:
+            return
         if len(self._after_pass) > MARKED_AT_ONCE:
             for directory in {parent(path) for path in self._after_pass}:
                 self._site.dirty.mark_directory(directory, at.now)
@@ -111,6 +116,13 @@ class Removals:
             for path in self._after_pass:
                 self._site.dirty.mark(path, at.now)
         self._after_pass.clear()
+
+    @property
+    def may_be_in(self) -> str | None:
+        """A directory in which whatever is gone may be: nothing is judged to be gone for good; None: that can be."""
+        # A full server may rename nothing before there is room, which deletes make.
+        full = self._site.queue.gate.state is Breaker.FULL
+        return None if full else self.passed_over()
 
     def _forget_decisions(self) -> None:
         """What is no longer ours (newly excluded, for instance) will not be deleted, whatever was allowed."""
@@ -171,7 +183,7 @@ class Removals:
         due = since + site.spec.delete_after_s
         if due > at.now:
             site.dirty.mark(path, due)
-        elif gone_s and not known:
+        elif (gone_s and not known) or self.may_be_in is not None:
             self._after_pass.add(path)
         elif self.hold is None:
             return self._gone_for_good(path, kind, at)

@@ -865,6 +865,28 @@ def test_a_directory_of_which_one_file_could_not_be_deleted_is_gone_in_the_end()
     tell((("delete", 1), ("fault", "DELE", "refused", 2), ("go_on", 60.0)))
 
 
+@pytest.mark.parametrize("meanwhile", [(), (("crash",), ("pass_time", 60.0))], ids=["live", "after downtime"])
+def test_what_is_in_a_directory_that_is_still_to_be_renamed_is_not_deleted(meanwhile: tuple[Op, ...]):
+    """What the other one holds is looked at when it is renamed at the server, which may answer much later."""
+    with begun() as world:
+        world.do(("go_on", 60.0))
+        for op in meanwhile:
+            world.do(op)
+        world.drop.rename("b", "a/b/c")
+        world.drop.rename("a", "d")
+        world.do(("pass_time", 60.0))
+        world.do(("offline",))
+        world.do(("start",))
+        world.do(("go_on", 60.0))
+        told = len(world.events)
+        world.do(("online",))
+        world.come_to_rest()
+        renamed = [(event.source, event.path) for event in world.events[told:] if event.kind is EventKind.RENAMED]
+        assert renamed == [("a", "d"), ("b", "d/b/c")]
+        assert "deleted at the server" not in world.counts
+        assert not any(event.kind is EventKind.PUBLISHED for event in world.events[told:])
+
+
 def test_a_part_is_removed_when_the_file_turns_out_to_be_there_already():
     """Another content is sent, that breaks off and its part cannot be deleted; then the old content is back."""
     with begun() as world:

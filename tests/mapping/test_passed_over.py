@@ -1,0 +1,149 @@
+"""What is gone while a directory is passed over, since it is to be renamed first: it may have gone into that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ftpsyncd.core.gate import Breaker
+from ftpsyncd.daemon import onepass, steering
+from ftpsyncd.engine.outcomes import Outcomes
+from ftpsyncd.errors import NameRefusedError
+from ftpsyncd.ledger.book import Ledger
+from ftpsyncd.mapping.site import Moment
+from ftpsyncd.model import Action, Delete, Did, Done, Entry, Failed, Listing, MakeDir, Outcome, Presence, RenameDir
+from tests.core.vocabulary import DISK, NOW, WALL, M, S, file, folder, made, published
+from tests.mapping.test_mirror import PICTURE, Story
+
+AFTER_S = 10.0
+
+
+class Tale(Story):
+    """A folder of which ``old`` and ``inner`` were published, each with a file; its disk tells what is there."""
+
+    def __init__(self, ledger: Ledger, there: dict[str, Entry]) -> None:
+        super().__init__(ledger, delete_after_s=AFTER_S)
+        ledger.put(self.id, "", made(1))
+        for directory, inode, entry in (("old", 50, PICTURE), ("inner", 60, file(inode=8))):
+            ledger.put(self.id, directory, made(inode))
+            ledger.put(self.id, f"{directory}/a", published(entry))
+        self.there = there
+        self.at = Moment(NOW, WALL)
+
+    def goes_on(self, seconds: float = 0.0) -> None:
+        """Time passes, and whatever is asked of the disk is answered."""
+        self.at = Moment(self.at.now + seconds, self.at.wall_ns + int(seconds * S))
+        self._turns()
+        while self.disk.whole or self.disk.names:
+            asked = [*((directory, None) for directory in self.disk.whole), *self.disk.names]
+            self.disk.whole, self.disk.names = [], []
+            for directory, names in asked:
+                self.mirror.on_answer(self._listing(directory, names), self.at)
+            self._turns()
+
+    def _turns(self) -> None:
+        """What one turn marks is asked for in the next."""
+        self.mirror.pump(self.at)
+        self.mirror.pump(self.at)
+
+    def _listing(self, directory: str, names: frozenset[str] | None) -> Listing:
+        prefix = f"{directory}/" if directory else ""
+        below = {path.removeprefix(prefix): each for path, each in self.there.items() if path.startswith(prefix)}
+        entries = {name: each for name, each in below.items() if "/" not in name and (names is None or name in names)}
+        if directory and directory not in self.there:
+            return Listing(directory, Presence.ABSENT, {}, names)
+        inode = self.there[directory].fingerprint.inode if directory else 1
+        return Listing(directory, Presence.PRESENT, entries, names, inode=inode, device=DISK)
+
+    def begins(self) -> Action | None:
+        """What the queue hands out next."""
+        return self.queue.take(self.at.now)
+
+    def ends(self, outcome: Outcome) -> None:
+        self.queue.finish(outcome.action)
+        Outcomes().apply(self.mirror, outcome, self.at)
+        self.goes_on()
+
+
+@pytest.fixture
+def tale() -> Iterator[Tale]:
+    """``old`` is ``new`` now, which the server is still to be told, and perhaps ``inner`` in it; that was a while ago."""
+    with Ledger(Path(":memory:")) as ledger:
+        tale = Tale(ledger, {"new": folder(50), "new/a": PICTURE})
+        tale.mirror.dirty.mark_deep("", NOW)
+        tale.goes_on()
+        tale.goes_on(AFTER_S + 1)
+        yield tale
+
+
+@pytest.fixture
+def renames(tale: Tale) -> RenameDir:
+    action = tale.begins()
+    assert isinstance(action, RenameDir)
+    assert action.path == "new"
+    return action
+
+
+def puts_inner_into(tale: Tale) -> None:
+    tale.there |= {"new/b": folder(60), "new/b/a": file(inode=8)}
+
+
+def test_it_is_renamed_once_it_is_found_in_there(tale: Tale, renames: RenameDir):
+    """It was deleted at the server and sent again, or held as too much: at one that did not answer for a while, say."""
+    puts_inner_into(tale)
+    assert tale.begins() is None
+    tale.ends(Done(renames, Did.RENAMED))
+    renames_inner = tale.begins()
+    assert renames_inner == RenameDir(M, "new/b", "inner", 60)
+    assert tale.begins() is None
+    tale.ends(Done(renames_inner, Did.RENAMED))
+    assert tale.begins() is None
+    assert not tale.mirror.removals.absent
+
+
+def test_it_is_deleted_when_it_is_not_found_in_there(tale: Tale, renames: RenameDir):
+    assert tale.begins() is None
+    tale.ends(Done(renames, Did.RENAMED))
+    action = tale.begins()
+    assert isinstance(action, Delete)
+    assert action.path == "inner/a"
+
+
+def test_it_is_renamed_also_where_the_server_would_not_rename_that(tale: Tale, renames: RenameDir):
+    puts_inner_into(tale)
+    tale.ends(Failed(renames, NameRefusedError("No.", reply="550 No.")))
+    begun = []
+    while (action := tale.begins()) is not None:
+        begun.append((type(action), action.path))
+        tale.ends(Done(action, Did.MADE if isinstance(action, MakeDir) else Did.RENAMED))
+    assert (RenameDir, "new/b") in begun
+    assert not any(isinstance(action, Delete) for action, _ in begun)
+
+
+def test_it_is_deleted_when_that_is_gone_too(tale: Tale):
+    tale.there.clear()
+    tale.mirror.dirty.mark("new", tale.at.now)
+    tale.goes_on()
+    tale.goes_on(AFTER_S + 1)
+    assert {tale.begins(), tale.begins()} == {
+        Delete(M, f"{directory}/a", sizes=(10,)) for directory in ("inner", "old")
+    }
+
+
+def test_it_is_not_waited_for_while_the_server_is_full(tale: Tale):
+    """Nothing else may be done there before something is deleted."""
+    tale.queue.gate.failed(tale.at.now, Breaker.FULL, "no space")
+    tale.goes_on()
+    action = tale.begins()
+    assert isinstance(action, Delete)
+    assert action.path == "inner/a"
+
+
+def test_who_asks_is_told_what_it_waits_for(tale: Tale):
+    told = steering._live_reason(tale.mirror, "inner/a", "inner/a", tale.at)
+    assert told is not None
+    assert told.sentence == "it is gone here; deleted at the server unless it is in new, which is renamed first"
+    later = onepass._later_message(tale.mirror)
+    assert later.startswith("1 delete waits for directories that are to be renamed first; ")
