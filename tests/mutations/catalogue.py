@@ -672,6 +672,14 @@ MUTATIONS = (
     ),
     Mutation(
         "G4",
+        "what may be in a directory that is still to be renamed is deleted",
+        "mapping/removals.py",
+        "        elif (gone_s and not known) or self.may_be_in is not None:\n",
+        "        elif gone_s and not known:\n",
+        f"{EPISODES}::test_what_is_in_a_directory_that_is_still_to_be_renamed_is_not_deleted",
+    ),
+    Mutation(
+        "G4",
         "of a directory that could not be deleted as a whole, the rest is forgotten",
         "mapping/removals.py",
         "            self.absent.spare(path)\n",
