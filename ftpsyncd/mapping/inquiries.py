@@ -145,7 +145,8 @@ class Inquiries:
             path: of what is to be brought, or to go.
             now: monotonic seconds.
         """
-        for new, source in list(self._open.renames.items()):
+        # While the new directory is made, because the old one was not renamed, that may come late all the same.
+        for new, source in {**self._late.leaving, **self._open.renames}.items():
             if path != source and not path.startswith(f"{source}/"):
                 continue
             due = self._late.due(new, now)

@@ -52,9 +52,10 @@ class Late:
         self.parts: set[str] = set()
         """Whose temporary file may still be in the hands of a session that nobody listens to, and come back when it is
         gone."""
-        self._hanging: dict[str, str] = {}
-        """Where a try was cut off, and nothing is settled since: something may come to the final name. Of a directory
-        that was to be renamed the old path; else empty."""
+        self._hanging: set[str] = set()
+        """Where a try was cut off, and nothing is settled since: something may come to the final name."""
+        self.leaving: dict[str, str] = {}
+        """Those of them that are new paths of directories, and the old ones."""
         self._awaited: dict[str, float | None] = {}
         """Settled once, and asked about for the second time: when (monotonic seconds; None: not yet known)."""
         self._expected: dict[str, Exposure | None] = {}
@@ -87,11 +88,17 @@ class Late:
             return
         if intent.kind is Kind.DIR:
             if self._twice:
-                self._hanging[path] = intent.source or self._hanging.get(path, "")
+                self._hang_directory(path, intent.source or self.leaving.get(path, ""))
             return
-        self._hanging[path] = ""
+        self._hanging.add(path)
+        self.leaving.pop(path, None)
         if intent.source:
             self._watch(intent.source, Kind.FILE)
+
+    def _hang_directory(self, path: str, source: str) -> None:
+        self._hanging.add(path)
+        if source and not path.startswith(f"{source}/"):
+            self.leaving[path] = source
 
     def _watch(self, path: str, kind: Kind) -> None:
         """It may happen to something of this name, should that be published until then."""
@@ -99,7 +106,7 @@ class Late:
             self._open.put(path, Intent(kind))
             self._await(path)
         elif self._open[path].kind is kind:
-            self._hanging.setdefault(path, "")
+            self._hanging.add(path)
 
     def expect(self, path: str, exposed: Exposure | None) -> None:
         """What a mapping that is not there any more has begun here may come late.
@@ -178,7 +185,7 @@ class Late:
         if intent is None or action.path not in self._hanging:
             return None
         if intent.kind is Kind.DIR:
-            return Intent(Kind.DIR, source=self._hanging[action.path])
+            return Intent(Kind.DIR, source=self.leaving.get(action.path, ""))
         prints: tuple[Fingerprint, ...] = ()
         match action:
             case Upload() | Rename():
@@ -194,7 +201,8 @@ class Late:
         """Nothing is open about a path any more, and nothing of it is awaited."""
         self._awaited.pop(path, None)
         self.parts.discard(path)
-        self._hanging.pop(path, None)
+        self._hanging.discard(path)
+        self.leaving.pop(path, None)
         self._open.drop(path)
 
     # ── where it comes to ────────────────────────────────────────────────────────────────────────────────────────
@@ -222,7 +230,8 @@ class Late:
             after: the intent, with all of its names new.
         """
         temporary, apart = self._open[path].temporary, self._open.is_apart(path)
-        part, hanging, awaited = path in self.parts, self._hanging.get(path), path in self._awaited
+        part, hanging, awaited = path in self.parts, path in self._hanging, path in self._awaited
+        source = after.source or self.leaving.get(path, "")
         self.drop(path)
         self._open.put(path_after, after)
         if part:
@@ -232,14 +241,13 @@ class Late:
             self._await_part(temporary)
             if awaited:
                 self._await(path_after)
-        if hanging is None and not awaited:
+        if not (hanging or awaited):
             return
         if not apart and path != path_after:
             self._watch(path, after.kind)
         if after.kind is Kind.DIR:
-            if hanging is not None:
-                source = after.source or hanging
-                self._hanging[path_after] = "" if path_after.startswith(f"{source}/") else source
+            if hanging:
+                self._hang_directory(path_after, source)
             if awaited:
                 self._await(path_after)
         elif self.stands(path_after) is not None:

@@ -203,7 +203,7 @@ def test_what_leaves_a_directory_whose_rename_may_come_late_is_sent_at_once():
         assert "ended under a rename of its directory" in status.message
         said = world.why("a")
         assert said.sentence.startswith("it is gone here; not deleted at the server yet, because the connection ended")
-        world.all(("rename", 5, "b/9"), ("go_on", 10.0))
+        world.all(("rename", 4, "b/9"), ("go_on", 10.0))
         assert {f"{BASE}/b/9", f"{BASE}/a/1"} <= world.server.files.keys()
         world.come_to_rest()
 
