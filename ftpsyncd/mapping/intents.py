@@ -80,7 +80,8 @@ class Intents:
             case Delete():
                 # An upload that was cut off may have got there: then that is the size to be found.
                 before = self._open.get(action.path) or Intent(Kind.FILE)
-                prints = before.fingerprints
+                # What only says that the row is true would say so of a delete that was cut off.
+                prints = before.fingerprints if self.late.stands(action.path) is None else ()
                 intent = Intent(Kind.FILE, before.temporary, fingerprints=prints, exposed=before.exposed)
                 if action.sizes:
                     sizes = (*action.sizes, *(each.size for each in prints))

@@ -98,6 +98,23 @@ def story(tmp_path: Path) -> Iterator[Story]:
 NEWER = Fingerprint(60, 3, 8)
 
 
+def test_of_a_delete_that_was_cut_off_nobody_knows_whether_it_was_done_though_an_earlier_try_is_awaited_there(
+    story: Story,
+):
+    """What was published where something may come late counts as published; but not when it was to be deleted since."""
+    upload = Upload(M, "a", A)
+    story.intents.begin(upload)
+    story.crash()
+    story.intents.begin(upload)
+    story.published("a")
+    story.intents.end(upload)
+    story.crash()
+    assert story.believes("a") == A
+    story.intents.begin(Delete(M, "a", sizes=(A.size,)))
+    story.crash()
+    assert story.believes("a") == A.doubted()
+
+
 @pytest.mark.parametrize("action", [Upload(M, "d/a", NEWER, replaces=True), Rename(M, "d/a", "old", NEWER, SHA)])
 def test_which_files_of_ours_may_be_there_is_known_until_the_delete_is_done(story: Story, action: Action):
     story.published("d/a")

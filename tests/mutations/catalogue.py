@@ -582,6 +582,14 @@ MUTATIONS = (
     ),
     Mutation(
         "G3",
+        "a delete that was cut off where an earlier try is awaited counts as not done",
+        "mapping/intents.py",
+        "                prints = before.fingerprints if self.late.stands(action.path) is None else ()\n",
+        "                prints = before.fingerprints\n",
+        "tests/mapping/test_intents.py::test_of_a_delete_that_was_cut_off_nobody_knows_whether_it_was_done_though_an_earlier_try_is_awaited_there",
+    ),
+    Mutation(
+        "G3",
         "what waits for the answer about a rename that was cut off is not looked at when that is there",
         "mapping/inquiries.py",
         "        for each in self._until_told.pop(path, ()):\n            self._site.dirty.mark(each, 0.0)\n",
