@@ -98,6 +98,18 @@ def story(tmp_path: Path) -> Iterator[Story]:
 NEWER = Fingerprint(60, 3, 8)
 
 
+def test_a_rename_that_may_come_late_is_awaited_also_while_the_new_directory_is_made(story: Story):
+    story.directory("a")
+    rename = RenameDir(M, "c", "a", 5)
+    story.intents.begin(rename)
+    story.crash()
+    # The server would not do it when it was asked.
+    story.intents.end(rename)
+    assert story.intents.inquiries.may_leave("a/1", NOW) is not None
+    story.intents.begin(MakeDir(M, "c", 5))
+    assert story.intents.inquiries.may_leave("a/1", NOW) is not None
+
+
 def test_of_a_delete_that_was_cut_off_nobody_knows_whether_it_was_done_though_an_earlier_try_is_awaited_there(
     story: Story,
 ):
