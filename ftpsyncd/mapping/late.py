@@ -187,7 +187,11 @@ class Late:
         if intent.kind is Kind.DIR:
             return Intent(Kind.DIR, source=self.leaving.get(action.path, ""))
         prints: tuple[Fingerprint, ...] = ()
+        row = self._site.ledger.row(self._site.id, action.path)
         match action:
+            case _ if row is not None and row.kind is Kind.FILE and not row.fingerprint.is_doubted:
+                # Also when nothing was done: what was published before stays published, and has to await the same.
+                prints = (row.fingerprint,)
             case Upload() | Rename():
                 prints = (action.fingerprint,)
             case Sweep():

@@ -493,6 +493,20 @@ def test_a_newer_content_is_looked_at_in_the_place_of_the_one_before(story: Stor
     assert looks(story.asked(after_s=LATE_S)) == [("a", newest)]
 
 
+@pytest.mark.parametrize("action", [Delete(M, "a", sizes=(60,)), Upload(M, "a", B, replaces=True)])
+def test_what_stays_published_since_nothing_was_done_about_it_is_looked_at_all_the_same(story: Story, action: Action):
+    """The server has refused it, and here is what was published before, again."""
+    sent_again(story)
+    story.over(*story.asked())
+    begun = story.intents.begin(action)
+    if isinstance(action, Delete):
+        story.intents.end(begun)
+    else:
+        story.over(*story.asked())
+    assert looks(story.asked()) == []
+    assert looks(story.asked(after_s=LATE_S)) == [("a", NEWER)]
+
+
 def test_what_is_cut_off_where_something_may_come_late_is_asked_about_at_once(story: Story):
     """It is settled first, like all that is cut off; the minute begins anew then."""
     sent_again(story)
