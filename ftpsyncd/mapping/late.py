@@ -243,8 +243,6 @@ class Late:
         self.set_apart(path_after)
         if temporary and self._twice and (part or awaited):
             self._await_part(temporary)
-            if awaited:
-                self._await(path_after)
         if not (hanging or awaited):
             return
         if not apart and path != path_after:
@@ -254,8 +252,11 @@ class Late:
                 self._hang_directory(path_after, source)
             if awaited:
                 self._await(path_after)
-        elif self.stands(path_after) is not None:
+        elif awaited or self.stands(path_after) is not None:
             self._await(path_after)
+        elif hanging:
+            # What is published there next has to await it.
+            self._hanging.add(path_after)
 
     def parts_below(self, directory: str) -> tuple[str, ...]:
         """Some temporary files that may be in a directory though they were swept, or could not be; absolute paths."""

@@ -507,6 +507,31 @@ def test_what_stays_published_since_nothing_was_done_about_it_is_looked_at_all_t
     assert looks(story.asked(after_s=LATE_S)) == [("a", NEWER)]
 
 
+@pytest.mark.parametrize(
+    ("action", "renamed", "path"),
+    [
+        (Upload(M, "old/a", A), ("old", "new"), "new/a"),
+        (Rename(M, "b", "old/a", A, SHA), ("old", "new"), "b"),
+        (Rename(M, "old/b", "a", A, SHA), ("old", "new"), "new/b"),
+    ],
+)
+@pytest.mark.parametrize("swept", [False, True])
+def test_what_is_published_where_something_was_cut_off_before_a_directory_got_another_name_is_looked_at(
+    story: Story, action: Action, renamed: tuple[str, str], path: str, *, swept: bool
+):
+    """By a bare name it comes into the renamed directory, and a rename to where no directory was renamed."""
+    begun = story.intents.begin(action)
+    story.intents.doubt(begun, AT)
+    if swept:
+        story.over(*story.asked())
+    story.intents.moved(*renamed)
+    again = begin(story, A, path)
+    story.published(path)
+    story.intents.end(again)
+    story.over(*story.asked())
+    assert (path, A) in looks(story.asked(after_s=LATE_S))
+
+
 def test_what_is_cut_off_where_something_may_come_late_is_asked_about_at_once(story: Story):
     """It is settled first, like all that is cut off; the minute begins anew then."""
     sent_again(story)
