@@ -204,6 +204,7 @@ class Intents:
         """A directory was renamed at the server, with all that earlier actions may have left below it."""
         base = self._site.spec.remote
         remote_source, remote_target = remote_join(base, source), remote_join(base, target)
+        self.late.brought(target)
         for path, intent in self._open.naming(source):
             after = intent._replace(
                 temporary=_under(intent.temporary, remote_source, remote_target),

@@ -186,12 +186,11 @@ class Late:
             return None
         if intent.kind is Kind.DIR:
             return Intent(Kind.DIR, source=self.leaving.get(action.path, ""))
-        prints: tuple[Fingerprint, ...] = ()
-        row = self._site.ledger.row(self._site.id, action.path)
+        # Also when nothing was done: what was published before stays published, and has to await the same.
+        prints = self._published(action.path)
         match action:
-            case _ if row is not None and row.kind is Kind.FILE and not row.fingerprint.is_doubted:
-                # Also when nothing was done: what was published before stays published, and has to await the same.
-                prints = (row.fingerprint,)
+            case _ if prints:
+                pass
             case Upload() | Rename():
                 prints = (action.fingerprint,)
             case Sweep():
@@ -257,6 +256,20 @@ class Late:
         elif hanging:
             # What is published there next has to await it.
             self._hanging.add(path_after)
+
+    def brought(self, directory: str) -> None:
+        """A directory was renamed to where something may come late: to what it has brought, for instance."""
+        for path in list(self._open.below(directory)):
+            intent, published = self._open[path], self._published(path)
+            if published and path in self._awaited and intent.kind is Kind.FILE and not intent.temporary:
+                self._open.put(path, intent._replace(fingerprints=published))
+
+    def _published(self, path: str) -> tuple[Fingerprint, ...]:
+        """Of the file that the server has there without a doubt, if there is one."""
+        row = self._site.ledger.row(self._site.id, path)
+        if row is None or row.kind is not Kind.FILE or row.fingerprint.is_doubted:
+            return ()
+        return (row.fingerprint,)
 
     def parts_below(self, directory: str) -> tuple[str, ...]:
         """Some temporary files that may be in a directory though they were swept, or could not be; absolute paths."""

@@ -532,6 +532,21 @@ def test_what_is_published_where_something_was_cut_off_before_a_directory_got_an
     assert (path, A) in looks(story.asked(after_s=LATE_S))
 
 
+@pytest.mark.parametrize("then", ["lives", "killed"])
+def test_what_a_renamed_directory_brings_to_where_something_may_come_late_is_looked_at(story: Story, then: str):
+    story.intents.doubt(begin(story, A, "d/x"), AT)
+    story.over(*story.asked())
+    story.directory("e")
+    story.published("e/x", B)
+    story.ledger.move(story.id, "e", "d")
+    story.intents.moved("e", "d")
+    if then == "killed":
+        story.crash()
+    assert story.believes("d/x") == B
+    story.over(*story.asked())
+    assert looks(story.asked(after_s=LATE_S)) == [("d/x", B)]
+
+
 def test_what_is_cut_off_where_something_may_come_late_is_asked_about_at_once(story: Story):
     """It is settled first, like all that is cut off; the minute begins anew then."""
     sent_again(story)
