@@ -73,6 +73,9 @@ class Late:
             return False
         if self._twice:
             self._await(path)
+        else:
+            # It is asked at once; what is begun there before leaves the look to the next one.
+            self._hang(path)
         return True
 
     def cut_off(self, path: str) -> None:

@@ -478,6 +478,25 @@ def test_one_pass_leaves_the_look_to_the_next_one(story: Story):
     assert looks(story.asked()) == [("a", NEWER)]
 
 
+@pytest.mark.parametrize("deleted", [False, True])
+def test_one_pass_that_publishes_or_deletes_there_leaves_the_look_to_the_next_one_too(story: Story, *, deleted: bool):
+    sent_again(story)
+    story.crash(one_pass=True)
+    if deleted:
+        begun = story.intents.begin(Delete(M, "a", sizes=(60,)))
+        story.ledger.forget(story.id, "a")
+    else:
+        begun = begin(story, B)
+        story.published("a", B)
+    story.intents.end(begun)
+    story.over(*story.asked())
+    story.crash(one_pass=True)
+    asked = story.asked()
+    assert for_parts(asked) if deleted else looks(asked) == [("a", B)]
+    story.over(*asked)
+    assert not story.intents, "once"
+
+
 def test_a_newer_content_is_looked_at_in_the_place_of_the_one_before(story: Story):
     sent_again(story)
     story.asked()
