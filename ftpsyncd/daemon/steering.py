@@ -79,12 +79,7 @@ class Steering(Daemon):
             mirror = engine.mirrors.get(spec.name)
             if mirror is None:
                 return known_of(spec, path, relative, None, 0)
-            live = _live_reason(mirror, path, relative, at)
-            if live is not None:
-                return live
-            lack = mirror.queue.space.lack(spec.name, relative)
-            told = known_of(spec, path, relative, engine.ledger, mirror.id)
-            return told if lack is None else told._replace(no_space=no_space_message(lack))
+            return known_now(mirror, path, relative, at)
 
         answer = self._asked(known, patience.ANSWER_S)
         if isinstance(answer, Why):
@@ -276,6 +271,34 @@ def _next_try(gate: Gate, now: float) -> str:
     return f"the server is tried again {when}, and `ftpsyncd check` says what helps"
 
 
+def known_now(mirror: Mirror, path: str, relative: str, at: Moment) -> Why | Known:
+    """Why a path is, or is not, at the server; or what the engine knows before the disk is looked at."""
+    live = _live_reason(mirror, path, relative, at)
+    if live is not None:
+        return live
+    spec, lack = mirror.spec, mirror.queue.space.lack(mirror.spec.name, relative)
+    return known_of(spec, path, relative, mirror.ledger, mirror.id)._replace(
+        no_space=no_space_message(lack) if lack is not None else "",
+        renamed_first=_renamed_first(mirror, relative, at),
+    )
+
+
+def _failing(gate: Gate, now: float) -> str:
+    """What a server says that is not at work, to be put after a sentence; empty if it is."""
+    return f": {gate.message.rstrip('.')}; {_next_try(gate, now)}" if gate.message else ""
+
+
+def _renamed_first(mirror: Mirror, path: str, at: Moment) -> str:
+    """That what is at a path waits until a directory above it has its new name at the server; empty if it does not."""
+    queue, name = mirror.queue, mirror.spec.name
+    for directory in above(path):
+        if isinstance(queue.at_work(name, directory), RenameDir):
+            return f"its directory {quote(directory)} is being renamed at the server"
+        if isinstance(queue.waiting(name, directory), RenameDir) or queue.moves_from(name, directory):
+            return f"its directory {quote(directory)} is renamed at the server first{_failing(queue.gate, at.now)}"
+    return ""
+
+
 def _live_reason(mirror: Mirror, path: str, relative: str, at: Moment) -> Why | None:
     """What only the running daemon knows about a path; None if the ledger tells it all."""
     name, queue = mirror.spec.name, mirror.queue
@@ -290,18 +313,17 @@ def _live_reason(mirror: Mirror, path: str, relative: str, at: Moment) -> Why | 
     if pending is not None and pending.unsettled:
         waited_s = round(at.now - pending.first, 1)
         what = "it is gone here; not deleted at the server yet" if pending.gone else "not published yet"
-        sentence = f"{what}, because {pending.why} (for {waited_s} s){paused}{last}"
+        failing = _failing(queue.gate, at.now) if pending.late else ""
+        sentence = f"{what}, because {pending.why} (for {waited_s} s){failing}{paused}{last}"
         return Why(path, name, "settling", sentence, {"waited_s": waited_s, "settle_s": mirror.spec.settle_s}, receipt)
     if (running := queue.at_work(name, relative)) is not None:
         return Why(path, name, "in_flight", f"it is being {_WORK[type(running)]} right now{last}", receipt=receipt)
     action = queue.waiting(name, relative)
     # A leftover that is going to be swept says nothing about the file itself.
     if action is not None and not isinstance(action, Sweep):
-        sentence = f"waits in the queue of {mirror.spec.server} ({action.why})"
-        if queue.gate.message:
-            sentence += f": {queue.gate.message.rstrip('.')}; {_next_try(queue.gate, at.now)}"
-        sentence += paused
-        return Why(path, name, "pending", sentence + last, {"action": type(action).__name__.lower()}, receipt)
+        failing = _failing(queue.gate, at.now)
+        sentence = f"waits in the queue of {mirror.spec.server} ({action.why}){failing}{paused}{last}"
+        return Why(path, name, "pending", sentence, {"action": type(action).__name__.lower()}, receipt)
     since = mirror.removals.absent.since(relative)
     if since is None and not last and mirror.ledger.row(mirror.id, relative) is not None:
         # What went with a directory has no note of its own.
@@ -315,7 +337,7 @@ def _live_reason(mirror: Mirror, path: str, relative: str, at: Moment) -> Why | 
         what = "forgotten, and kept" if mirror.spec.deletes is DeletePolicy.KEEP else "deleted"
         may_be_in = mirror.removals.may_be_in
         if may_be_in is not None and not left_s:
-            when = f"unless it is in {quote(may_be_in)}, which is renamed first"
+            when = f"unless it is in {quote(may_be_in)}, which is renamed first{_failing(queue.gate, at.now)}"
         else:
             when = f"in {left_s} s"
         sentence = f"it is gone here; {what} at the server {when}{paused}{last}"

@@ -121,6 +121,8 @@ class Known(NamedTuple):
     """A person paused the mapping."""
     no_space: str = ""
     """That the server has no space for it now, in a sentence."""
+    renamed_first: str = ""
+    """That a directory above it is still to be renamed at the server, in a sentence."""
 
     def find(self) -> Why:
         """The first reason that applies; waits for the disk."""
@@ -167,10 +169,8 @@ class Known(NamedTuple):
         ours = selection.includes if self.row.kind is Kind.FILE else selection.descend
         if not ours(self.relative):
             return self._say("ignored", "it is gone here, and stays at the server: it is no longer included")
-        return self._say(
-            "pending",
-            f"it is gone here and still at the server; deletes: {self.spec.deletes.value} decides what follows",
-        )
+        follows = self.renamed_first or f"deletes: {self.spec.deletes.value} decides what follows"
+        return self._say("pending", f"it is gone here and still at the server; {follows}")
 
     def _why_ignored(self, entry: Entry) -> str:
         if entry.note == LINK and not self.spec.follow_symlinks:
@@ -182,6 +182,8 @@ class Known(NamedTuple):
             return self._say("ignored", "this directory is excluded")
         if self.failure is not None:
             return self._failed(self.failure)
+        if self.row is None and self.renamed_first:
+            return self._say("pending", f"not at the server yet; {self.renamed_first}")
         if self.row is None:
             return self._say("directory", "a directory is made at the server when there is something to publish in it")
         if self.row.kind is not Kind.DIR:
@@ -215,6 +217,8 @@ class Known(NamedTuple):
             verb = "a directory was published under this name, and is deleted at the server first"
         if self.no_space:
             verb += f": {self.no_space}"
+        elif self.renamed_first:
+            verb += f"; {self.renamed_first}"
         elif not self.paused:
             verb += f"; the daemon publishes it, or `ftpsyncd sync {self.spec.name}` does"
         return self._say("pending", f"{verb}{last}")

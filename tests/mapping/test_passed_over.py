@@ -11,9 +11,11 @@ from ftpsyncd.core.gate import Breaker
 from ftpsyncd.daemon import onepass, steering
 from ftpsyncd.engine.outcomes import Outcomes
 from ftpsyncd.errors import NameRefusedError
+from ftpsyncd.inspection.reasons import Known
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.mapping.site import Moment
 from ftpsyncd.model import Action, Delete, Did, Done, Entry, Failed, Listing, MakeDir, Outcome, Presence, RenameDir
+from ftpsyncd.questions import Why
 from tests.core.vocabulary import DISK, NOW, WALL, M, S, file, folder, made, published
 from tests.mapping.test_mirror import PICTURE, Story
 
@@ -147,3 +149,43 @@ def test_who_asks_is_told_what_it_waits_for(tale: Tale):
     assert told.sentence == "it is gone here; deleted at the server unless it is in new, which is renamed first"
     later = onepass._later_message(tale.mirror)
     assert later.startswith("1 delete waits for directories that are to be renamed first; ")
+
+
+@pytest.mark.parametrize(("path", "directory"), [("new/a", "new"), ("old/a", "old")])
+def test_who_asks_for_what_is_in_there_is_told_that_the_directory_comes_first(tale: Tale, path: str, directory: str):
+    """It said that the daemon publishes it, or that `deletes` decides, and of a server that is down nothing."""
+    first = f"its directory {directory} is renamed at the server first"
+    assert told(tale, path) == first
+    tale.queue.gate.failed(tale.at.now, Breaker.OFFLINE, "The server is down.")
+    assert told(tale, path).startswith(f"{first}: The server is down; the server is tried again in ")
+    assert ", which is renamed first: The server is down; " in told(tale, "inner/a")
+
+
+@pytest.mark.parametrize(("path", "directory"), [("new/a", "new"), ("old/a", "old")])
+def test_who_asks_for_what_is_in_there_is_told_when_that_is_being_renamed(
+    tale: Tale, renames: RenameDir, path: str, directory: str
+):
+    assert told(tale, path) == f"its directory {directory} is being renamed at the server"
+    tale.ends(Done(renames, Did.RENAMED))
+    assert told(tale, path) == ""
+
+
+def test_that_the_directory_comes_first_is_said_of_what_is_not_there_yet(tale: Tale, tmp_path: Path):
+    """And not of what there is nothing to be done about."""
+    (tmp_path / "new/b").mkdir(parents=True)
+    (tmp_path / "new/a").write_bytes(b"picture")
+    spec = tale.mirror.spec._replace(local=tmp_path, settle_s=0.0, include=("*",))
+    said = {}
+    for path in ("new/a", "new/b", "old/a", "new/c"):
+        known = steering.known_now(tale.mirror, path, path, tale.at)
+        assert isinstance(known, Known)
+        said[path] = known._replace(spec=spec).find().sentence
+    assert said["new/a"] == "not published yet; its directory new is renamed at the server first"
+    assert said["new/b"] == "not at the server yet; its directory new is renamed at the server first"
+    assert said["old/a"] == "it is gone here and still at the server; its directory old is renamed at the server first"
+    assert said["new/c"].startswith("there is no such file")
+
+
+def told(tale: Tale, path: str) -> str:
+    known = steering.known_now(tale.mirror, path, path, tale.at)
+    return known.sentence if isinstance(known, Why) else known.renamed_first

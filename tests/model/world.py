@@ -23,7 +23,6 @@ from ftpsyncd.daemon import steering
 from ftpsyncd.engine import again
 from ftpsyncd.engine.handout import Server
 from ftpsyncd.engine.loop import Engine
-from ftpsyncd.inspection import reasons
 from ftpsyncd.local import tree
 from ftpsyncd.local.disk import DiskThread
 from ftpsyncd.mapping.mirror import Mirror
@@ -355,8 +354,8 @@ class World(Life):
     def why(self, path: str) -> Why:
         """What a person is told who asks for a path."""
         assert self._engine is not None
-        live = steering._live_reason(self._mirror, path, path, self._engine._moment())
-        return live or reasons.known_of(self.spec, path, path, self._ledger, self._mirror.id).find()
+        known = steering.known_now(self._mirror, path, path, self._engine._moment())
+        return known if isinstance(known, Why) else known.find()
 
     def ask(self, which: int) -> None:
         """A person asks for a path."""

@@ -1278,8 +1278,8 @@ MUTATIONS = (
         "G8",
         "`why` does not say that the server is down",
         "daemon/steering.py",
-        "        if queue.gate.message:\n",
-        "        if not queue:\n",
+        ' if gate.message else ""\n',
+        ' if not gate else ""\n',
         f"{EPISODES}::test_for_every_delay_there_is_a_sentence",
     ),
 )
