@@ -13,6 +13,7 @@ from ftpsyncd.engine.loop import Engine
 from ftpsyncd.engine.report import changed_message, no_space_message, unreadable_message
 from ftpsyncd.mapping.mirror import Mirror
 from ftpsyncd.mapping.site import Moment
+from ftpsyncd.quoting import quote
 
 
 class Progress(NamedTuple):
@@ -95,6 +96,8 @@ def _later_message(mirror: Mirror) -> str:
     waiting = mirror.removals.absent.files
     if mirror.removals.hold is not None or not waiting:
         return ""
-    waits = number(waiting, "delete waits", "deletes wait")
-    what_for = "`delete_after`" if mirror.removals.may_be_in is None else "directories that are to be renamed first"
-    return f"{waits} for {what_for}; a later `sync`, or the daemon, goes on"
+    waits = f"{number(waiting, 'delete waits', 'deletes wait')} for `delete_after`"
+    if (directory := mirror.removals.may_be_in) is not None:
+        gone = number(waiting, "file is", "files are")
+        waits = f"{gone} gone here, or in {quote(directory)}, which is renamed first"
+    return f"{waits}; a later `sync`, or the daemon, goes on"

@@ -312,7 +312,10 @@ def _live_reason(mirror: Mirror, path: str, relative: str, at: Moment) -> Why | 
     # What only waits for its next try is in the ledger, with what it failed of.
     if pending is not None and pending.unsettled:
         waited_s = round(at.now - pending.first, 1)
-        what = "it is gone here; not deleted at the server yet" if pending.gone else "not published yet"
+        what = "not published yet"
+        if pending.gone:
+            keeps = mirror.spec.deletes is DeletePolicy.KEEP
+            what = f"it is gone here; not {'forgotten' if keeps else 'deleted at the server'} yet"
         failing = _failing(queue.gate, at.now) if pending.late else ""
         sentence = f"{what}, because {pending.why} (for {waited_s} s){failing}{paused}{last}"
         return Why(path, name, "settling", sentence, {"waited_s": waited_s, "settle_s": mirror.spec.settle_s}, receipt)

@@ -148,7 +148,7 @@ class Comparing:
 
     def _wait_for_late(self, path: str, leaving: Leaving, whose: str, at: Moment, *, gone: bool = False) -> None:
         """Something waits, since a rename that comes late may take along what is brought there now, or deleted."""
-        when = "that is being asked" if leaving.asked else "the server is asked again a minute after that"
+        when = "the server is asked first" if leaving.asked else "the server is asked once more within a minute"
         why = f"the connection ended under a rename of {whose}, which may be done late: {when}"
         self._waits.for_late(path, leaving.until, why, at, gone=gone)
         self._intents.inquiries.await_answer(leaving, path)

@@ -148,7 +148,7 @@ def test_who_asks_is_told_what_it_waits_for(tale: Tale):
     assert told is not None
     assert told.sentence == "it is gone here; deleted at the server unless it is in new, which is renamed first"
     later = onepass._later_message(tale.mirror)
-    assert later.startswith("1 delete waits for directories that are to be renamed first; ")
+    assert later.startswith("1 file is gone here, or in new, which is renamed first; ")
 
 
 @pytest.mark.parametrize(("path", "directory"), [("new/a", "new"), ("old/a", "old")])

@@ -184,6 +184,7 @@ def test_what_awaits_a_rename_that_may_come_late_is_told_and_waits_a_minute_at_m
             if "ended under a rename of its directory" in (said := world.why(path)).sentence
         ]
         assert [said.state for said in told] == min(room, 2) * ["settling"]
+        assert all(": the server is asked once more within a minute (for " in said.sentence for said in told)
         with mock.patch.object(Inquiries, "ask"):
             world.do(("go_on", LATE_S + 5.0))
         assert {f"{BASE}/a/1", f"{BASE}/a/3"} <= world.server.files.keys()
@@ -208,11 +209,20 @@ def test_what_leaves_a_directory_whose_rename_may_come_late_is_sent_at_once():
         world.come_to_rest()
 
 
+def test_what_waits_for_a_rename_that_may_come_late_is_not_to_be_deleted_where_nothing_is():
+    with begun(deletes=DeletePolicy.KEEP) as world:
+        world.all(("fault", "RNTO", "late", 1), ("fault", "RNTO", "refused", 1), ("rename", 1, "c"), ("go_on", 10.0))
+        assert world.why("a").sentence.startswith("it is gone here; not forgotten yet, because the connection ended")
+
+
 def test_what_leaves_a_directory_while_it_is_asked_whether_that_was_renamed_waits_for_the_answer_only():
     with begun() as world:
         world.all(("fault_after", "RNTO", "late", 1), ("upon", "MLST", ("crash",)), ("rename", 1, "c"), ("go_on", 9.0))
         world.all(("rename", 4, "b/9"), ("rename", 4, "d"), ("offline",), ("start",), ("go_on", 5.0))
-        assert "ended under a rename of the directory that it comes from" in world.why("b/9").sentence
+        said = world.why("b/9").sentence
+        assert "ended under a rename of the directory that it comes from" in said
+        assert ": the server is asked first (for " in said
+        assert "): The server is down; the server is tried again in " in said
         world.all(("online",), ("go_on", LATE_S - 20.0))
         assert {f"{BASE}/b/9", f"{BASE}/d/2"} <= world.server.files.keys()
         world.come_to_rest()
