@@ -33,7 +33,7 @@ from ftpsyncd.mapping.site import QUEUE_ROOM, Moment, Site
 from ftpsyncd.mapping.takeovers import Takeovers
 from ftpsyncd.mapping.unreadable import Unreadable
 from ftpsyncd.mapping.waits import SOON_S, Waits
-from ftpsyncd.model import Listing, Presence, RootIdentity
+from ftpsyncd.model import Delete, Listing, Presence, RootIdentity
 from ftpsyncd.publishing.lastlook import Folder
 from ftpsyncd.specs import MappingSpec
 
@@ -87,7 +87,7 @@ class Mirror:
         self.other_cases = OtherCases(self.site, self.intents, self.removals.absent)
         self.offers = Offers(self.site, self.intents.inquiries, self.removals.spare, selection)
         self.removals.passed_over = lambda: self.offers.passed_over
-        self.other_names = OtherNames(self.site, self.waits.sighting_of, self.removals.absent.knows, self.waits.look_at)
+        self.other_names = OtherNames(self.site, self.waits.sighting_of, self._is_known_gone, self.waits.look_at)
         self.comparing = Comparing(
             self.site,
             selection,
@@ -235,6 +235,12 @@ class Mirror:
                 self.mended.pass_ended(at)
         self.offers.all_compared()
         self.removals.all_compared(at)
+
+    def _is_known_gone(self, path: str) -> bool:
+        """Whether it is no news that a path is gone: that is noted, or it is being deleted, or waits to be."""
+        name, queue = self.spec.name, self.queue
+        goes = any(isinstance(action, Delete) for action in (queue.waiting(name, path), queue.at_work(name, path)))
+        return goes or self.removals.absent.knows(path) or self.waits.is_gone(path)
 
     def _sees(self) -> bool:
         """Whether there is a folder to look at."""

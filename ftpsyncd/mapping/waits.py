@@ -117,6 +117,11 @@ class Waits:
         pending = self.pending.get(path)
         return pending.sighting if pending else None
 
+    def is_gone(self, path: str) -> bool:
+        """Whether what waits under a path is its delete."""
+        pending = self.pending.get(path)
+        return pending is not None and pending.gone
+
     def present(self, path: str) -> None:
         """A path is on disk: it neither waits nor is it gone."""
         self._end(path)

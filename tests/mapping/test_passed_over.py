@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -39,11 +40,15 @@ class Tale(Story):
         self.at = Moment(self.at.now + seconds, self.at.wall_ns + int(seconds * S))
         self._turns()
         while self.disk.whole or self.disk.names:
-            asked = [*((directory, None) for directory in self.disk.whole), *self.disk.names]
-            self.disk.whole, self.disk.names = [], []
-            for directory, names in asked:
-                self.mirror.on_answer(self._listing(directory, names), self.at)
-            self._turns()
+            self.goes_once_on()
+
+    def goes_once_on(self) -> None:
+        """What was asked of the disk by now is answered."""
+        asked = [*((directory, None) for directory in self.disk.whole), *self.disk.names]
+        self.disk.whole, self.disk.names = [], []
+        for directory, names in asked:
+            self.mirror.on_answer(self._listing(directory, names), self.at)
+        self._turns()
 
     def _turns(self) -> None:
         """What one turn marks is asked for in the next."""
@@ -184,6 +189,24 @@ def test_that_the_directory_comes_first_is_said_of_what_is_not_there_yet(tale: T
     assert said["new/b"] == "not at the server yet; its directory new is renamed at the server first"
     assert said["old/a"] == "it is gone here and still at the server; its directory old is renamed at the server first"
     assert said["new/c"].startswith("there is no such file")
+
+
+def test_two_names_of_a_file_that_are_both_being_deleted_do_not_have_each_other_looked_at_for_ever():
+    """`plan` did not end, and the daemon took a core until the server had answered."""
+    with Ledger(Path(":memory:")) as ledger:
+        tale = Tale(ledger, {"old": folder(50), "inner": folder(60)})
+        ledger.put(tale.id, "inner/a", published(PICTURE))
+        tale.mirror.dirty.mark_deep("", NOW)
+        tale.goes_on()
+        tale.goes_on(AFTER_S + 1)
+        deletes = {Delete(M, f"{each}/a", sizes=(10,)) for each in ("inner", "old")}
+        for begun in (set[Action | None](), deletes):
+            assert {tale.begins() for _ in begun} == begun
+            tale.mirror.dirty.mark("old/a", tale.at.now)
+            with mock.patch.object(tale.mirror.other_names, "_look_at", wraps=tale.mirror.waits.look_at) as looks:
+                for _ in range(10):
+                    tale.goes_once_on()
+            assert looks.call_count < 3
 
 
 def told(tale: Tale, path: str) -> str:
