@@ -158,7 +158,7 @@ def _directory_renamed(mirror: Mirror, action: RenameDir, at: Moment) -> None:
     else:
         join_in_doubt(mirror.ledger, mirror.id, source, path)
     mirror.other_cases.moved(source, path)
-    # What was recorded under the new name is not there any more.
+    # Which directories are recorded under either name is another matter now.
     for directory in (source, path):
         mirror.offers.directory_gone(directory)
     mirror.intents.moved(source, path)
