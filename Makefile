@@ -45,7 +45,7 @@ soak: $(STAMP) ## 2,000 random sequences against the whole engine, 2,000 races, 
 	@base=$$(mktemp -d /tmp/ft-XXXX) && trap 'rm -rf "$$base"' EXIT && \
 	  PYTHONHASHSEED=0 $(BIN)/python -m pytest -m long -k 'many_random_sequences or for_long' --basetemp="$$base/t" tests/model $(SOAK_ARGS)
 
-mutations: $(STAMP) ## break each guarantee on purpose, and see a test fail; MUTATIONS_ARGS='--only G4'
+mutations: $(STAMP) ## break each guarantee on purpose, and see a test fail; MUTATIONS_ARGS='--only G4', or '--new --write docs/reliability/mutations.json' for those that the file does not tell of
 	@$(BIN)/python -m tests.mutations.bench $(MUTATIONS_ARGS)
 
 # What tests measured is kept in docs/reliability; one that was not run this time keeps its figures.

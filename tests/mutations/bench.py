@@ -1,6 +1,6 @@
 """Breaks a copy of the package, one mutation at a time, and sees whether the named test notices.
 
-    python -m tests.mutations.bench [--only WORDS] [--write FILE]
+    python -m tests.mutations.bench [--only WORDS] [--new] [--write FILE]
 
 A mutation is caught if its test fails on the broken copy and passes on a whole one. Everything runs in a folder of its
 own; the package itself is never touched.
@@ -104,9 +104,15 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="mutations", description=__doc__)
     parser.add_argument("--only", default="", help="those with these words in their description or guarantee")
     parser.add_argument("--write", type=Path, help="where to keep the result, as JSON")
+    parser.add_argument(
+        "--new", action="store_true", help="those that FILE does not tell of yet; what it tells is kept"
+    )
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args(arguments)
-    chosen = [m for m in MUTATIONS if options.only in f"{m.guarantee} {m.what}"]
+    if options.new and options.write is None:
+        parser.error("--new needs --write FILE")
+    kept = _kept(options.write) if options.new else {}
+    chosen = [m for m in MUTATIONS if options.only in f"{m.guarantee} {m.what}" and _told(m) not in kept]
     wrong: list[str] = []
     verdicts: list[Verdict] = []
     with ThreadPoolExecutor(options.workers) as pool:
@@ -125,12 +131,24 @@ def main(arguments: Sequence[str]) -> int:
             if not caught:
                 wrong.append(f"{mutation.guarantee}: {mutation.what}: {mutation.test} does not notice")
     if options.write is not None and not wrong:
+        kept |= {_told(verdict): verdict for verdict in verdicts}
         options.write.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps([asdict(verdict) for verdict in verdicts], indent=1, ensure_ascii=False)
+        ordered = [asdict(kept[_told(mutation)]) for mutation in MUTATIONS if _told(mutation) in kept]
+        text = json.dumps(ordered, indent=1, ensure_ascii=False)
         options.write.write_text(f"{text}\n")
     for line in wrong:
         print(line, file=sys.stderr)
     return 1 if wrong else 0
+
+
+def _told(mutation: Mutation | Verdict) -> tuple[str, ...]:
+    """What makes it this one."""
+    return mutation.guarantee, mutation.what, mutation.file, mutation.test
+
+
+def _kept(file: Path) -> dict[tuple[str, ...], Verdict]:
+    """What was found before."""
+    return {_told(verdict): verdict for verdict in (Verdict(**told) for told in json.loads(file.read_text()))}
 
 
 def _verdict(mutation: Mutation, seconds: float, *, caught: bool) -> Verdict:
