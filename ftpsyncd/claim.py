@@ -4,6 +4,9 @@ In: a directory. Out: a claim, or why there is none. A lock counts only for thos
 lock or the ledger was removed, moved away or replaced, the next one finds no lock, or another ledger, and would publish
 beside whoever goes on with the old one. And a ledger that somebody else has written over, or whose write-ahead log is
 gone, does not say any more what is at the servers.
+
+Nor is what lies there for everybody: the ledger names files, servers and what was done, and whoever may open the lock
+can take it, or the ledger's, and keep us from our work.
 """
 
 from __future__ import annotations
@@ -11,9 +14,10 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -21,6 +25,8 @@ from typing import Self
 from ftpsyncd.errors import LedgerError, LedgerLostError, LockHeldError
 from ftpsyncd.threads import begin
 
+MODE = 0o640
+"""Of a file in the state directory, at most, whatever the umask."""
 LOOK_EVERY_S = 3.0
 _END_S = 0.5
 """A look that hangs is waited for so long at the end."""
@@ -55,6 +61,9 @@ class Claim:
         self._believes_dates = believes_dates
         self._kept: dict[Path, _Kept] = {}
         """Files that have to stay where they are, each with a descriptor of it."""
+        self._exposed: dict[str, str] = {}
+        """Why everybody can read a file, by its name."""
+        self._directory = directory
         self._writing = threading.RLock()
         """Nobody looks at a file while we write it."""
         self._stack = ExitStack()
@@ -62,6 +71,8 @@ class Claim:
             directory.mkdir(parents=True, exist_ok=True, mode=0o750)
             self.used_before = (directory / "lock").exists()
             """Somebody had it before us."""
+            with suppress(FileExistsError):
+                (directory / "lock").touch(MODE, exist_ok=False)
             lock = self._stack.enter_context((directory / "lock").open("a"))
         except OSError as error:
             # "File exists" is what `mkdir` says of a file there.
@@ -87,6 +98,7 @@ class Claim:
                 remedy="Have `state_dir` name a directory on a disk of this machine, or the file server keep locks.",
             ) from error
         self._kept[directory / "lock"] = _Kept(lock.fileno())
+        self.close_to_others([directory / "lock"])
 
     def __enter__(self) -> Self:
         return self
@@ -98,6 +110,27 @@ class Claim:
         """Leave the directory to others."""
         self._kept.clear()
         self._stack.close()
+
+    @property
+    def exposed(self) -> str:
+        """What everybody on this machine can read, why, and what helps, in a sentence; empty if nothing."""
+        if not self._exposed:
+            return ""
+        names, why = ", ".join(self._exposed), "; ".join(dict.fromkeys(self._exposed.values()))
+        return (
+            f"every user of this machine can read {names} in the state directory {self._directory}: {why}."
+            f" Close the directory: `chmod o-rwx {self._directory}`."
+        )
+
+    def close_to_others(self, files: Iterable[Path]) -> None:
+        """Leave these to their owner and group, who get no right that they had not; what is not there need not be.
+
+        They may have been made by an older version, or be copies. One that cannot be closed is no reason not to work.
+        """
+        for file in files:
+            why = _why_open(file)
+            if why and _lets_others_in(file.parent):
+                self._exposed[file.name] = why
 
     def keep(self, path: Path, *, ours_alone: bool = False) -> None:
         """This file is used, too, and has to stay where it is from now on.
@@ -165,6 +198,31 @@ class Claim:
             return "replaced by another file"
         touched = kept.ours_alone and self._believes_dates and _state_of(found) != kept.left
         return "written by somebody else" if touched else ""
+
+
+def _why_open(file: Path) -> str:
+    """Take from a file the rights that it is not to have; why everybody has some all the same, or nothing."""
+    try:
+        mode = file.stat().st_mode
+        if not stat.S_ISREG(mode) or not stat.S_IMODE(mode) & ~MODE:
+            return ""
+        with suppress(OSError):
+            file.chmod(stat.S_IMODE(mode) & MODE)
+        # A disk that keeps no rights may say yes to everything.
+        became = file.stat()
+    except OSError:
+        return ""
+    if not became.st_mode & stat.S_IRWXO:
+        return ""
+    return "it belongs to another user" if became.st_uid != os.geteuid() else "its disk keeps no rights"
+
+
+def _lets_others_in(directory: Path) -> bool:
+    """Whether everybody can reach what is in a directory, as far as that is up to it."""
+    try:
+        return bool(directory.stat().st_mode & stat.S_IXOTH)
+    except OSError:
+        return True
 
 
 def _state_of(status: os.stat_result) -> tuple[int, int]:

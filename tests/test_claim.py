@@ -6,13 +6,15 @@ import errno
 import fcntl
 import os
 import shutil
+import stat
 import threading
+from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
-from ftpsyncd.claim import Claim
+from ftpsyncd.claim import MODE, Claim
 from ftpsyncd.errors import LedgerError, LedgerLostError, LockHeldError
 
 
@@ -146,3 +148,98 @@ def test_it_leaves_no_descriptor_open(tmp_path: Path) -> None:
         with Claim(tmp_path) as claim:
             claim.keep(tmp_path / "ledger")
     assert len(os.listdir("/proc/self/fd")) == len(before)  # noqa: PTH208 - as above
+
+
+# ── Closed to others ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def open_hand() -> Iterator[None]:
+    """Nothing is taken from the rights of what is made."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def rights(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.usefixtures("open_hand")
+def test_the_lock_is_made_for_owner_and_group(tmp_path: Path) -> None:
+    """Who may open it can lock it, and keep everybody from publishing."""
+    with Claim(tmp_path / "state") as claim:
+        assert rights(tmp_path / "state/lock") == MODE == 0o640
+        assert claim.exposed == ""
+
+
+@pytest.mark.parametrize(("before", "after"), [(0o666, 0o640), (0o644, 0o640), (0o604, 0o600), (0o600, 0o600)])
+def test_what_an_older_version_left_open_is_closed_and_nothing_opened(tmp_path: Path, before: int, after: int) -> None:
+    for name in ("lock", "ledger"):
+        (tmp_path / name).touch()
+        (tmp_path / name).chmod(before)
+    with Claim(tmp_path) as claim:
+        claim.close_to_others([tmp_path / "ledger", tmp_path / "none"])
+        assert [rights(tmp_path / name) for name in ("lock", "ledger")] == [after, after]
+        assert claim.exposed == ""
+
+
+def test_only_files_are_closed(tmp_path: Path) -> None:
+    (tmp_path / "ledger.db.damaged-folder").mkdir(mode=0o755)
+    with Claim(tmp_path) as claim:
+        claim.close_to_others([tmp_path / "ledger.db.damaged-folder"])
+        assert rights(tmp_path / "ledger.db.damaged-folder") == 0o755
+
+
+def refuse(_path: Path, _mode: int) -> None:
+    raise PermissionError(errno.EPERM, "Operation not permitted")
+
+
+def ignore(_path: Path, _mode: int) -> None:
+    """As CIFS does, which has the rights of its mount."""
+
+
+@pytest.mark.parametrize(
+    ("chmod", "other", "why"),
+    [
+        (refuse, 1, "it belongs to another user"),
+        (refuse, 0, "its disk keeps no rights"),
+        (ignore, 0, "its disk keeps no rights"),
+    ],
+)
+def test_what_cannot_be_closed_is_told_and_no_reason_not_to_work(
+    chmod: object, other: int, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tmp_path.chmod(0o755)
+    for name in ("lock", "ledger"):
+        (tmp_path / name).touch()
+        (tmp_path / name).chmod(0o644)
+    us = os.geteuid() + other
+    monkeypatch.setattr(Path, "chmod", chmod)
+    monkeypatch.setattr(os, "geteuid", lambda: us)
+    with Claim(tmp_path) as claim:
+        claim.close_to_others([tmp_path / "ledger"])
+        assert claim.exposed == (
+            f"every user of this machine can read lock, ledger in the state directory {tmp_path}: {why}."
+            f" Close the directory: `chmod o-rwx {tmp_path}`."
+        )
+
+
+def test_what_nobody_else_can_reach_is_not_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "lock").touch()
+    (tmp_path / "lock").chmod(0o644)
+    tmp_path.chmod(0o750)
+    monkeypatch.setattr(Path, "chmod", refuse)
+    with Claim(tmp_path) as claim:
+        assert claim.exposed == ""
+
+
+def test_a_right_of_the_group_alone_is_not_told_of_as_one_of_everybody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tmp_path.chmod(0o755)
+    (tmp_path / "lock").touch()
+    (tmp_path / "lock").chmod(0o660)
+    monkeypatch.setattr(Path, "chmod", refuse)
+    with Claim(tmp_path) as claim:
+        assert claim.exposed == ""

@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from ftpsyncd.claim import MODE
+
 NAME = "control.place"
 """Of the note."""
 
@@ -34,6 +36,9 @@ def note(state_dir: Path, socket: Path, made: Identity | None) -> None:
     """
     device, inode = made or (0, 0)
     draft = state_dir / f"{NAME}.new"
+    # One that was not finished is made anew, with these rights.
+    draft.unlink(missing_ok=True)
+    draft.touch(MODE)
     draft.write_bytes(b"%d %d %s" % (device, inode, os.fsencode(socket)))
     draft.replace(state_dir / NAME)
 

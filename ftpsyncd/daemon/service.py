@@ -28,6 +28,7 @@ from ftpsyncd.ledger.book import LEDGER
 from ftpsyncd.ledger.recovery import Checkup, open_for_work
 from ftpsyncd.local.disk import STOP_WAIT_S
 from ftpsyncd.local.mounts import is_network_filesystem
+from ftpsyncd.logs import logger
 from ftpsyncd.status import MappingState, Status
 from ftpsyncd.together import Together
 from ftpsyncd.typed import Typed, typed_for
@@ -132,6 +133,8 @@ class Service:
                 claim=claim,
             )
             stack.enter_context(ledger)
+            if claim.exposed:
+                logger.bind(event="exposed").warning("{}", claim.exposed)
             if notice:
                 self._emit(Event(EventKind.LEDGER, message=notice))
             engine = self._engine = Engine(

@@ -6,7 +6,8 @@ In: the ledger's path. Out: a ledger to work with. Used by `service` at its star
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Self
@@ -17,6 +18,8 @@ from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.ledger.sqlitefile import COMPANIONS, check
 from ftpsyncd.threads import begin
 
+_DAMAGED = ".damaged-"
+"""What is appended to the name of a damaged ledger, with the time at which that was found."""
 _BEGUN_ANEW = (
     "a new one was begun: nothing is deleted at the servers for it, and what they have already is treated as `existing`"
     " says (`adopt` records it again where size and date agree; with `keep` it counts as somebody else's)"
@@ -43,6 +46,9 @@ def open_for_work(
     Raises:
         LedgerError: as `Ledger` does, except for damage.
     """
+    if claim is not None:
+        with suppress(OSError):
+            claim.close_to_others(_all_of(path))
     notice = ""
     if _is_empty(path):
         notice = f"the ledger {path} is an empty file; {_BEGUN_ANEW}"
@@ -69,7 +75,7 @@ def set_aside(path: Path, now: datetime) -> Path:
     Raises:
         LedgerError: that cannot be done.
     """
-    stem = f"{path.name}.damaged-{now:%Y%m%d-%H%M%S}"
+    stem = f"{path.name}{_DAMAGED}{now:%Y%m%d-%H%M%S}"
     kept, count = path.with_name(stem), 1
     while kept.exists():
         count += 1
@@ -83,6 +89,12 @@ def set_aside(path: Path, now: datetime) -> Path:
     except OSError as error:
         raise LedgerError(f"the damaged ledger {path} cannot be set aside: {error.strerror}") from error
     return kept
+
+
+def _all_of(path: Path) -> Iterator[Path]:
+    """The files of a ledger, there or not, and those of damaged ones before it."""
+    yield from (path.with_name(path.name + companion) for companion in COMPANIONS)
+    yield from path.parent.glob(f"{path.name}{_DAMAGED}*")
 
 
 def _is_empty(path: Path) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from ftpsyncd import descriptors, lacking, room
+from ftpsyncd import claim, descriptors, lacking, room
 from ftpsyncd.errors import LedgerError
 
 UNWRITABLE = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY})
@@ -20,6 +20,9 @@ NO_PLACE = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLI
 """What SQLite says of a temporary file that it cannot make, or cannot write."""
 COMPANIONS = ("", "-wal", "-shm")
 """What SQLite appends to the name of a database for the files that belong to it."""
+
+IN_MEMORY = Path(":memory:")
+"""SQLite's name for a database without a file."""
 
 _NOT_OURS = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY})
 
@@ -33,6 +36,7 @@ def to_write(path: Path) -> tuple[sqlite3.Connection, bool]:
         It, and whether nobody else can read the file meanwhile: on a full disk there is no room for the memory by which
         readers and writers agree.
     """
+    _make(path)
     db, alone = _connect(path), False
     try:
         db.execute("PRAGMA user_version").fetchone()
@@ -44,6 +48,14 @@ def to_write(path: Path) -> tuple[sqlite3.Connection, bool]:
         db.execute("PRAGMA locking_mode=EXCLUSIVE")
     db.execute("PRAGMA synchronous=NORMAL")
     return db, alone
+
+
+def _make(path: Path) -> None:
+    """Make the file if there is none: SQLite would let everybody read it, and gives those beside it the same rights."""
+    if path != IN_MEMORY:
+        # What is wrong with its place is said by SQLite.
+        with suppress(OSError):
+            path.touch(claim.MODE, exist_ok=False)
 
 
 def _connect(path: Path) -> sqlite3.Connection:

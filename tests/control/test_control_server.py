@@ -310,6 +310,17 @@ def test_a_note_of_a_killed_daemon_leads_to_no_other(path, tmp_path):
         assert noted(tmp_path) is None
 
 
+def test_a_note_is_for_those_who_may_use_the_socket(path, tmp_path):
+    """Also where an older version was killed while it wrote one."""
+    before = os.umask(0)
+    try:
+        (tmp_path / "control.place.new").touch(0o666)
+        note(tmp_path, path, (1, 2))
+    finally:
+        os.umask(before)
+    assert (tmp_path / "control.place").stat().st_mode & 0o777 == 0o640
+
+
 def test_a_note_leads_to_a_socket_whose_path_has_blanks(tmp_path):
     path = tmp_path / "a b c"
     with ControlServer(FakeDaemon(), path, state_dir=tmp_path):

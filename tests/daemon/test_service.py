@@ -615,6 +615,37 @@ def test_a_file_in_the_place_of_the_state_directory_is_called_that(tmp_path: Pat
         Claim(place)
 
 
+def test_what_cannot_be_closed_to_others_is_said_once_and_keeps_nobody_from_publishing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ledger may be on a disk that keeps no rights."""
+    (tmp_path / "in").mkdir()
+    place = tmp_path / "state"
+    place.mkdir()
+    for name in ("lock", "ledger.db"):
+        (place / name).touch()
+        (place / name).chmod(0o644)
+    place.chmod(0o755)
+    monkeypatch.setattr(Path, "chmod", lambda _path, _mode: None)
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        "servers: {web: {host: 127.0.0.1, port: 1, user: u, tls: 'off', password: p}}\n"
+        f"mappings: {{m: {{local: {tmp_path}/in, remote: 'web:/m', settle: 0s}}}}\nstate_dir: {place}\n"
+    )
+    lines: list[str] = []
+    number = logger.add(lambda line: lines.append(str(line)), format="{level} {message}")
+    one = Service(load(config), one_pass=True, performs=False)
+    try:
+        one.start()
+    finally:
+        one.stop()
+        logger.remove(number)
+    [said] = [line for line in lines if "every user" in line]
+    assert said.startswith(
+        f"WARNING every user of this machine can read lock, ledger.db in the state directory {place}:"
+    )
+
+
 def test_a_start_whose_only_password_is_on_a_disk_that_does_not_answer_waits_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -196,6 +196,45 @@ def test_no_secret_is_said_or_left_anywhere(
     figures.tell("G7", f"secrets found (log as {log})", 0, limit=0)
 
 
+GENEROUS = ("sh", "-c", 'umask 0; exec "$@"', "sh")
+"""Runs a program with which nothing is taken from the rights of what it makes."""
+
+
+def test_what_a_daemon_and_a_pass_leave_is_closed_to_other_users(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+
+    def open_to_others() -> list[str]:
+        found = [path for path in state.iterdir() if path.stat().st_mode & 0o137]
+        return [f"{path.name} {path.stat().st_mode:o}" for path in found if not path.is_socket()]
+
+    with running("pyftpdlib") as server, free_port() as port, site(server, tmp_path) as s:
+        set_keys(s, control={"http": f"127.0.0.1:{port}"})
+        (s.drop / "a.jpg").write_bytes(b"a" * 1000)
+        s.under = GENEROUS
+        s.start()
+        s.until_equal()
+        assert {path.name for path in state.iterdir()} == {
+            "lock", "ledger.db", "ledger.db-wal", "ledger.db-shm", "control.place", TOKEN,
+        }  # fmt: skip
+        assert open_to_others() == []
+        assert state.stat().st_mode & 0o777 == 0o750
+        s.kill()
+        for path in state.iterdir():
+            if path.name != TOKEN:
+                path.chmod(0o666)
+        s.start()
+        assert open_to_others() == []
+        assert s.stop() == 0
+        for path in state.iterdir():
+            path.unlink()
+        done = subprocess.run(
+            [*GENEROUS, *s.program, "sync", "-c", s.config], capture_output=True, env=s.environment(), check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert {path.name for path in state.iterdir()} == {"lock", "ledger.db"}
+        assert open_to_others() == []
+
+
 def states(s: Site, *names: str) -> set[str]:
     """The states of some servers."""
     return {each["state"] for each in s.status()["servers"] if each["name"] in names}

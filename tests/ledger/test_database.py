@@ -227,6 +227,84 @@ def test_a_ledger_that_cannot_be_set_aside_is_an_error(path: Path, monkeypatch: 
         open_for_work(path, keep_history_s=0, now=NOW)
 
 
+# ── Closed to others ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def open_hand() -> Iterator[None]:
+    """Nothing is taken from the rights of what is made."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def rights(directory: Path) -> dict[str, int]:
+    return {file.name: file.stat().st_mode & 0o777 for file in directory.iterdir()}
+
+
+@pytest.mark.usefixtures("open_hand")
+def test_a_ledger_is_made_for_owner_and_group_and_what_sqlite_has_beside_it_too(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    opened: list[dict[str, int]] = []
+    connect = sqlitefile._connect
+
+    def connected(path: Path) -> sqlite3.Connection:
+        opened.append(rights(path.parent))
+        return connect(path)
+
+    monkeypatch.setattr(sqlitefile, "_connect", connected)
+    with Ledger(path) as ledger:
+        fill(ledger, ledger.mappings.number("gallery", "here"), 10)
+        ledger.commit()
+        assert rights(path.parent) == {"ledger.db": 0o640, "ledger.db-wal": 0o640, "ledger.db-shm": 0o640}
+    assert opened == [{"ledger.db": 0o640}], "not for a moment more"
+
+
+def test_a_ledger_of_a_person_who_keeps_all_to_himself_is_his_alone(path: Path):
+    before = os.umask(0o077)
+    try:
+        Ledger(path).close()
+    finally:
+        os.umask(before)
+    assert rights(path.parent) == {"ledger.db": 0o600}
+
+
+@pytest.mark.usefixtures("open_hand")
+def test_a_ledger_of_an_older_version_is_closed_with_its_log_and_its_damaged_ones(tmp_path: Path):
+    path = tmp_path / "state/ledger.db"
+    with Claim(path.parent):
+        abandoned = Ledger(path)
+        fill(abandoned, abandoned.mappings.number("gallery", "here"), 10)
+        abandoned.commit()
+        # A crash leaves both beside it.
+        beside = {name: path.with_name(name).read_bytes() for name in ("ledger.db-wal", "ledger.db-shm")}
+        abandon(abandoned)
+    for name, content in beside.items():
+        path.with_name(name).write_bytes(content)
+    for name in ("ledger.db.damaged-20250101-000000", "ledger.db.damaged-20250101-000000-wal", "somebodys.db"):
+        path.with_name(name).write_bytes(b"noise")
+    for file in path.parent.iterdir():
+        file.chmod(0o666)
+    with Claim(path.parent) as claim, open_for_work(path, keep_history_s=0, now=NOW, claim=claim)[0]:
+        found = rights(path.parent)
+        assert found.pop("somebodys.db") == 0o666
+        assert len(found) == 6
+        assert set(found.values()) == {0o640}
+
+
+@pytest.mark.usefixtures("open_hand")
+def test_a_damaged_ledger_that_others_could_read_is_put_aside_closed(filled: Path):
+    abandon(Ledger(filled))
+    damage(filled)
+    filled.chmod(0o644)
+    with Claim(filled.parent) as claim:
+        ledger, notice = open_for_work(filled, keep_history_s=0, now=NOW, claim=claim)
+        ledger.close()
+    assert notice
+    assert set(rights(filled.parent).values()) == {0o640}
+
+
 def test_a_checkup_beside_work_finds_damage_and_leaves_the_rest_in_peace(filled: Path):
     found: list[str] = []
     with Ledger(filled), Checkup(filled, found.append) as checkup:
@@ -466,7 +544,7 @@ def test_an_error_that_is_no_lack_of_space_is_an_error(path: Path):
 
 @pytest.fixture
 def as_nobody(path: Path) -> Iterator[Callable[[], AbstractContextManager[None]]]:
-    """Without any right to write: everybody may read the ledger."""
+    """Without any right to write: its group may read the ledger."""
     opened = [folder for folder in path.parents if not folder.stat().st_mode & 0o001]
     modes = {folder: folder.stat().st_mode for folder in opened}
     for folder in opened:

@@ -1265,6 +1265,30 @@ MUTATIONS = (
         "            if Filter(mapping.include, mapping.exclude).includes(relative) and not loc:\n",
         "tests/config/test_bad_input.py::test_secrets_must_not_be_published",
     ),
+    Mutation(
+        "G7",
+        "the ledger is made for everybody to read",
+        "ledger/sqlitefile.py",
+        "            path.touch(claim.MODE, exist_ok=False)\n",
+        "            path.touch(exist_ok=False)\n",
+        "tests/ledger/test_database.py::test_a_ledger_is_made_for_owner_and_group_and_what_sqlite_has_beside_it_too",
+    ),
+    Mutation(
+        "G7",
+        "a ledger that everybody can read stays as it is",
+        "ledger/recovery.py",
+        "            claim.close_to_others(_all_of(path))\n",
+        "            pass\n",
+        "tests/ledger/test_database.py::test_a_ledger_of_an_older_version_is_closed_with_its_log_and_its_damaged_ones",
+    ),
+    Mutation(
+        "G7",
+        "a lock that everybody can hold stays as it is",
+        "claim.py",
+        "            file.chmod(stat.S_IMODE(mode) & MODE)\n",
+        "            file.chmod(stat.S_IMODE(mode))\n",
+        "tests/test_claim.py::test_what_an_older_version_left_open_is_closed_and_nothing_opened",
+    ),
     # ── G8 explains itself ───────────────────────────────────────────────────────────────────────────────────
     Mutation(
         "G8",
