@@ -17,7 +17,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, BinaryIO, cast
@@ -41,6 +41,19 @@ _READ_BYTES = 65536
 _LOOK_S = 0.1
 """How often a delivery that runs is asked whether it is done."""
 _KILLED_S = 1.0
+_OF_THE_SERVICE = frozenset(
+    {
+        "CREDENTIALS_DIRECTORY",
+        "JOURNAL_STREAM",
+        "LISTEN_FDNAMES",
+        "LISTEN_FDS",
+        "LISTEN_PID",
+        "NOTIFY_SOCKET",
+        "WATCHDOG_PID",
+        "WATCHDOG_USEC",
+    }
+)
+"""Variables by which systemd hands something to the service's own process (systemd.exec(5))."""
 
 
 class Alerter:
@@ -91,7 +104,7 @@ class Alerter:
 
     def adopt(self, spec: AlertSpec) -> bool:
         """Go on by other limits, if it is the same people who are told, and know what they have been told."""
-        if spec != self._spec._replace(limits=spec.limits):
+        if spec != self._spec._replace(limits=spec.limits, secret_variables=spec.secret_variables):
             return False
         self._spec = spec
         return True
@@ -124,7 +137,6 @@ class Alerter:
     def _run_command(self, message: Mapping[str, Any]) -> str:
         """Run the command with the message on its standard input; what went wrong, or nothing."""
         _reap()
-        environ = {f"FTPSYNCD_ALERT_{key.upper()}": one_line(str(value)) for key, value in message.items()}
         try:
             # In memory: whoever does not read it does not keep us waiting.
             with os.fdopen(os.memfd_create("alert"), "w+b") as words:
@@ -135,7 +147,7 @@ class Alerter:
                     stdin=words,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT,
-                    env={**os.environ, **environ},
+                    env=environment(os.environ, self._spec.secret_variables, message),
                     start_new_session=True,
                 )
         except (OSError, ValueError) as error:
@@ -194,6 +206,21 @@ class Alerter:
         while self._call.is_alive() and time.monotonic() < deadline and not self._ended.is_set():
             self._call.join(_LOOK_S)
         return said[0] if said else f"the webhook did not answer within {WEBHOOK_S:g} s"
+
+
+def environment(
+    inherited: Mapping[str, str], secret_variables: Collection[str], message: Mapping[str, Any]
+) -> dict[str, str]:
+    """The environment of a command: what it would write into a mail or a log of its own is to be fit for that.
+
+    Args:
+        inherited: that of the daemon.
+        secret_variables: what of it holds secrets.
+        message: whose fields are added.
+    """
+    hidden = {*_OF_THE_SERVICE, *secret_variables}
+    fields = {f"FTPSYNCD_ALERT_{key.upper()}": one_line(str(value)) for key, value in message.items()}
+    return {name: value for name, value in inherited.items() if name not in hidden} | fields
 
 
 def unfit(url: str) -> str:

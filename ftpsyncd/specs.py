@@ -110,6 +110,8 @@ class AlertSpec(NamedTuple):
     webhook: Callable[[], str] | None = None
     """Reads the address when it is needed; raises ConfigError."""
     limits: AlertLimits = AlertLimits()
+    secret_variables: frozenset[str] = frozenset()
+    """Of the environment: those that hold a secret of the configuration, and are for no command."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -471,6 +471,90 @@ def test_what_a_command_leaves_behind_keeps_no_message_waiting(tmp_path: Path, a
         os.kill(int(pid), signal.SIGKILL)
 
 
+OF_SYSTEMD = {
+    "NOTIFY_SOCKET": "/run/systemd/notify",
+    "WATCHDOG_PID": str(os.getpid()),
+    "WATCHDOG_USEC": "120000000",
+    "LISTEN_PID": str(os.getpid()),
+    "LISTEN_FDS": "1",
+    "LISTEN_FDNAMES": "control",
+    "CREDENTIALS_DIRECTORY": "/run/credentials/ftpsyncd.service",
+    "JOURNAL_STREAM": "8:1234",
+}
+USEFUL = {
+    "HOME": "/var/lib/ftpsyncd",
+    "LANG": "de_DE.UTF-8",
+    "https_proxy": "http://proxy:3128",
+    "STATE_DIRECTORY": "/var/lib/ftpsyncd",
+    "RUNTIME_DIRECTORY": "/run/ftpsyncd",
+    "SITE": "a matter of the operator's",
+}
+
+
+def test_a_command_gets_no_secret_and_nothing_by_which_it_could_speak_for_the_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alerter: Callable[..., Alerter]
+) -> None:
+    for name, value in {**OF_SYSTEMD, **USEFUL, "WEB_PASSWORD": "SECRET", "ALERT_URL": "https://x/SECRET"}.items():
+        monkeypatch.setenv(name, value)
+    out = tmp_path / "out"
+    alerter(
+        lambda: status(HELD),
+        command=(sys.executable, "-c", _TELL, str(out)),
+        secret_variables=frozenset({"WEB_PASSWORD", "ALERT_URL"}),
+    )
+    until(out.exists, "the message")
+    told = json.loads(out.read_text())
+    assert "SECRET" not in json.dumps(told)
+    given = told["environ"]
+    assert not given.keys() & {*OF_SYSTEMD, "WEB_PASSWORD", "ALERT_URL"}
+    assert {name: given.get(name) for name in USEFUL} == USEFUL
+    assert given["PATH"] == os.environ["PATH"]
+    assert given["FTPSYNCD_ALERT_KIND"] == "held"
+
+
+_TELL = """
+import json, os, signal, sys
+told = {
+    "environ": dict(os.environ),
+    "open": sorted(int(number) for number in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{number}")),
+    "blocked": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
+    "folder": os.getcwd(),
+    "leads": os.getpid() == os.getpgid(0) == os.getsid(0),
+}
+with open(sys.argv[1] + ".new", "w") as out:
+    json.dump(told, out)
+os.rename(sys.argv[1] + ".new", sys.argv[1])
+"""
+
+
+def test_a_command_has_nothing_of_the_daemon_open_and_is_ended_by_its_own_signals_only(
+    tmp_path: Path, alerter: Callable[..., Alerter]
+) -> None:
+    out = tmp_path / "out"
+    with contextlib.ExitStack() as stack:
+        descriptor = os.open(tmp_path, os.O_RDONLY)
+        stack.callback(os.close, descriptor)
+        alerter(lambda: status(HELD), command=(sys.executable, "-c", _TELL, str(out)))
+        until(out.exists, "the message")
+    told = json.loads(out.read_text())
+    assert (told["open"], told["blocked"], told["leads"]) == ([0, 1, 2], [], True)
+    assert told["folder"] == str(Path.cwd())
+
+
+def test_another_secret_variable_is_kept_from_the_command_after_a_reload(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alerter: Callable[..., Alerter]
+) -> None:
+    """Whoever is told already goes on knowing what he was told."""
+    monkeypatch.setenv("NEW_PASSWORD", "SECRET")
+    out, shown = tmp_path / "out", [status()]
+    command = (sys.executable, "-c", _TELL, str(out))
+    made = alerter(lambda: shown[0], command=command)
+    assert made.adopt(AlertSpec(command, limits=LIMITS, secret_variables=frozenset({"NEW_PASSWORD"})))
+    shown[0] = status(HELD)
+    until(out.exists, "the message")
+    assert "SECRET" not in out.read_text()
+
+
 def mail_program(port: int) -> str:
     """The one of docs/alerts.md."""
     text = (Path(__file__).parent.parent / "docs/alerts.md").read_text()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -63,7 +63,8 @@ def load(path: Path, *, environ: Mapping[str, str], document: Document | None = 
     history_s = _history(document, top)
     control = _control(document, places, _entries(document, top, "control"), state_dir)
     log = _fit(document, LogKeys, ("log",), _entries(document, top, "log")) or LogKeys({})
-    alerts = _alerts(document, places, environ, _entries(document, top, "alerts"))
+    passwords = [server.password for server in servers.values() if server is not None]
+    alerts = _alerts(document, places, environ, _entries(document, top, "alerts"), passwords)
     rules.check(document, servers, mappings, state_dir, control, alerts)
     if document.problems:
         raise ConfigError(*(document.line(problem) for problem in sorted(document.problems)))
@@ -336,9 +337,21 @@ def _control(document: Document, places: Places, entry: dict[str, object], state
 
 
 def _alerts(
-    document: Document, places: Places, environ: Mapping[str, str], entry: dict[str, object]
+    document: Document,
+    places: Places,
+    environ: Mapping[str, str],
+    entry: dict[str, object],
+    passwords: Sequence[Callable[[], str]],
 ) -> AlertSpec | None:
-    """Whom to tell; None if nobody."""
+    """Whom to tell; None if nobody.
+
+    Args:
+        document: the file.
+        places: makes its paths absolute.
+        environ: for variables and credentials.
+        entry: what stands below ``alerts:``.
+        passwords: of the servers, as they are bound.
+    """
     loc: Loc = ("alerts",)
     keys = _fit(document, AlertKeys, loc, entry)
     if not entry or keys is None:
@@ -355,7 +368,8 @@ def _alerts(
             document.where((*loc, "webhook")),
         )
     limits = AlertLimits(keys.server_offline, keys.oldest_pending, keys.source_missing, keys.paused, keys.remind)
-    return AlertSpec(_program(places, keys.command or ()), webhook, limits)
+    secret = frozenset(each.name for each in (*passwords, webhook) if isinstance(each, password.Variable))
+    return AlertSpec(_program(places, keys.command or ()), webhook, limits, secret)
 
 
 def _program(places: Places, command: tuple[str, ...]) -> tuple[str, ...]:

@@ -150,6 +150,11 @@ class Variable(_Source):
 
     __slots__ = ()
 
+    @property
+    def name(self) -> str:
+        """Which variable."""
+        return self._place
+
     def _read(self) -> str:
         secret = self._environ.get(self._place)
         what = f"the environment variable {self._place}"

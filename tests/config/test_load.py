@@ -548,6 +548,22 @@ def test_two_passwords_are_the_same_if_they_come_from_the_same_place():
     ]
 
 
+def test_the_variables_that_hold_secrets_are_known_to_the_alerts(loaded):
+    """So that no command gets them."""
+    servers = (
+        "a: {host: h, user: u, password: {env: A}}, b: {host: h, user: u, password: {file: f}}, c: {host: h, user: u}"
+    )
+    mappings = "mappings: {m: {local: /srv/in, remote: 'a:/m'}}"
+    for alerts, names in (
+        ("command: [x]", {"A"}),
+        ("webhook: {env: URL}", {"A", "URL"}),
+        ("webhook: {file: u}", {"A"}),
+    ):
+        config = loaded(f"servers: {{{servers}}}\n{mappings}\nalerts: {{{alerts}}}\n")
+        assert config.alerts is not None
+        assert config.alerts.secret_variables == names
+
+
 @pytest.mark.parametrize(("mode", "count"), [(0o640, 0), (0o644, 1)])
 def test_the_address_of_a_webhook_in_a_file_that_others_can_read_is_warned_about(home, environ, mode, count):
     path = home / "config.yaml"

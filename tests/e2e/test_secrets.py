@@ -119,8 +119,8 @@ def test_no_secret_is_said_or_left_anywhere(
         what: f"{secrets.token_hex(6)}/{secrets.token_hex(6)}+ \"%&'"
         for what in ("a wrong password", "a repeated password", "a password repeated later", "an unverified password")
     }
-    kept["the path of the webhook"] = secrets.token_urlsafe(24)
     variables = {f"PASSWORD_{number}": secret for number, secret in enumerate(kept.values())}
+    kept["the path of the webhook"] = secrets.token_urlsafe(24)
     searched = Searched()
     with (
         running("vsftpd", tls="explicit") as server,
@@ -143,7 +143,9 @@ def test_no_secret_is_said_or_left_anywhere(
             another(config, tmp_path / name, name, password={"env": f"PASSWORD_{number}"}, **place)
             config["servers"][name] = {k: v for k, v in config["servers"][name].items() if v is not None}
         s.config.write_text(json.dumps(config))
-        alerts = {"webhook": {"env": "WEBHOOK"}, "server_offline": "1s", "remind": "1h"}
+        told = tmp_path / "told"
+        command = ["sh", "-c", f"(cat; env) > {told}.new; mv {told}.new {told}"]
+        alerts = {"command": command, "webhook": {"env": "WEBHOOK"}, "server_offline": "1s", "remind": "1h"}
         set_keys(s, control={"http": f"127.0.0.1:{port}"}, log={"level": "debug", "format": log}, alerts=alerts)
         (s.drop / "a.jpg").write_bytes(b"a" * 1000)
         searched.command(s, "check")
@@ -154,6 +156,8 @@ def test_no_secret_is_said_or_left_anywhere(
         until(lambda: states(s, "untrusted") & {"offline", "refused"}, "the certificate is refused", 60)
         until(lambda: any(each["parked"] for each in s.status()["problems"]), "a name is refused", 60)
         until(lambda: "webhook" in s.log(), "the webhook failed", 60)
+        until(told.exists, "the command was run", 60)
+        searched.add("a command of alerts", told.read_bytes())
         for words in (
             ("status",), ("status", "--json"), ("history", "--json"), ("history", "--csv"), ("plan", "--json"),
             ("why", tmp_path / "liar/1.jpg"), ("why", tmp_path / "wrong/1.jpg"), ("probe", "liar"), ("probe", "wrong"),
@@ -187,7 +191,7 @@ def test_no_secret_is_said_or_left_anywhere(
     assert json.dumps(kept["a repeated password"])[1:-1] in sent
     assert json.dumps(kept["a password repeated later"])[1:-1] in sent
     said = b"".join(searched.texts.values())
-    for words_said in (b"530", b"553", b"certificate", b"webhook"):
+    for words_said in (b"530", b"553", b"certificate", b"webhook", b"FTPSYNCD_ALERT_KIND="):
         assert words_said in said
     assert any(where.endswith("-wal") for where in searched.texts), sorted(searched.texts)
     assert searched.found(kept) == []

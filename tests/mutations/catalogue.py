@@ -1289,6 +1289,22 @@ MUTATIONS = (
         "            file.chmod(stat.S_IMODE(mode))\n",
         "tests/test_claim.py::test_what_an_older_version_left_open_is_closed_and_nothing_opened",
     ),
+    Mutation(
+        "G7",
+        "the command of alerts gets the passwords that are in variables",
+        "alerts.py",
+        "    hidden = {*_OF_THE_SERVICE, *secret_variables}\n",
+        "    hidden = _OF_THE_SERVICE\n",
+        "tests/test_alerts.py::test_a_command_gets_no_secret_and_nothing_by_which_it_could_speak_for_the_service",
+    ),
+    Mutation(
+        "G7",
+        "the command of alerts gets what systemd hands to the service",
+        "alerts.py",
+        "    hidden = {*_OF_THE_SERVICE, *secret_variables}\n",
+        "    hidden = {*secret_variables}\n",
+        "tests/test_alerts.py::test_a_command_gets_no_secret_and_nothing_by_which_it_could_speak_for_the_service",
+    ),
     # ── G8 explains itself ───────────────────────────────────────────────────────────────────────────────────
     Mutation(
         "G8",
