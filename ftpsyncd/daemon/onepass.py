@@ -57,7 +57,8 @@ def progress_of(engine: Engine, at: Moment) -> Progress:
         + sum(mirror.queue.space.waiting(mirror.spec.name) for mirror in mirrors)
         + sum(len(mirror.unreadable.problems) for mirror in mirrors),
         held=sum(mirror.removals.held + count.held for mirror, count in failures),
-        finished=all(mirror.finished(at.now) or mirror.spec.server in unavailable for mirror in mirrors),
+        finished=engine.up_to_date
+        and all(mirror.finished(at.now) or mirror.spec.server in unavailable for mirror in mirrors),
         unavailable=bool(unavailable),
         messages=(
             *(f"{server.name}: {server.queue.gate.message}" for server in down),

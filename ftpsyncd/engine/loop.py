@@ -91,6 +91,8 @@ class Engine:
         self._together = together
         self._stopping = False
         self._idle, self._finished = True, False
+        self.up_to_date = False
+        """All that came in has been gone on with, in a turn that all mappings had: what follows from it is known."""
         self._reported: set[str] = set()
         self._check_at: dict[str, float] = {}
         self._first = 0
@@ -133,11 +135,18 @@ class Engine:
 
     def changed(self, mapping: str, changes: Changes) -> None:
         """A watcher noticed something."""
-        self.mailbox.put(lambda at: self._on_changes(mapping, changes, at))
+        self._comes_in(lambda at: self._on_changes(mapping, changes, at))
 
     def answered(self, mapping: str, answer: Listing | WatchReport | Exception) -> None:
         """A disk answered, or could not be asked yet, or cannot be asked any more."""
-        self.mailbox.put(lambda at: self._on_answer(mapping, answer, at))
+        self._comes_in(lambda at: self._on_answer(mapping, answer, at))
+
+    def _comes_in(self, message: Message) -> None:
+        def handle(at: Moment) -> None:
+            self.up_to_date = self._finished = False
+            message(at)
+
+        self.mailbox.put(handle)
 
     def damaged(self, problem: str) -> None:
         """Somebody found that the ledger is damaged: the next start does without it."""
@@ -158,15 +167,15 @@ class Engine:
 
     def performed(self, server: str, outcome: Outcome) -> None:
         """A worker has an outcome."""
-        self.mailbox.put(lambda at: self._on_outcome(server, outcome, at))
+        self._comes_in(lambda at: self._on_outcome(server, outcome, at))
 
     def received(self, upload: Upload, ctime_ns: int) -> None:
         """A worker says that the server has begun to receive a large file."""
-        self.mailbox.put(lambda at: self._on_received(upload, ctime_ns, at))
+        self._comes_in(lambda at: self._on_received(upload, ctime_ns, at))
 
     def exposed(self, upload: Upload) -> None:
         """A worker is about to send a file under its final name."""
-        self.mailbox.put(lambda at: self._on_exposed(upload, at))
+        self._comes_in(lambda at: self._on_exposed(upload, at))
 
     def connected(self, server: str) -> None:
         """A worker has a connection to a server again."""
@@ -310,7 +319,7 @@ class Engine:
         elif (idle and not self._idle) or (finished and not self._finished):
             # Who waits for this need not wait for the next status.
             self.turned.set()
-        self._idle, self._finished = idle, finished
+        self._idle, self._finished, self.up_to_date = idle, finished, not self._cut_short
 
     def _handle(self, messages: list[Message], at: Moment) -> None:
         for number, message in enumerate(messages):
@@ -330,9 +339,9 @@ class Engine:
                 self._check_at[name] = at.now + CHECK_EVERY_S * random.uniform(0.9, 1.1)  # noqa: S311
                 if not mirror.check_source(at.now):
                     go_on_without(self.servers[mirror.spec.server], mirror)
+        mirrors, self._cut_short = list(self.mirrors.values()), False
         if self.ledger.overfull:
             return
-        mirrors, self._cut_short = list(self.mirrors.values()), False
         for number in range(len(mirrors)):
             mirrors[(self._first + number) % len(mirrors)].pump(at)
             if number + 1 < len(mirrors) and self._is_long(at):
