@@ -40,7 +40,7 @@ _CHUNK = 64 * 1024
 _QUEUE_MAX = 1000
 """Replies that may wait to be asked for: far more than there can be commands on their way."""
 _TICKET_CHECK_S = 60.0
-"""A younger connection's ticket is not looked at: asking costs a quarter of a millisecond."""
+"""A ticket is not looked at before either clock says that it is so old: asking costs a quarter of a millisecond."""
 _TICKET_SHARE = 0.8
 """Of its lifetime, after which a ticket is not relied upon."""
 _ASKED_MOST = 20
@@ -165,13 +165,15 @@ class Control:
         """Whether the TLS session cannot be resumed, or not for long any more: then every data connection would fail.
 
         OpenSSL leaves a ticket of TLS 1.3 away that it got at a time which is still to come, as where the clock of this
-        machine was set back; proftpd and vsftpd refuse what comes without.
+        machine was set back, or that has expired by now, as where it was set forward, however young the connection is;
+        proftpd and vsftpd refuse what comes without.
 
         Lifetimes seen: pure-ftpd one hour, pyftpdlib two, proftpd 4.4 hours, vsftpd a week (TLS 1.3) or no end.
         """
-        if int(time.time()) < self._secured_at and self.tls_version == "TLS 1.3":
+        aged_s = int(time.time()) - self._secured_at
+        if aged_s < 0 and self.tls_version == "TLS 1.3":
             return True
-        if time.monotonic() - self._began < _TICKET_CHECK_S:
+        if max(aged_s, time.monotonic() - self._began) < _TICKET_CHECK_S:
             return False
         session = self.session
         if session is None or not session.has_ticket or not session.ticket_lifetime_hint:

@@ -141,3 +141,23 @@ def test_a_certificate_that_is_judged_by_a_wrong_clock_is_judged_again_when_that
         assert "not yet valid" in s.status()["servers"][0]["message"]
         clock.set(0)
         s.until_equal(SOON_S)
+
+
+@pytest.mark.parametrize("kind", ["vsftpd", "proftpd"])
+def test_no_file_fails_of_a_ticket_that_has_expired_by_a_clock_that_was_set(tmp_path: Path, kind: str) -> None:
+    """OpenSSL leaves a ticket of TLS 1.3 away that is too old by this clock; these refuse what comes without."""
+    keys = {"connections": 2}
+    with running(kind, tls="explicit") as server, site(server, tmp_path, server_keys=keys) as s:
+        clock = Clock(tmp_path / "clock")
+        s.environ = clock.environ
+        (s.drop / "a.jpg").write_bytes(b"a")
+        s.start()
+        s.until_equal()
+        for number, offset_s in enumerate((30 * DAY_S, 60 * DAY_S, -30 * DAY_S, 30 * DAY_S)):
+            clock.set(offset_s)
+            for name in "bcde":
+                (s.drop / f"{name}{number}.jpg").write_bytes(name.encode() * 1000)
+            s.until_equal(SOON_S)
+        entries = json.loads(s.command("history", "--json", "--limit", 0).stdout)["entries"]
+        assert [entry["path"] for entry in entries if entry["kind"] == "failed"] == []
+        assert s.stop() == 0

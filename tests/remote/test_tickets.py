@@ -63,6 +63,18 @@ def test_a_fifth_of_its_lifetime_must_be_left(server: Scripted, monkeypatch, ver
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
+@pytest.mark.parametrize(("share", "ends"), [(0.75, False), (0.85, True), (100.0, True)])
+def test_a_clock_that_was_set_forward_ends_the_ticket_of_a_young_connection(
+    server: Scripted, monkeypatch, version: str, share: float, *, ends: bool
+):
+    """By that clock OpenSSL judges whether it is offered at all."""
+    with account(server, version)() as session:
+        now = time.time() + share * lifetime(session)
+        monkeypatch.setattr("ftpsyncd.remote.wire.time.time", lambda: now)
+        assert session.expiring is ends
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
 @pytest.mark.parametrize(("resumes", "most"), [(True, 3), (False, 20)])
 def test_the_session_is_asked_for_seldom(server: Scripted, monkeypatch, version: str, resumes: bool, most: int):  # noqa: FBT001
     """Python 3.11 keeps what it answers for ever: a daemon grew by six kilobytes with each file."""
