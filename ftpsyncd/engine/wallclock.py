@@ -1,10 +1,12 @@
 """The time of day as the engine goes by it: set by hand or by NTP while it runs, or years wrong from the start.
 
 In: the machine's clocks, and when the newest receipt was written. Out: moments, whether the time of day may be compared
-with the files' stamps, and what time it is at least. Used on the engine's thread.
+with the files' stamps, and since when, and what time it is at least. Used on the engine's thread.
 """
 
 from __future__ import annotations
+
+import math
 
 from ftpsyncd.mapping.site import Clock, Moment
 
@@ -51,7 +53,8 @@ class WallClock:
             self._since = now
             self.steps += 1
         self._offset_s = offset_s
-        return Moment(now, wall_ns, now >= self._distrust_until)
+        goes_s = now - self._since if self.steps else math.inf
+        return Moment(now, wall_ns, now >= self._distrust_until, goes_s)
 
     def surely_ns(self, at: Moment) -> int:
         """The time of day; as long as the clock may be years ahead, what time it is at least."""

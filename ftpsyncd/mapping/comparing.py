@@ -210,9 +210,9 @@ class Comparing:
                     self._site.ledger.bear_in_mind(self._site.id, decision.path, rows.get(basename(decision.path)))
                     self._offer_present(decision, listing, at, order)
                 case Gone(path, kind):
-                    self._gone(path, kind, at, self._gone_s(listing, rows[basename(path)]) if trusted else 0.0)
+                    self._gone(path, kind, at, self._gone_s(listing, rows[basename(path)], at) if trusted else 0.0)
                 case Swapped(path, gone=True):
-                    self._gone(path, Kind.DIR, at, self._gone_s(listing, rows[basename(path)]) if trusted else 0.0)
+                    self._gone(path, Kind.DIR, at, self._gone_s(listing, rows[basename(path)], at) if trusted else 0.0)
                 case Settled(path, had_failure) if self._was_more(path, listing, had_failure=had_failure):
                     # It may have been a directory: what failed below it, or was to be done there, is over as well.
                     self._nothing_below(path)
@@ -230,13 +230,14 @@ class Comparing:
         gone = bool(path) and basename(path) not in listing.entries
         return gone and (had_failure or self._site.queue.busy_below(self._site.spec.name, path))
 
-    def _gone_s(self, listing: Listing, row: Row) -> float:
+    def _gone_s(self, listing: Listing, row: Row, at: Moment) -> float:
         """For how many seconds what a directory lacks has been gone at least; 0.0 if nothing tells that."""
         if not (self._looks.in_pass and listing.changed_wall_ns and self._removals.source.is_published):
             # Another folder in the place of the published one has never had it.
             return 0.0
         directory = self._site.ledger.row(self._site.id, listing.directory) if listing.directory else None
-        return gone_s(listing, directory, row.published_ns)
+        # A clock that was set forward makes it longer than it was.
+        return min(at.wall_goes_s, gone_s(listing, directory, row.published_ns))
 
     def _note(self, decision: Settled | Wait | Swapped | Forget | Adopt, at: Moment) -> None:
         """What needs no action at the server, or not yet."""

@@ -5,6 +5,7 @@ Handed down by the engine and the `mirror`; nothing here decides anything.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Generator
 from typing import NamedTuple, TypeVar
@@ -36,6 +37,9 @@ class Moment(NamedTuple):
     wall_ns: int
     wall_trusted: bool = True
     """False for a while after the wall clock was stepped."""
+    wall_goes_s: float = math.inf
+    """For how long the wall clock has not been set: what it says of before is of another time. Infinite if it was not
+    since the daemon started: of before that, nobody knows."""
 
 
 _T = TypeVar("_T")

@@ -1017,6 +1017,13 @@ class TestWhatWasGoneBeforeItWasLookedFor:
         down.mirror.pump(at)
         assert down.disk.names == []
 
+    def test_not_for_longer_than_the_clock_was_seen_to_go(self, down: Story):
+        """Set forward by an hour, it makes a minute an hour."""
+        at = AT._replace(wall_goes_s=9.0)
+        self.finds(down, "", {"old": folder(50)}, 500, at)
+        self.finds(down, "old", {}, 3600.0, at)
+        assert down.mirror.removals.absent.since("old/a") == NOW - 9
+
     def test_not_if_it_was_published_later_than_that(self, down: Story):
         """From another disk, in whose place this folder is."""
         down.ledger.put(down.id, "old/a", published(PICTURE)._replace(published_ns=WALL - 5 * S))

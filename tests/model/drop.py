@@ -32,9 +32,7 @@ class Time:
     """A clock that the test winds; the wall clock can be set besides."""
 
     def __init__(self) -> None:
-        self._wound: list[tuple[int, float]] = []
-        self.now = 1000.0
-        self.offset_ns = 1_700_000_000 * 10**9
+        self._wound: list[tuple[int, float, int]] = [(0, 1000.0, 1_700_000_000 * 10**9)]
 
     def monotonic(self) -> float:
         return self.now
@@ -48,12 +46,22 @@ class Time:
 
     @now.setter
     def now(self, now: float) -> None:
-        self._wound.append((time.time_ns(), now))
+        self._wound.append((time.time_ns(), now, self.offset_ns))
+
+    @property
+    def offset_ns(self) -> int:
+        """How far the wall clock is ahead of the other one."""
+        return self._wound[-1][2]
+
+    @offset_ns.setter
+    def offset_ns(self, offset_ns: int) -> None:
+        self._wound.append((time.time_ns(), self.now, offset_ns))
 
     def wall_ns_at(self, real_ns: int) -> int:
         """What this clock showed when the machine's showed that; rather later, since the kernel's stamps are coarse."""
         i = bisect.bisect_right(self._wound, real_ns + COARSE_NS, key=lambda wound: wound[0])
-        return self.offset_ns + int(self._wound[max(i - 1, 0)][1] * 1e9)
+        _, now, offset_ns = self._wound[max(i - 1, 0)]
+        return offset_ns + int(now * 1e9)
 
 
 @dataclass(slots=True)

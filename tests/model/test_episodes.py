@@ -1106,6 +1106,25 @@ def test_what_a_directory_lacks_that_takes_the_place_of_another_waits_as_all_tha
         world.come_to_rest()
 
 
+@pytest.mark.parametrize("set_s", [0.0, 4000.0, 400 * 86400.0])
+def test_what_is_gone_waits_for_delete_after_though_the_clock_was_set_forward_meanwhile(set_s: float):
+    """A machine that starts with its clock behind, whose disk comes after the network: stamps tell of another time."""
+    with begun() as world:
+        world.spec = world.spec._replace(delete_after_s=600.0)
+        world.do(("crash",))
+        world.drop.delete("a/1")
+        world.do(("vanish", "nowhere"))
+        world.do(("start",))
+        world.do(("go_on", 300.0))
+        world.do(("set_clock", set_s))
+        world.do(("go_on", 30.0))
+        world.do(("come_back",))
+        world.do(("go_on", 150.0))
+        assert "a/1" in world._published()
+        world.do(("go_on", 600.0 if set_s else 150.0))
+        assert "a/1" not in world._published()
+
+
 def test_what_is_excluded_while_it_is_sent_is_not_sent_again():
     with begun() as world:
         world.upon("STOR", ("exclude", ("2",)))

@@ -818,6 +818,14 @@ MUTATIONS = (
     ),
     Mutation(
         "G4",
+        "a clock that is set forward has what is gone deleted before delete_after is over",
+        "mapping/comparing.py",
+        "        return min(at.wall_goes_s, gone_s(listing, directory, row.published_ns))\n",
+        "        return gone_s(listing, directory, row.published_ns)\n",
+        f"{EPISODES}::test_what_is_gone_waits_for_delete_after_though_the_clock_was_set_forward_meanwhile[4000.0]",
+    ),
+    Mutation(
+        "G4",
         "what the server says unasked is taken for the answers to what is said next",
         "remote/wire.py",
         "        if (self.queued or self._poll.poll(0)) and self._said_farewell():\n            return\n",
