@@ -8,6 +8,7 @@ Times are monotonic seconds.
 
 from __future__ import annotations
 
+import math
 from enum import Enum
 
 FIRST_PAUSE_S = 15.0
@@ -16,6 +17,8 @@ LONGEST_PAUSE_S = 300.0
 LOGIN_PAUSE_S = 900.0
 FULL_PAUSE_S = 300.0
 CAP_GROWS_AFTER_S = 300.0
+JUDGED_BEFORE_S = 30.0
+"""What fails so soon after this machine's clock was set may have been judged by it before: connecting takes a while."""
 
 
 class Breaker(Enum):
@@ -49,6 +52,8 @@ class Gate:
         """When it failed last, it was not a connection that could not be opened."""
         self._by_clock = False
         """What it failed of last may be a matter of this machine's clock, such as a certificate."""
+        self._clock_set_at = -math.inf
+        """When somebody set this machine's clock, until something has been judged again that may be of before."""
         self._jitter = jitter
         self._pause_s = 0.0
         self._open_until = 0.0
@@ -121,6 +126,10 @@ class Gate:
         self._connects |= connects
         self._by_clock = by_clock
         self.state, self.message = state, message
+        if by_clock and now < self._clock_set_at + JUDGED_BEFORE_S:
+            # Perhaps by the clock as it was before; once, since it may be true.
+            self._clock_set_at = -math.inf
+            self.retry_now()
         return news
 
     def _next_pause_s(self, state: Breaker) -> float:
@@ -133,8 +142,9 @@ class Gate:
         """A person says that the server may be tried again at once."""
         self._open_until, self._pause_s = 0.0, 0.0
 
-    def clock_was_set(self) -> None:
+    def clock_was_set(self, now: float) -> None:
         """Somebody set this machine's clock: what was judged by it is judged again, and nothing else."""
+        self._clock_set_at = now
         if self.is_doubtful and self._by_clock:
             self.retry_now()
 

@@ -355,7 +355,7 @@ class Engine:
         at = self._wall.moment(max((m.spec.settle_s for m in self.mirrors.values()), default=0.0))
         if self._wall.steps != steps:
             for server in self.servers.values():
-                server.queue.gate.clock_was_set()
+                server.queue.gate.clock_was_set(at.now)
         return at
 
     # ── messages ─────────────────────────────────────────────────────────────────────────────────────────────

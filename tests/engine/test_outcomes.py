@@ -848,8 +848,27 @@ def test_a_clock_that_is_set_has_certificates_judged_again_and_no_password_told(
     queue = queue_in(Breaker.CLOSED)
     apply_to_server(queue, Failed(UPLOAD, error, connecting=True), 0, NOW)
     assert not queue.gate.may_try(NOW + 1, trying=False)
-    queue.gate.clock_was_set()
+    queue.gate.clock_was_set(NOW + 1)
     assert queue.gate.may_try(NOW + 1, trying=False) is is_tried
+
+
+def test_what_was_judged_right_before_the_clock_was_set_is_judged_again_once():
+    """Its outcome comes when the clock has been set already: it was still on its way."""
+    queue = queue_in(Breaker.CLOSED)
+    judged = Failed(UPLOAD, TlsError("The certificate is not yet valid."), connecting=True)
+    queue.gate.clock_was_set(NOW)
+    apply_to_server(queue, judged, 0, NOW + 0.1)
+    assert queue.gate.may_try(NOW + 0.1, trying=False)
+    apply_to_server(queue, judged, 0, NOW + 0.2)
+    assert not queue.gate.may_try(NOW + LOGIN_PAUSE_S, trying=False)
+    assert queue.gate.may_try(NOW + 0.2 + LOGIN_PAUSE_S, trying=False)
+
+
+def test_a_certificate_that_is_judged_long_after_the_clock_was_set_is_not_judged_again_at_once():
+    queue = queue_in(Breaker.CLOSED)
+    queue.gate.clock_was_set(NOW - 60)
+    apply_to_server(queue, Failed(UPLOAD, TlsError("It has expired."), connecting=True), 0, NOW)
+    assert not queue.gate.may_try(NOW + 1, trying=False)
 
 
 # ── No space at the server ───────────────────────────────────────────────────────────────────────────────────────
