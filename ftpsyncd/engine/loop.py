@@ -101,7 +101,7 @@ class Engine:
         """Not all mappings have had their turn."""
         self._status = Status(DaemonStatus(True, os.getpid(), __version__, 0.0), (), (), ())  # noqa: FBT003
         self._status_at = 0.0
-        self._wall = WallClock(clock, ledger.history.newest_ns())
+        self._wall = WallClock(clock, ledger.history.known_ns())
         self._upkeep = Upkeep(ledger, self._wall, emit)
         self._unheard = ""
         self._shortage = Shortage()

@@ -1,6 +1,6 @@
 """The time of day as the engine goes by it: set by hand or by NTP while it runs, or years wrong from the start.
 
-In: the machine's clocks, and when the newest receipt was written. Out: moments, whether the time of day may be compared
+In: the machine's clocks, and what time it is by the receipts. Out: moments, whether the time of day may be compared
 with the files' stamps, and since when, and what time it is at least. Used on the engine's thread.
 """
 
@@ -11,8 +11,9 @@ import math
 from ftpsyncd.mapping.site import Clock, Moment
 
 STEP_S = 1.0
-PROVEN_S = 3600.0
-"""A clock that was not set for so long is right: one without a battery is set as soon as there is a network."""
+PROVEN_S = 86400.0
+"""A clock that was not set for so long is right: one without a battery is set as soon as there is a network, and one
+that a person has set wrong is noticed within a day."""
 
 
 class WallClock:

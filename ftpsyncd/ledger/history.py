@@ -204,10 +204,26 @@ class History:
             self._write_many("DELETE FROM history WHERE id=?", old)
         return len(old)
 
-    def newest_ns(self) -> int:
-        """When the newest receipt was written; wall clock, 0 if there is none."""
-        [(newest,)] = self._read("SELECT ifnull(max(at_ns),0) FROM history INDEXED BY history_time", ()).fetchall()
-        return int(newest)
+    def known_ns(self) -> int:
+        """What time it is at least, by the receipts; wall clock, 0 if there are none.
+
+        Not by those that may be of a clock that was years ahead: there is a gap before them in which all the others
+        have become too old, and they are not of as long a time themselves.
+        """
+        keep_ns = int(self.keep_s * 1e9)
+        newest = first = self._moment("max", "1", none=0)
+        while newest - first < keep_ns:
+            earlier = self._moment("min", "at_ns>?", first - keep_ns, none=first)
+            if earlier == first:
+                return self._moment("max", "at_ns<?", first, none=newest)
+            first = earlier
+        return newest
+
+    def _moment(self, which: str, condition: str, *values: int, none: int) -> int:
+        """When the first or last receipt that fits was written."""
+        sql = f"SELECT {which}(at_ns) FROM history INDEXED BY history_time WHERE {condition}"  # noqa: S608 - constants
+        [(moment,)] = self._read(sql, values).fetchall()
+        return none if moment is None else int(moment)
 
     def page(self, query: HistoryQuery) -> list[Recorded]:
         """The receipts that fit, newest first, at most ``query.limit``.

@@ -606,6 +606,14 @@ MUTATIONS = (
     ),
     Mutation(
         "G8",
+        "the history is dropped at the second start with a clock that is years ahead",
+        "ledger/history.py",
+        "        while newest - first < keep_ns:\n",
+        "        while False:\n",
+        "tests/ledger/test_history.py::test_a_clock_that_stays_years_ahead_over_restarts_drops_nothing[2]",
+    ),
+    Mutation(
+        "G8",
         "a delete that waits for what may come late is told by nobody",
         "mapping/waits.py",
         "        return self.sighting is not None or self.late\n",
