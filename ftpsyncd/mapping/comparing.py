@@ -146,11 +146,13 @@ class Comparing:
         else:
             self._offers.offer(new, order)
 
-    def _wait_for_late(self, path: str, leaving: Leaving, whose: str, at: Moment, *, gone: bool = False) -> None:
+    def _wait_for_late(
+        self, path: str, leaving: Leaving, whose: str, at: Moment, *, gone_since: float | None = None
+    ) -> None:
         """Something waits, since a rename that comes late may take along what is brought there now, or deleted."""
         when = "the server is asked first" if leaving.asked else "the server is asked once more within a minute"
         why = f"the connection ended under a rename of {whose}, which may be done late: {when}"
-        self._waits.for_late(path, leaving.until, why, at, gone=gone)
+        self._waits.for_late(path, leaving.until, why, at, gone_since=gone_since)
         self._intents.inquiries.await_answer(leaving, path)
 
     def _file_above(self, directory: str) -> str | None:
@@ -346,14 +348,16 @@ class Comparing:
 
     def _gone(self, path: str, kind: Kind, at: Moment, gone_s: float) -> None:
         """A published path is not on disk, and has not been for so many seconds at least."""
-        self._waits.gone(path)
+        since = self._waits.gone(path)
         if path in self._unreadable.problems:
             self._unreadable.over(path)
         if self._offers.moves_from(path) or self._site.queue.occupied(self._site.spec.name, path):
             self._offers.again.add(path)
             return
         if (leaving := self._intents.inquiries.may_leave(path, at.now)) is not None:
-            self._wait_for_late(path, leaving, "its directory", at, gone=True)
+            # Each look finds it gone anew: what is told of it counts from the first.
+            known = [each for each in (since, self._removals.absent.since(path)) if each is not None]
+            self._wait_for_late(path, leaving, "its directory", at, gone_since=min(known, default=at.now))
             return
         if kind is Kind.DIR:
             if not self._removals.absent.knows(path):

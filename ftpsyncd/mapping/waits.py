@@ -132,10 +132,11 @@ class Waits:
         self.present(path)
         self.sent(path)
 
-    def gone(self, path: str) -> None:
-        """A path is not on disk."""
-        self._end(path)
+    def gone(self, path: str) -> float | None:
+        """A path is not on disk; since when its delete has waited, if it did."""
+        before = self._end(path)
         self.sent(path)
+        return before.first if before is not None and before.gone else None
 
     def listed(self, listing: Listing) -> None:
         """All of a directory was looked at: what was not at rest, and is not there, is gone."""
@@ -251,9 +252,17 @@ class Waits:
         due = at.now + max(BUSY_AGAIN_S, self._site.spec.settle_s)
         self.wait(path, due, "a program has it open for writing", sighting, at)
 
-    def for_late(self, path: str, until: float, why: str, at: Moment, *, gone: bool = False) -> None:
-        """What is brought to the server now, or deleted there, may be taken along by what is done there late."""
-        if not gone:
+    def for_late(self, path: str, until: float, why: str, at: Moment, *, gone_since: float | None = None) -> None:
+        """What is brought to the server now, or deleted there, may be taken along by what is done there late.
+
+        Args:
+            path: it.
+            until: when it is looked at again.
+            why: what it waits for.
+            at: now.
+            gone_since: when it was first seen to be gone; None: it is there.
+        """
+        if gone_since is None:
             self._absent.back(path)
         if len(self.pending) - (path in self.pending) >= QUEUE_ROOM:
             # However much there is, and however long it takes until the server can be asked.
@@ -261,7 +270,8 @@ class Waits:
             self._take_back(path)
             self._site.dirty.mark(path, until)
             return
-        self._wait(path, until, Pending(why, at.now, late=True, gone=gone), at)
+        first = at.now if gone_since is None else gone_since
+        self._wait(path, until, Pending(why, first, late=True, gone=gone_since is not None), at)
 
     def for_server(self, path: str, now: float) -> None:
         """A file is to be published; how long that takes counts from when it was seen first."""

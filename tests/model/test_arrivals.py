@@ -215,6 +215,16 @@ def test_what_waits_for_a_rename_that_may_come_late_is_not_to_be_deleted_where_n
         assert world.why("a").sentence.startswith("it is gone here; not forgotten yet, because the connection ended")
 
 
+def test_of_what_is_gone_and_waits_for_a_late_rename_it_is_told_for_how_long_however_often_it_is_looked_at():
+    with begun() as world:
+        world.all(("fault", "RNTO", "late", 1), ("fault", "RNTO", "refused", 1), ("rename", 1, "c"), ("go_on", 10.0))
+        before = float(world.why("a").details["waited_s"] or 0)
+        world.do(("go_on", 15.0))
+        world._mirror.dirty.mark("a", world.time.now)
+        world.do(("go_on", 5.0))
+        assert world.why("a").details["waited_s"] == pytest.approx(before + 20.0, abs=1.0)
+
+
 def test_what_leaves_a_directory_while_it_is_asked_whether_that_was_renamed_waits_for_the_answer_only():
     with begun() as world:
         world.all(("fault_after", "RNTO", "late", 1), ("upon", "MLST", ("crash",)), ("rename", 1, "c"), ("go_on", 9.0))
