@@ -198,8 +198,9 @@ def resume(mapping: str | None, server: str | None, *, as_json: bool) -> None:
 def approve(mapping: str, *, as_json: bool) -> None:
     """Let the held deletes of MAPPING go out: all that is gone now, and nothing that goes later.
 
-    Without a running daemon the folder is looked through, and they go out with the next `sync`, or when the daemon
-    starts. Nothing is decided if the folder is not as you were told any more, or, with 75, while a `sync` runs.
+    Nothing is decided while the folder is missing. Without a running daemon it is looked through, and they go out with
+    the next `sync`, or when the daemon starts; nothing is decided then if it is not as you were told any more, or, with
+    75, while a `sync` runs.
     """
     tell(CommandName.APPROVE, mapping=mapping, as_json=as_json)
 

@@ -137,7 +137,7 @@ class _Decision:
     def told(self, name: CommandName, mapping: str | None, server: str | None, path: str | None) -> str:
         """Carry it out, and say what came of it."""
         holds = self._engine.ask(self._holds) if name in _HOLDS else {}
-        if holds:
+        if holds or (name in _HOLDS and self._engine.ask(self._any_changed)):
             self._service.look()
             self._await(lambda at: all(mirror.looked_through(at.now) for mirror in self._mirrors))
             if undecided := self._engine.ask(lambda _at: self._undecided(holds)):
@@ -167,6 +167,10 @@ class _Decision:
         """What people were told of."""
         return {mirror.spec.name: hold for mirror in self._mirrors if (hold := mirror.removals.hold)}
 
+    def _any_changed(self, _at: Moment) -> bool:
+        """Whether files that are gone here, and were changed at the server, wait for a decision."""
+        return any(mirror.ledger.failures.counts(mirror.id).held for mirror in self._mirrors)
+
     def _standing(self, _at: Moment) -> dict[str, _Standing]:
         return {
             mirror.spec.name: _Standing(mirror.removals.hold, mirror.ledger.failures.counts(mirror.id))
@@ -182,7 +186,7 @@ class _Decision:
         return "; ".join(
             f"{mirror.spec.name}: nothing was decided{why}"
             for mirror in self._mirrors
-            if mirror.spec.name in told and (why := _otherwise(mirror, told[mirror.spec.name]))
+            if (why := _otherwise(mirror, told.get(mirror.spec.name)))
         )
 
     @staticmethod
@@ -215,14 +219,17 @@ def _discards(mirror: Mirror) -> bool:
     return mirror.ledger.decisions.discarding(mirror.id)
 
 
-def _otherwise(mirror: Mirror, told: Hold) -> str:
-    """Why what is held is not what people were told of; empty if it is.
+def _otherwise(mirror: Mirror, told: Hold | None) -> str:
+    """Why what is held is not what people were told of; empty if it is. None: they were told of no hold.
 
     Of a mass delete the number may be another by now, as it may be with a daemon: that is answered.
     """
     source, hold = mirror.removals.source, mirror.removals.hold
     if source.missing:
         return f": {source.missing}"
-    if hold is None or (hold.kind is told.kind and (hold.kind is HoldKind.MASS_DELETE or hold.message == told.message)):
+    if hold is None:
+        return ""
+    any_number = hold.kind is HoldKind.MASS_DELETE
+    if told is not None and told.kind is hold.kind and (any_number or told.message == hold.message):
         return ""
     return f", because it is not as it was told any more: {hold.message}"

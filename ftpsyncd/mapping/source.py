@@ -63,8 +63,9 @@ class Source:
 
     @property
     def unseen(self) -> bool:
-        """Whether a decision would be about a folder of which it is not known yet which it is."""
-        return not self.is_published and self.places.root is None and not self.places.any_swapped
+        """Whether a decision would be about a folder that cannot be read, or of which nobody knows yet which it is."""
+        unknown = not self.is_published and self.places.root is None and not self.places.any_swapped
+        return bool(self.missing) or unknown
 
     @property
     def _are_two(self) -> bool:

@@ -200,6 +200,22 @@ def test_nothing_is_decided_about_a_folder_that_is_missing(held: Site):
     assert held.sync().held == 4
 
 
+@pytest.mark.parametrize("name", [CommandName.APPROVE, CommandName.DISCARD])
+def test_nothing_is_decided_about_what_was_changed_at_the_server_while_the_folder_is_missing(
+    site: Site, name: CommandName
+):
+    site.write("a", "b")
+    site.sync()
+    (site.there / "a").write_text("changed by somebody else")
+    site.delete("a")
+    assert site.sync().held == 1
+    site.drop.rename(site.drop.with_name("elsewhere"))
+    assert site.decide(name) == f"m: nothing was decided: the folder {site.drop} is not there"
+    site.drop.with_name("elsewhere").rename(site.drop)
+    assert site.sync().held == 1
+    assert site.published == {"a", "b"}
+
+
 def test_a_hold_that_has_nothing_left_is_none(held: Site):
     held.write("a", "b", "c", "d")
     assert held.decide(CommandName.APPROVE) == "m: nothing is held"

@@ -228,6 +228,29 @@ def test_nobody_decides_about_a_folder_that_nobody_has_seen(
 
 
 @pytest.mark.parametrize("decide", ["approve", "discard"])
+@pytest.mark.parametrize("kind", [HoldKind.MASS_DELETE, HoldKind.REPLACED_SOURCE])
+def test_nothing_is_decided_while_the_folder_is_missing(story: Deleting, decide: str, kind: HoldKind) -> None:
+    """What was found gone before its disk went away was deleted, or forgotten, when the disk was back."""
+    first, second = story.look(LATER)
+    story.end(Failed(first, CHANGED), LATER)
+    story.end(Done(second, Did.DELETED), LATER)
+    removals, held = story.mirror.removals, Hold(kind, 0, "It waits for you.")
+    story.ledger.mappings.set_root(story.id, RootIdentity(1, 1))
+    removals.source.places.published = RootIdentity(1, 1)
+    removals.source.found(RootIdentity(2 if kind is HoldKind.REPLACED_SOURCE else 1, 1), at(LATER))
+    removals.holding.hold = held
+    removals.source.lost("its disk is gone", LATER)
+    step = getattr(removals, f"{decide}_some")
+    assert not step()
+    assert getattr(removals, decide)(at(LATER)) == f"{M}: nothing was decided: its disk is gone"
+    assert removals.hold == held
+    assert story.ledger.failures.counts(story.id).held == 1
+    assert story.ledger.decisions.approved(story.id) == []
+    assert not story.ledger.decisions.discarding(story.id)
+    assert story.ledger.mappings.root(story.id) == RootIdentity(1, 1)
+
+
+@pytest.mark.parametrize("decide", ["approve", "discard"])
 def test_a_person_who_accepts_another_folder_is_told_so(story: Deleting, decide: str) -> None:
     story.mirror.removals.source.places.root = RootIdentity(2, 1)
     story.mirror.removals.absent.clear()
