@@ -217,8 +217,10 @@ def approve(mapping: str, *, as_json: bool) -> None:
 def discard(mapping: str, *, as_json: bool) -> None:
     """Drop the held deletes of MAPPING: the files stay at the server and are no longer ours.
 
-    Without a running daemon the folder is looked through, and that is all. Nothing is decided if the folder is not as
-    you were told any more, or, with 75, while a `sync` runs.
+    Nothing is decided while the folder is missing. Without a running daemon it is looked through, and what is gone is
+    dropped at once; if not everything can be looked at, the next `sync` goes on, or the daemon when it starts, and
+    `status` says so until then. Nothing is decided then if the folder is not as you were told any more, or, with 75,
+    while a `sync` runs.
     """
     tell(CommandName.DISCARD, mapping=mapping, as_json=as_json)
 

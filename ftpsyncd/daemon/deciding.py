@@ -34,7 +34,7 @@ NOTED: Mapping[CommandName, str] = MappingProxyType(
         CommandName.PAUSE: "keeps to it",
         CommandName.RESUME: "publishes what waits",
         CommandName.APPROVE: "carries it out",
-        CommandName.DISCARD: "goes on with it",
+        CommandName.DISCARD: "carries it out to its end, and what goes until then stays there, too",
     }
 )
 """What can be decided while no daemon runs, and what a pass does about it."""

@@ -249,12 +249,11 @@ def _offline_mapping(spec: MappingSpec, ledger: Ledger | None, mapping_id: int |
         hold = ledger.decisions.hold(mapping_id)
         paused_ns = ledger.decisions.paused_ns(mapping_id)
         approved = ledger.decisions.approved_files(mapping_id)
-        if not missing and approved:
-            what = number(approved, "approved delete waits", "approved deletes wait")
-            message = f"{STOPPED}; {what} for the next `ftpsyncd sync`, or for its start"
         if not missing and paused_ns:
             since = iso_of_pause(paused_ns)
             message = f"paused by a person; `ftpsyncd resume {spec.name}` goes on"
+        if not missing:
+            message += _decided(ledger, mapping_id, approved)
         if changed:
             state, message, since = MappingState.HELD, changed_message(spec.name, changed), None
         if hold is not None:
@@ -277,3 +276,12 @@ def _offline_mapping(spec: MappingSpec, ledger: Ledger | None, mapping_id: int |
         message=message,
         since=since,
     )
+
+
+def _decided(ledger: Ledger, mapping_id: int, approved: int) -> str:
+    """What a person decided and a pass is still to carry out, to be put after a sentence; empty if that is nothing."""
+    later = "for the next `ftpsyncd sync`, or for the daemon's start"
+    said = f"; {number(approved, 'approved delete waits', 'approved deletes wait')} {later}" if approved else ""
+    if ledger.decisions.discarding(mapping_id):
+        said += f"; a discard waits {later}: what goes until then stays at the server, too"
+    return said

@@ -288,7 +288,7 @@ def test_without_a_daemon_nobody_is_told_to_resume():
 
 
 def test_without_a_daemon_it_is_told_that_what_was_approved_waits():
-    message = "no daemon is running; 4 approved deletes wait for the next `ftpsyncd sync`, or for its start"
+    message = "no daemon is running; 4 approved deletes wait for the next `ftpsyncd sync`, or for the daemon's start"
     mapping = STOPPED.mappings[0]._replace(pending=4, message=message)
     text = " ".join(drawn(view(STOPPED._replace(mappings=(mapping,)), NOW, UNICODE, 120), 120).split())
     assert "stopped 4 waiting; " in text

@@ -249,6 +249,29 @@ def test_what_there_is_no_room_to_look_at_follows_the_usual_rules(held: Site, mo
     assert said == f"m: 4 deletes approved; {rules}; {NEXT} carries it out"
 
 
+def test_a_discard_that_could_not_be_carried_out_to_its_end_is_told_until_it_is(
+    held: Site, monkeypatch: pytest.MonkeyPatch
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(looks, "QUEUE_ROOM", 3)
+        patch.setattr(mirror, "QUEUE_ROOM", 3)
+        held.write(*(f"new/{number}" for number in range(9)))
+        said = held.decide(CommandName.DISCARD)
+    assert said.endswith(f"; {NEXT} carries it out to its end, and what goes until then stays there, too")
+    waits = "a discard waits for the next `ftpsyncd sync`, or for the daemon's start: what goes until then stays at the server, too"
+    (status,) = offline_status(held.config).mappings
+    assert (status.state, status.message) == (MappingState.PAUSED, f"{STOPPED}; {waits}")
+    held.decide(CommandName.PAUSE)
+    (status,) = offline_status(held.config).mappings
+    assert status.message == f"paused by a person; `ftpsyncd resume m` goes on; {waits}"
+    held.decide(CommandName.RESUME)
+    held.delete("e")
+    assert held.sync().held == 0
+    assert {"a", "b", "c", "d", "e"} <= held.published
+    (status,) = offline_status(held.config).mappings
+    assert status.message == STOPPED
+
+
 def test_who_waits_for_long_is_told_so(held: Site, monkeypatch: pytest.MonkeyPatch):
     told, goes_on, look = list[bool](), threading.Event(), Scanner.list_dir
 
