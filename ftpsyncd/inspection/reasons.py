@@ -1,7 +1,8 @@
 """Why a path is, or is not, at the server: from the disk and the ledger alone.
 
 In: a local path. Out: one sentence with what is behind it. `steering` puts before it what only a daemon knows, and has
-the engine tell what is in the ledger (`known_of`), but not look at the disk, which may not answer (`Known.find`).
+the engine tell what is in the ledger (`known_of`), but not look at the disk, which may not answer (`Known.find`). Where
+no daemon runs, what was decided about deletes is told from the ledger, and who it is that goes on.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from ftpsyncd.model import (
     Listing,
     Presence,
     Row,
+    above,
     basename,
     parent,
 )
@@ -41,6 +43,8 @@ from ftpsyncd.receipts import Receipt
 from ftpsyncd.specs import MappingSpec, destination
 
 READABLE = "let the user that runs ftpsyncd read it, and what is in it is published"
+APPROVED = "a person approved that it is deleted there"
+DISCARDED = "a person decided that what was gone stays there"
 SKIPPED = "with `symlinks: follow` those are published that lead to something in the mapping's folder"
 
 
@@ -54,7 +58,9 @@ def why(config: Config, path: str) -> Why:
             spec, mapping_id = config.mappings[name], None
             if ledger is not None:
                 mapping_id = ledger.mappings.find(name, destination(spec, config.servers[spec.server]))
-            known[name] = known_of(spec, path, relative, ledger if mapping_id is not None else None, mapping_id or 0)
+            recorded = known_of(spec, path, relative, ledger if mapping_id is not None else None, mapping_id or 0)
+            decided = "" if ledger is None or mapping_id is None else _decided(ledger, mapping_id, relative)
+            known[name] = recorded._replace(alone=True, decided=decided)
         answers = patience.answers({name: each.find for name, each in known.items()})
         return together(config, path, [answers.get(name) or each.silent() for name, each in known.items()])
     finally:
@@ -85,6 +91,16 @@ def known_of(spec: MappingSpec, path: str, relative: str, ledger: Ledger | None,
     if row is not None and ledger.has_history:
         arrival = receipt_if(ledger.history.of_arrival(mapping_id, relative, row.published_ns))
     return Known(spec, path, relative, row, failure, arrival, _of_failure(ledger, mapping_id, relative), paused)
+
+
+def _decided(ledger: Ledger, mapping_id: int, relative: str) -> str:
+    """What a person decided, or is to decide, about the delete of a path; empty if that is nothing."""
+    if (hold := ledger.decisions.hold(mapping_id)) is not None:
+        return hold.message
+    if ledger.decisions.discarding(mapping_id):
+        return DISCARDED
+    paths = {path for path, _files, _changed in ledger.decisions.approved(mapping_id)}
+    return APPROVED if not paths.isdisjoint({relative, *above(relative)}) else ""
 
 
 def failed_lately(ledger: Ledger, mapping_id: int, relative: str) -> tuple[str, Receipt | None]:
@@ -123,6 +139,10 @@ class Known(NamedTuple):
     """That the server has no space for it now, in a sentence."""
     renamed_first: str = ""
     """That a directory above it is still to be renamed at the server, in a sentence."""
+    alone: bool = False
+    """No daemon runs."""
+    decided: str = ""
+    """What is known of a decision about its delete, where no daemon runs: a hold's message, `APPROVED`, `DISCARDED`."""
 
     def find(self) -> Why:
         """The first reason that applies; waits for the disk."""
@@ -169,8 +189,11 @@ class Known(NamedTuple):
         ours = selection.includes if self.row.kind is Kind.FILE else selection.descend
         if not ours(self.relative):
             return self._say("ignored", "it is gone here, and stays at the server: it is no longer included")
-        follows = self.renamed_first or f"deletes: {self.spec.deletes.value} decides what follows"
-        return self._say("pending", f"it is gone here and still at the server; {follows}")
+        if self.decided and self.decided not in {APPROVED, DISCARDED}:
+            return self._say("held", self.decided)
+        policy = f"deletes: {self.spec.deletes.value} decides what follows"
+        follows = self.renamed_first or self.decided or policy
+        return self._say("pending", f"it is gone here and still at the server; {follows}", goes_on="goes on")
 
     def _why_ignored(self, entry: Entry) -> str:
         if entry.note == LINK and not self.spec.follow_symlinks:
@@ -187,7 +210,8 @@ class Known(NamedTuple):
         if self.row is None:
             return self._say("directory", "a directory is made at the server when there is something to publish in it")
         if self.row.kind is not Kind.DIR:
-            return self._say("pending", "a file was published under this name: it is deleted at the server first")
+            sentence = "a file was published under this name: it is deleted at the server first"
+            return self._say("pending", sentence, goes_on="does that")
         return self._say("published", f"a directory, at the server since {iso(self.row.published_ns)}")
 
     def _file(self, listing: Listing, fingerprint: Fingerprint, ctime_ns: int) -> Why:
@@ -203,9 +227,9 @@ class Known(NamedTuple):
         """It is not at the server in this form; that it failed in another one is worth telling."""
         last = f"; the last try failed: {_words(self.failure)}" if self.failure is not None else ""
         if basename(self.relative) in listing.busy:
-            return self._say(
-                "settling", f"a program has it open for writing; it is published when that program closes it{last}"
-            )
+            when = "" if self.alone else "; it is published when that program closes it"
+            goes_on = "publishes it if that program has closed it by then"
+            return self._say("settling", f"a program has it open for writing{when}{last}", goes_on=goes_on)
         if basename(self.relative) in listing.awaited:
             return self._say("settling", f"{AWAITED}{last}")
         age_s = (time.time_ns() - ctime_ns) / 1e9
@@ -219,8 +243,8 @@ class Known(NamedTuple):
             verb += f": {self.no_space}"
         elif self.renamed_first:
             verb += f"; {self.renamed_first}"
-        elif not self.paused:
-            verb += f"; the daemon publishes it, or `ftpsyncd sync {self.spec.name}` does"
+        elif not (self.paused or self.alone):
+            verb += f"; the daemon publishes it when it has looked at it: now, after `ftpsyncd rescan {self.spec.name}`"
         return self._say("pending", f"{verb}{last}")
 
     def _published(self, row: Row) -> Why:
@@ -240,8 +264,11 @@ class Known(NamedTuple):
 
     def _failed(self, failure: Failure, before: str = "") -> Why:
         after = f"it is tried again at {iso(failure.next_try_ns)}"
+        if self.alone:
+            after = f"it is tried again, but not before {iso(failure.next_try_ns)}"
         if failure.parked:
-            after = "it is tried again when it changes, after `ftpsyncd retry`, and ever more rarely by itself"
+            itself = f"by the next `ftpsyncd sync {self.spec.name}`, or the daemon" if self.alone else "by itself"
+            after = f"it is tried again when it changes, after `ftpsyncd retry`, and ever more rarely {itself}"
             if failure.kind in FOR_GOOD:
                 after = "it is tried again when it changes or after `ftpsyncd retry`"
             if failure.kind == NameNotSendableError.__name__:
@@ -250,14 +277,23 @@ class Known(NamedTuple):
         sentence = f"{before}{_words(failure)}. {failure.remedy} After {tries}: {after}."
         state = "parked" if failure.parked else "failed"
         said = self._say(
-            state, " ".join(sentence.split()), reply=failure.reply, attempts=failure.attempts, error=failure.kind
+            state,
+            " ".join(sentence.split()),
+            goes_on="tries it",
+            reply=failure.reply,
+            attempts=failure.attempts,
+            error=failure.kind,
         )
         return said._replace(receipt=self.failed)
 
-    def _say(self, state: str, sentence: str, **details: str | float) -> Why:
-        if self.paused and state in {"pending", "settling", "failed"}:
-            name = self.spec.name
+    def _say(self, state: str, sentence: str, *, goes_on: str = "publishes it", **details: str | float) -> Why:
+        name, waits = self.spec.name, state in {"pending", "settling", "failed"}
+        if self.paused and waits:
             sentence = f"{sentence.rstrip('.')}; {name} is paused, `ftpsyncd resume {name}` goes on"
+            sentence += ", and no daemon runs" if self.alone else ""
+        elif self.alone and waits:
+            who = f"no daemon runs: the next `ftpsyncd sync {name}`, or the daemon when it starts,"
+            sentence = f"{sentence.rstrip('.')}; {who} {goes_on}"
         return Why(self.path, self.spec.name, state, sentence, details)
 
 

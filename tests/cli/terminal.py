@@ -55,13 +55,18 @@ def write_config(root: Path, *, port: int) -> Path:
 
 def park(config_file: Path, path: str, error: FtpsyncdError) -> None:
     """Have the ledger know that a file of the gallery, as it is now, has failed a moment ago and is parked."""
+    fail(config_file, path, error, parked=True)
+
+
+def fail(config_file: Path, path: str, error: FtpsyncdError, *, next_try_ns: int = 0, parked: bool = False) -> None:
+    """Have the ledger know that a file of the gallery, as it is now, has failed a moment ago."""
     config = load(config_file)
     spec = config.mappings["gallery"]
     failure = Failure(
         fingerprint_of((spec.local / path).stat()),
         attempts=1,
-        parked=True,
-        next_try_ns=0,
+        parked=parked,
+        next_try_ns=next_try_ns,
         kind=type(error).__name__,
         message=error.message,
         reply="",

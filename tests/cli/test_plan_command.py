@@ -79,6 +79,7 @@ def publish(
     paused: bool = False,
     root: int = 0,
     approved: dict[str, int] | None = None,
+    discarding: bool = False,
     fingerprint: Fingerprint = Fingerprint(1, 1, 1),  # noqa: B008 - immutable
 ) -> None:
     """Have the ledger know files of the gallery, none of which is on disk, of directories that are known, too."""
@@ -97,6 +98,7 @@ def publish(
             ledger.mappings.set_root(mapping, RootIdentity(root, root))
         ledger.decisions.set_paused(mapping, PAUSED_NS if paused else 0)
         ledger.decisions.set_approved(mapping, (approved or {}).items())
+        ledger.decisions.set_discarding(mapping, discarding=discarding)
 
 
 def limit_deletes(config_file: Path, most: int) -> None:

@@ -8,6 +8,8 @@ import re
 import pytest
 
 from ftpsyncd.engine.report import iso
+from ftpsyncd.errors import NameRefusedError
+from tests.cli.terminal import fail
 from tests.cli.test_plan_command import PAUSED_NS, publish
 
 
@@ -21,7 +23,7 @@ def test_a_directory_in_the_place_of_a_published_file_is_not_called_published(ft
     publish(config_file, ["x.jpg"])
     (config_file.parent / "gallery" / "x.jpg").mkdir()
     said = sentence(ftpsyncd, config_file, "x.jpg")
-    assert said == "a file was published under this name: it is deleted at the server first"
+    assert said.startswith("a file was published under this name: it is deleted at the server first; no daemon runs: ")
 
 
 def test_a_file_in_the_place_of_a_published_directory_did_not_change(ftpsyncd, config_file):
@@ -37,6 +39,55 @@ def test_what_is_gone_and_no_longer_included_stays_at_the_server(ftpsyncd, confi
     config_file.write_text(config_file.read_text().replace("settle: 0s}", 'settle: 0s, exclude: ["*.jpg"]}'))
     said = sentence(ftpsyncd, config_file, "a.jpg")
     assert said == "it is gone here, and stays at the server: it is no longer included"
+
+
+def goes_on(config_file, does: str) -> str:
+    return f"no daemon runs: the next `ftpsyncd sync gallery -c {config_file}`, or the daemon when it starts, {does}"
+
+
+def test_without_a_daemon_nobody_is_said_to_publish_before_the_next_pass(ftpsyncd, config_file):
+    """It said that the daemon publishes it."""
+    gallery = config_file.parent / "gallery"
+    (gallery / "a.jpg").write_text("x")
+    assert sentence(ftpsyncd, config_file, "a.jpg") == f"not published yet; {goes_on(config_file, 'publishes it')}"
+    with (gallery / "b.jpg").open("w"):
+        said = sentence(ftpsyncd, config_file, "b.jpg")
+    wants = "publishes it if that program has closed it by then"
+    assert said == f"a program has it open for writing; {goes_on(config_file, wants)}"
+    config_file.write_text(config_file.read_text().replace("settle: 0s", "settle: 1h"))
+    said = sentence(ftpsyncd, config_file, "a.jpg")
+    assert said.endswith(f"and has to be quiet for 3600 s; {goes_on(config_file, 'publishes it')}")
+
+
+def test_without_a_daemon_it_is_not_promised_when_a_failed_file_is_tried_again(ftpsyncd, config_file):
+    (config_file.parent / "gallery" / "a.jpg").write_text("x")
+    fail(config_file, "a.jpg", NameRefusedError("No."), next_try_ns=PAUSED_NS)
+    said = sentence(ftpsyncd, config_file, "a.jpg")
+    assert " After 1 try: it is tried again, but not before 20" in said
+    assert said.endswith(f"; {goes_on(config_file, 'tries it')}")
+
+
+@pytest.mark.parametrize(
+    ("decided", "said"),
+    [
+        ({}, "deletes: mirror decides what follows"),
+        ({"approved": {"d/a.jpg": 1}}, "a person approved that it is deleted there"),
+        ({"approved": {"d": 1}}, "a person approved that it is deleted there"),
+        ({"approved": {"d/b.jpg": 1}}, "deletes: mirror decides what follows"),
+        ({"discarding": True}, "a person decided that what was gone stays there"),
+    ],
+)
+def test_without_a_daemon_it_is_told_what_was_decided_about_what_is_gone(ftpsyncd, config_file, decided, said):
+    publish(config_file, ["d/a.jpg", "d/b.jpg"], **decided)
+    told = sentence(ftpsyncd, config_file, "d/a.jpg")
+    assert told == f"it is gone here and still at the server; {said}; {goes_on(config_file, 'goes on')}"
+
+
+def test_without_a_daemon_what_is_gone_is_told_to_be_held(ftpsyncd, config_file):
+    publish(config_file, ["a.jpg"], held=True)
+    asked = ("why", "--json", config_file.parent / "gallery/a.jpg", "-c", config_file)
+    told = json.loads(ftpsyncd(*asked).out)
+    assert (told["state"], told["sentence"]) == ("held", "Too many.")
 
 
 @pytest.mark.parametrize("paused", [False, True])
