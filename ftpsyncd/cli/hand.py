@@ -221,7 +221,8 @@ class Moving:
     def say(self, sentence: str, style: str = "") -> None:
         """A message, above what is on its way."""
         if self._live is not None:
-            self._screen.print(Text(one_line(sentence), style=style, overflow="fold"))
+            # The terminal breaks it: what somebody copies of it is in one piece.
+            self._screen.print(Text(one_line(sentence), style=style, no_wrap=True, overflow="ignore"), crop=False)
         else:
             click.echo(one_line(sentence), err=True)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import time
+from collections import deque
 from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
@@ -24,6 +26,8 @@ RATE_OVER_S = 5.0
 """The rate is that of the last seconds: it follows the line, and does not jump."""
 TRANSFERS_SHOWN = 4
 MESSAGES_SHOWN = 10
+LINES_KEPT = 10_000
+"""Of the log, for a terminal that takes nothing at the moment; more are counted as lost (`logs`)."""
 ECHO = 2
 """Columns that stay free for the ``^C`` that a terminal echoes: in a full line it would begin another one, and the
 picture's first line would stay behind."""
@@ -59,9 +63,55 @@ class Show(Protocol):
     def update(self, progress: Progress, transfers: Sequence[Transfer]) -> None:
         """Show this moment."""
 
+    @property
+    def aside(self) -> Aside | None:
+        """Where the log goes meanwhile; None: where it goes else."""
+
+    def tell(self) -> None:
+        """Show what went there."""
+
+
+class Aside(io.StringIO):
+    """Lines of the log, for a terminal on which a picture is drawn: whoever draws that puts them above it.
+
+    Nobody who logs waits for the terminal, which may be stopped.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._begun = ""
+        self._lines: deque[str] = deque()
+
+    def isatty(self) -> bool:
+        """It is for one."""
+        return True
+
+    def write(self, text: str, /) -> int:
+        """Take a line, or a piece of one; `logs` lets one thread in at a time."""
+        if len(self._lines) >= LINES_KEPT:
+            self._begun = ""
+            raise BlockingIOError
+        self._begun += text
+        if self._begun.endswith("\n"):
+            self._lines.append(self._begun[:-1])
+            self._begun = ""
+        return len(text)
+
+    def taken(self) -> list[str]:
+        """The lines so far; each is told once."""
+        return [self._lines.popleft() for _ in range(len(self._lines))]
+
 
 class Silent:
     """Shows nothing."""
+
+    @property
+    def aside(self) -> Aside | None:
+        """Nothing is in the way of the log."""
+        return None
+
+    def tell(self) -> None:
+        """There is nothing."""
 
     def __enter__(self) -> Self:
         return self
@@ -98,9 +148,15 @@ class Picture(Silent):
     def __init__(self, screen: Console) -> None:
         from rich.live import Live  # noqa: PLC0415 - see above
 
+        self._aside = Aside()
         self._screen = screen
         self._rate = Rate()
         self._live = Live(console=screen, auto_refresh=False, transient=True)
+
+    @property
+    def aside(self) -> Aside:
+        """Lines that are to stand above the picture."""
+        return self._aside
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -111,8 +167,19 @@ class Picture(Silent):
     ) -> None:
         self._live.stop()
 
+    def tell(self) -> None:
+        """Put what was logged meanwhile above the picture, or in its place when that is gone."""
+        from rich.text import Text  # noqa: PLC0415 - see above
+
+        for line in self._aside.taken():
+            text = Text.from_ansi(line)
+            # Whoever copies a command has it on one line, which the terminal breaks.
+            text.no_wrap, text.overflow = True, "ignore"
+            self._screen.print(text, crop=False)
+
     def update(self, progress: Progress, transfers: Sequence[Transfer]) -> None:
         """Redraw."""
+        self.tell()
         rate = self._rate.update(time.monotonic(), sent_bytes(progress, transfers))
         self._live.update(view(progress, transfers, rate, marks(self._screen), self._screen.width), refresh=True)
 

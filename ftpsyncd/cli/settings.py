@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
 import click
 
@@ -136,7 +136,9 @@ def require_answer(given: Given) -> None:
         raise configuration.UnansweredError.of(place_of(given), remedy=again) from None
 
 
-def start_log(given: Given, *, level: str, log_format: str = "text", typed: Typed | None = None) -> None:
+def start_log(
+    given: Given, *, level: str, log_format: str = "text", typed: Typed | None = None, stream: TextIO | None = None
+) -> None:
     """Log to stderr; where that is the journal, with fields.
 
     Args:
@@ -144,12 +146,14 @@ def start_log(given: Given, *, level: str, log_format: str = "text", typed: Type
         level: otherwise.
         log_format: otherwise.
         typed: how the commands that are named are typed; by default as here.
+        stream: in the place of stderr.
     """
     from ftpsyncd import logs  # noqa: PLC0415 - `status` need not wait for it while a daemon answers
 
     logs.configure(
         given.log_level or level,
         given.log_format or log_format,
+        stream,
         journal=systemd.journal,
         secrets=secrets,
         typed=typed or given.typed,

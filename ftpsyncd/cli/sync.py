@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import click
 
@@ -21,6 +22,8 @@ from ftpsyncd.errors import ExitCode
 from ftpsyncd.local.quiet import ignore_lease_signals
 from ftpsyncd.status import Status
 
+LOGGED = "error"
+"""What the summary does not tell."""
 TURN_S = 0.25
 """As often as there is a new status."""
 
@@ -44,7 +47,7 @@ def sync(ctx: click.Context, mappings: Sequence[str], *, dry_run: bool, as_json:
     paused, with 75 if a server is not available. Deletes that come due within half a minute are awaited; the others are
     left to a later `sync` or the daemon. Ctrl-C stops after the current files; a second one ends at once.
     """
-    start_log(given(), level="warning" if dry_run else "error")
+    start_log(given(), level="warning" if dry_run else LOGGED)
     config = load_config(given())
     names = chosen(config, mappings)
     if dry_run:
@@ -84,7 +87,7 @@ def follow(service: Service, show: Show) -> tuple[Progress, Status]:
     """Run the service to its end and show how far it is; stops it whatever happens."""
     service.start()
     try:
-        with show:
+        with _logged(show), show:
             while not (progress := service.await_end(TURN_S)).finished:
                 show.update(progress, service.status().transfers)
             show.update(progress, ())
@@ -97,6 +100,20 @@ def follow(service: Service, show: Show) -> tuple[Progress, Status]:
         raise
     finally:
         service.stop()
+
+
+@contextlib.contextmanager
+def _logged(show: Show) -> Iterator[None]:
+    """Have the log go past a picture for as long as that is drawn: a line would break it, and stay in the midst."""
+    if show.aside is None:
+        yield
+        return
+    start_log(given(), level=LOGGED, stream=show.aside)
+    try:
+        yield
+    finally:
+        start_log(given(), level=LOGGED)
+        show.tell()
 
 
 def left_off(counters: Counters) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -140,6 +141,42 @@ def on_a_terminal(*words: object, width: int = 80, height: int = 30, until: str 
         ended.join()
         os.close(master)
     return written.decode(errors="replace")
+
+
+_CONTROLS = re.compile(r"\x1b\[\??([0-9;]*)([A-Za-z])|[\r\n]|[^\x1b\r\n]")
+
+
+def shown(written: str, width: int) -> list[str]:
+    """The lines that are on a terminal in the end, and above it, without their blanks at the end.
+
+    It knows what pictures need that are drawn over: to go up, back to the beginning of a line, and to empty one.
+    """
+    rows: list[list[str]] = [[]]
+    row = column = 0
+    for found in _CONTROLS.finditer(written):
+        match found[2], found[0]:
+            case "A", _:
+                row = max(0, row - int(found[1] or 1))
+            case "K", _:
+                rows[row] = []
+            case (None, "\r"):
+                column = 0
+            case (None, "\n"):
+                row += 1
+            case (None, sign):
+                if column == width:
+                    row, column = row + 1, 0
+                rows += [[] for _ in range(row + 1 - len(rows))]
+                rows[row] += " " * (column + 1 - len(rows[row]))
+                rows[row][column] = sign
+                column += 1
+            case _:
+                pass
+        rows += [[] for _ in range(row + 1 - len(rows))]
+    lines = ["".join(each).rstrip() for each in rows]
+    while lines and not lines[-1]:
+        lines.pop()
+    return lines
 
 
 def _read(descriptor: int) -> bytes:

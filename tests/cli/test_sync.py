@@ -15,13 +15,14 @@ from pathlib import Path
 import pytest
 
 from ftpsyncd.cli.output import UNICODE
-from ftpsyncd.cli.progress import Lines, Rate, summary, view
+from ftpsyncd.cli.progress import Aside, Lines, Rate, summary, view
 from ftpsyncd.daemon.onepass import Progress
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.local import tree
+from ftpsyncd.logstream import LogStream
 from ftpsyncd.mapping.site import QUEUE_ROOM
 from ftpsyncd.status import DaemonStatus, Status, Transfer
-from tests.cli.terminal import check_snapshot, drawn, longest, write_config
+from tests.cli.terminal import check_snapshot, drawn, longest, on_a_terminal, shown, write_config
 from tests.servers import running
 from tests.waiting import until
 
@@ -299,6 +300,49 @@ def test_who_ends_a_pass_is_told_what_it_has_done(config_of_real, real, number):
     count = len(list(real.home.rglob("*.jpg")))
     assert 0 < count < 20
     assert f"Stopped: {count} file{'s' if count > 1 else ''} published ({count * 100} kB); another `sync`" in err
+
+
+def small_and_large(config: Path) -> None:
+    """A mapping with a file that is sent at once and one that takes a second: a picture is drawn meanwhile."""
+    config.write_text(config.read_text().replace("timeout: 5s", "timeout: 5s, bandwidth: 300kB/s"))
+    (config.parent / "gallery/small.jpg").write_bytes(b"picture")
+    (config.parent / "gallery/large.jpg").write_bytes(b"x" * 300_000)
+
+
+def test_lines_of_the_log_stand_above_the_picture(config_of_real):
+    small_and_large(config_of_real)
+    text = on_a_terminal("sync", "--log-level", "debug", config_of_real)
+    lines = shown(text, 80)
+    [line] = [line for line in lines if "published small.jpg" in line]
+    assert re.match(r"20..-..-.. ..:..:.. (?:INFO|DEBUG) .*published small.jpg", line)
+    # Of the picture, which is gone in the end, nothing has stayed between them.
+    assert not [line for line in lines if "0 of" in line or "━" in line]
+    assert lines[-1].startswith("✓ 2 files (300 kB) published")
+
+
+@pytest.mark.parametrize("words", [["sync"], ["sync", "--json"]])
+def test_lines_of_the_log_are_plain_where_no_picture_is_drawn(config_of_real, words):
+    small_and_large(config_of_real)
+    ended = subprocess.run(
+        [sys.executable, "-m", "ftpsyncd", *words, "--log-level", "debug", "-c", config_of_real],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    [line] = [line for line in ended.stderr.splitlines() if "published small.jpg" in line]
+    assert re.match(r"20..-..-.. ..:..:.. (?:INFO|DEBUG) ", line)
+    assert "published small.jpg" not in ended.stdout
+
+
+def test_a_terminal_that_takes_nothing_keeps_nobody_waiting_and_what_is_lost_is_known(monkeypatch):
+    monkeypatch.setattr("ftpsyncd.cli.progress.LINES_KEPT", 2)
+    aside = Aside()
+    log = LogStream(aside)
+    assert [log.write(f"{number} {'x' * 5000}") for number in range(3)] == [True, True, False]
+    assert [line[:2] for line in aside.taken()] == ["0 ", "1 "]
+    assert log.write("3")
+    assert aside.taken() == ["3"]
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
