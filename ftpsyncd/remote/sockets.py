@@ -76,6 +76,12 @@ def acknowledge_at_once(sock: socket.socket) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
 
+def hold_back(sock: socket.socket, *, yes: bool = True) -> None:
+    """Whether what is written waits for more, to fill packets (tcp(7), TCP_CORK); what has waited goes out at once."""
+    if hasattr(socket, "TCP_CORK"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, yes)
+
+
 def end_by_reset(sock: socket.socket, *, yes: bool = True) -> None:
     """Whether a close, also that of a process which dies, takes back what was not delivered yet and says reset.
 

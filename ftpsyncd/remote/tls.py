@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import ssl
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, NoReturn, TypeVar
@@ -50,6 +50,26 @@ HANDSHAKES = {
     "SSLV3_ALERT_HANDSHAKE_FAILURE": f"Set `client_cert`, if the server wants one; else {_UPDATE}",
 }
 """What helps where TLS does not begin, by the reason of OpenSSL."""
+
+_RECORD = 500
+"""Bytes of commands in one record: ProFTPD, where `CommandBufferSize` is 512, reads 511 at once."""
+
+
+def records(lines: Iterable[bytes]) -> list[bytes]:
+    """Lines in pieces of which each travels in a record of its own; no line is cut.
+
+    ProFTPD and Pure-FTPd read so much of a record as they have room for, 4,102 and 4,112 bytes, and then wait for the
+    socket: what their TLS has taken in already they never see, and both sides wait until a time-out. A line of which
+    they have read a part leaves less room for the next record. What is in further records stays in the socket, as TLS
+    reads one at a time (SSL_CTX_set_read_ahead(3)).
+    """
+    pieces: list[bytes] = []
+    for line in lines:
+        if pieces and len(pieces[-1]) + len(line) <= _RECORD:
+            pieces[-1] += line
+        else:
+            pieces.append(line)
+    return pieces
 
 
 def certified(host: str) -> str:

@@ -30,11 +30,12 @@ from ftpsyncd.remote.sockets import (
     acknowledge_at_once,
     end_by_reset,
     hasten,
+    hold_back,
     keep_alive,
     translate,
     undelivered,
 )
-from ftpsyncd.remote.tls import HANDSHAKES, certified
+from ftpsyncd.remote.tls import HANDSHAKES, certified, records
 
 _CHUNK = 64 * 1024
 _QUEUE_MAX = 1000
@@ -221,7 +222,7 @@ class Control:
                 return hello.wanted_group(answer)
 
     def send(self, commands: Sequence[bytes]) -> None:
-        """Send commands in one write; each is without its line end.
+        """Send commands in one go; each is without its line end.
 
         Raises:
             ServerUnavailableError: the line is broken.
@@ -231,14 +232,16 @@ class Control:
             raise ServerUnavailableError("The connection to the server is finished.")
         if (self.queued or self._poll.poll(0)) and self._said_farewell():
             return
-        left = memoryview(b"\r\n".join([*commands, b""]))
+        lines = [command + b"\r\n" for command in commands]
+        pieces = [b"".join(lines)] if self._protected is None else records(lines)
         deadline = time.monotonic() + self.timeouts.reply_s
         try:
-            while left:
-                try:
-                    left = left[self._sock.send(left) :]
-                except _NOT_NOW as wish:
-                    self._await(wish, select.POLLOUT, deadline)
+            if len(pieces) > 1:
+                hold_back(self._sock)
+            for piece in pieces:
+                self._write(piece, deadline)
+            if len(pieces) > 1:
+                hold_back(self._sock, yes=False)
             acknowledge_at_once(self._sock)
         except FAILURES as error:
             # Often the server has said why before it closed: 421, too many connections, or an alert.
@@ -252,6 +255,14 @@ class Control:
             if self.queued and self.queued[-1].code == 421:
                 return
             raise translate(error, f"sending a command to {self._where}") from error
+
+    def _write(self, piece: bytes, deadline: float) -> None:
+        left = memoryview(piece)
+        while left:
+            try:
+                left = left[self._sock.send(left) :]
+            except _NOT_NOW as wish:
+                self._await(wish, select.POLLOUT, deadline)
 
     def _said_farewell(self) -> bool:
         """Whether what is there, and answers nothing, is a 421; the line is over then, as after any other words."""

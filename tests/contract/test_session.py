@@ -393,6 +393,25 @@ class TestLooking:
         session.noop()
 
 
+class TestMuchInOneGo:
+    """More than a server reads at once: 4,102 bytes under TLS (proftpd)."""
+
+    @pytest.mark.parametrize("size", [400, 900, 1900])
+    def test_what_has_a_long_path_is_published_and_goes(self, remote, session, size: int):
+        deep = f"{remote.base}/" + "/".join(["d" * 99] * (size // 100))
+        session.make_dirs(deep)
+        paths = [f"{deep}/{n}" for n in range(12)]
+        assert [result.error for result in publish(session, *map(job, paths))] == [None] * 12
+        assert remote.names(deep) == {str(n) for n in range(12)}
+        assert [entry.size for entry in session.stat_many(paths)] == [len(b"content")] * 12
+        session.rename(paths[0], f"{deep}/a")
+        assert session.delete_many([*paths, f"{deep}/a"]) == [None] * 13
+        assert remote.names(deep) == set()
+        if remote.account is not None:
+            assert remote.account.profile.pipelining
+            assert remote.account.profile.doubts == 0
+
+
 class TestLeftovers:
     def test_what_an_earlier_try_left_goes_before_the_file_is_sent(self, remote, session):
         left = f"{remote.base}/b.4567cdef.filepart"

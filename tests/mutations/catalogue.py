@@ -636,6 +636,22 @@ MUTATIONS = (
         "    if left is None or mirror.ledger:\n",
         f"{EPISODES}::test_a_directory_is_removed_when_a_part_of_ours_in_it_can_be_deleted",
     ),
+    Mutation(
+        "G3",
+        "under TLS, all that is said in one go is in one record, of which a server reads the beginning only",
+        "remote/wire.py",
+        '        pieces = [b"".join(lines)] if self._protected is None else records(lines)\n',
+        '        pieces = [b"".join(lines)] if lines else records(lines)\n',
+        "tests/remote/test_one_record.py::test_it_reads_and_answers_all_that_was_said_in_one_go[4102-many]",
+    ),
+    Mutation(
+        "G3",
+        "under TLS, a record is longer than a server with short commands reads at once",
+        "remote/tls.py",
+        "        if pieces and len(pieces[-1]) + len(line) <= _RECORD:\n",
+        "        if pieces and len(pieces[-1]) <= _RECORD:\n",
+        "tests/remote/test_one_record.py::test_it_reads_and_answers_all_that_was_said_in_one_go[511-long]",
+    ),
     # ── G4 nothing wrongly deleted ───────────────────────────────────────────────────────────────────────────
     Mutation(
         "G4",

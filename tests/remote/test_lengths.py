@@ -162,9 +162,10 @@ def test_it_is_kept_for_a_while():
 
 
 @pytest.mark.real_server
+@pytest.mark.parametrize("tls", ["off", "explicit"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_real_servers(kind):
-    with running(kind) as server:
+def test_real_servers(kind: str, tls: str):
+    with running(kind, tls=tls) as server:
         acc = Account(server.spec(), timeouts=Timeouts(reply_s=3))
         with acc() as session:
             found_out(session, path(4500))
