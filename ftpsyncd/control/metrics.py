@@ -31,6 +31,8 @@ CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
 _Key = TypeVar("_Key", bound=tuple[str, ...])
 
+STEP_S = 1.0
+"""A clock that is led to the right time is never set by more."""
 _PLACE = ("mapping", "server")
 _WATCHERS = ("none", "native", "native+poll", "poll")
 
@@ -51,7 +53,7 @@ class Metrics:
         self._stale_at = -math.inf
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(_Numbers(daemon, meter))
-        ProcessCollector(registry=self._registry)
+        self._registry.register(_Process())
 
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""
@@ -62,13 +64,24 @@ class Metrics:
             return self._text
 
 
+class _Process(Collector):
+    """The numbers of the process."""
+
+    def collect(self) -> Iterable[Metric]:
+        """All families."""
+        # Made anew: it notes when the machine was started, by the clock as it is set then.
+        return ProcessCollector(registry=None).collect()
+
+
 class _Numbers(Collector):
     """Makes metrics of counts and status at the moment of a scrape."""
 
     def __init__(self, daemon: Daemon, meter: Meter) -> None:
         self._daemon = daemon
         self._meter = meter
-        self._started: float | None = None
+        self._booted_s: float | None = None
+        """When the engine was started, by the clock that nobody sets."""
+        self._started_s = -math.inf
 
     def collect(self) -> Iterator[Metric]:
         """All families."""
@@ -77,13 +90,25 @@ class _Numbers(Collector):
         yield InfoMetricFamily("ftpsyncd_build", "The running version.", {"version": status.daemon.version})
         yield _gauge("engine_turn_age_seconds", "Time since the engine's loop turned last.", health.engine_turn_age_s)
         yield _gauge("ledger_writable", "1 if what is done can be recorded.", int(not status.daemon.message))
-        if self._started is None:
-            # Once: a status is some seconds old while nothing happens, and who counts restarts compares to the digit.
-            self._started = round(time.time() - status.daemon.uptime_s, 1)
-        yield _gauge("start_time_seconds", "When the engine was started, since the epoch.", self._started)
+        started_s = self._started(status.daemon.uptime_s)
+        yield _gauge("start_time_seconds", "When the engine was started, since the epoch.", started_s)
         yield from _counters(self._meter.read(), list(places.values()), [each.name for each in status.servers])
         yield from _mappings(status, places)
         yield from _servers(status)
+
+    def _started(self, uptime_s: float) -> float:
+        """When the engine was started, by the wall clock as it is set now; else the same, since restarts are counted.
+
+        Args:
+            uptime_s: as a status tells it: some seconds ago, while nothing happens, and without the machine's sleep.
+        """
+        now_s = time.clock_gettime(time.CLOCK_BOOTTIME)
+        if self._booted_s is None:
+            self._booted_s = now_s - uptime_s
+        started_s = round(time.time() - (now_s - self._booted_s), 1)
+        if abs(started_s - self._started_s) > STEP_S:
+            self._started_s = started_s
+        return self._started_s
 
 
 # ── Counters ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from prometheus_client import ProcessCollector
 from prometheus_client.parser import text_string_to_metric_families
 
 from ftpsyncd.control.client import _UnixConnection
@@ -144,15 +145,50 @@ def test_the_status_becomes_gauges():
     assert found["process_resident_memory_bytes", frozenset()] > 1_000_000
 
 
+class Clocks:
+    """The machine's clocks, as a test winds them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.wall_s, self.booted_s = 1_700_000_000.0, 50_000.0
+        monkeypatch.setattr(time, "time", lambda: self.wall_s)
+        monkeypatch.setattr(time, "clock_gettime", lambda clock: {time.CLOCK_BOOTTIME: self.booted_s}[clock])
+
+    def go_on(self, seconds: float) -> None:
+        self.wall_s += seconds
+        self.booted_s += seconds
+
+
+def started(metrics: Metrics, name: str = "ftpsyncd_start_time") -> float:
+    [line] = [line for line in metrics.exposition().decode().splitlines() if line.startswith(name)]
+    return float(line.split()[1])
+
+
 def test_the_moment_of_the_start_stays_the_same_while_the_status_grows_old(monkeypatch):
-    now = 1_700_000_000.0
-    monkeypatch.setattr(time, "time", lambda: now)
-    metrics, told_of = Metrics(FakeDaemon(), Meter()), set()
-    for age_s in (0.0, 0.3, 2.9):
-        now += age_s
-        [line] = [line for line in metrics.exposition().decode().splitlines() if line.startswith("ftpsyncd_start_time")]
-        told_of.add(float(line.split()[1]))
-    assert told_of == {1_700_000_000.0 - STATUS.daemon.uptime_s}
+    clocks, metrics, told_of = Clocks(monkeypatch), Metrics(FakeDaemon(), Meter()), set()
+    # The last is as long as the machine has slept: no time of the status.
+    for age_s in (0.0, 0.3, 2.9, 36_000.0):
+        clocks.go_on(age_s)
+        # A clock that is led to the right time is set by less than a second.
+        clocks.wall_s += 0.2
+        told_of.add(started(metrics))
+    assert told_of == {1_700_000_000.2 - STATUS.daemon.uptime_s}
+
+
+@pytest.mark.parametrize("step_s", [-1_600_000_000.0, -3600.0, 3600.0])
+def test_the_moment_of_the_start_is_told_by_the_clock_as_it_is_set_now(monkeypatch, step_s):
+    """A machine without a battery starts in 1970, until there is a network."""
+    clocks, metrics = Clocks(monkeypatch), Metrics(FakeDaemon(), Meter())
+    before = started(metrics)
+    clocks.wall_s += step_s
+    clocks.go_on(2.0)
+    assert [started(metrics) for _ in range(2)] == [pytest.approx(before + step_s, abs=0.2)] * 2
+
+
+def test_the_start_of_the_process_is_told_by_the_clock_as_it_is_set_now(monkeypatch):
+    metrics = Metrics(FakeDaemon(), Meter())
+    before = started(metrics, "process_start_time_seconds")
+    monkeypatch.setattr(ProcessCollector, "_boot_time", lambda _self: 1000.0)
+    assert started(metrics, "process_start_time_seconds") < 1e9 < before
 
 
 @pytest.mark.parametrize("state", ServerState)
