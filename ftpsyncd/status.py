@@ -123,7 +123,8 @@ class Problem(NamedTuple):
     held: bool = False
     """It is to be deleted, and was changed at the server: it waits for a decision, and is not parked."""
     failed: str | None = None
-    """ISO 8601: when the last try failed; None for what cannot be read."""
+    """ISO 8601: when the last try failed; None for what cannot be read, and where that is not known, since this
+    machine's clock was ahead."""
 
 
 class Status(NamedTuple):

@@ -159,8 +159,10 @@ def facts_of(receipt: Receipt) -> Iterator[str]:
         tries = number(receipt.attempts, "try", "tries")
         if receipt.last != receipt.at:
             last = datetime.fromisoformat(receipt.last)
-            between = last - datetime.fromisoformat(receipt.at)
-            tries += f" in {duration(between.total_seconds())}, the last {local_time(last)}"
+            between_s = (last - datetime.fromisoformat(receipt.at)).total_seconds()
+            # Less than nothing where the clock was set back in between.
+            tries += f" in {duration(between_s)}" if between_s >= 0 else ""
+            tries += f", the last {local_time(last)}"
         yield tries
 
 

@@ -28,6 +28,8 @@ _MOMENT = re.compile(
 """A moment in a sentence (`report.iso`), and not a part of a name."""
 MOST_COLUMNS = 10_000
 """A terminal that is said to be wider than that is not."""
+AHEAD_S = 60.0
+"""What is to come for longer than that was noted by a clock that was set back since."""
 FEW = 24
 """Columns that are too few for both ends of a name."""
 
@@ -236,6 +238,8 @@ def ago(moment: str | None, now: datetime) -> str:
     if moment is None:
         return "never"
     seconds = (now - datetime.fromisoformat(moment)).total_seconds()
+    if seconds < -AHEAD_S:
+        return "when the clock was ahead"
     return "just now" if seconds < 5 else f"{duration(seconds)} ago"
 
 

@@ -313,10 +313,15 @@ def retry_in_s(failure: Failure, wall_ns: int) -> float:
     """For how long something that failed is not tried again; infinite if it is parked."""
     if failure.parked:
         return math.inf
-    # The wall clock was set back: its times mean nothing, and nobody waits for years.
-    if failure.failed_ns > wall_ns:
-        return 0.0
-    return max(0.0, (failure.next_try_ns - wall_ns) / 1e9)
+    return max(0.0, (next_try_ns(failure, wall_ns) - wall_ns) / 1e9)
+
+
+def next_try_ns(failure: Failure, wall_ns: int) -> int:
+    """When something that failed, and is not parked, is tried again; wall clock, past if that is due.
+
+    Where the clock was set back since it failed, its times mean nothing, and nobody waits for years.
+    """
+    return wall_ns if failure.failed_ns > wall_ns else failure.next_try_ns
 
 
 def _selected(path: str, kind: Kind, look: Look) -> bool:

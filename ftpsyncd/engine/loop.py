@@ -356,6 +356,8 @@ class Engine:
         if self._wall.steps != steps:
             for server in self.servers.values():
                 server.queue.gate.clock_was_set(at.now)
+            for mirror in self.mirrors.values():
+                mirror.clock_was_set(at.now)
         return at
 
     # ── messages ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -444,6 +446,6 @@ class Engine:
             tuple(transfer_of(p, at.now) for s in self.servers.values() for p in s.crew.transfers()),
             (
                 *unreadable_of(self.mirrors.values()),
-                *problems_of(self.ledger, {m.spec.name: m.id for m in self.mirrors.values()}),
+                *problems_of(self.ledger, {m.spec.name: m.id for m in self.mirrors.values()}, at.wall_ns),
             ),
         )

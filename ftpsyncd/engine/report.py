@@ -12,6 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from ftpsyncd.core.gate import Breaker
+from ftpsyncd.core.plan import next_try_ns
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import RELIST_GAP_S
 from ftpsyncd.core.space import Lack
@@ -95,15 +96,20 @@ def _since(mirror: Mirror, state: MappingState, at: Moment) -> str | None:
     if source.missing:
         return _iso_of(source.missing_since, at)
     if state is MappingState.PAUSED:
-        return iso_of_pause(mirror.paused_ns)
+        return iso_of_pause(mirror.paused_ns, at.wall_ns)
     if hold is None or state not in {MappingState.HELD, MappingState.SOURCE_MISSING}:
         return None
-    return iso(hold.since_ns)
+    return iso_of_past(hold.since_ns, at.wall_ns)
 
 
-def iso_of_pause(paused_ns: int) -> str | None:
-    """When a person paused a mapping, if that was noted."""
-    return None if paused_ns == UNDATED else iso(paused_ns)
+def iso_of_past(moment_ns: int, wall_ns: int) -> str | None:
+    """When something was; None if that is still to come, since it was noted by a clock that was ahead."""
+    return iso(moment_ns) if moment_ns <= wall_ns else None
+
+
+def iso_of_pause(paused_ns: int, wall_ns: int) -> str | None:
+    """When a person paused a mapping, if that was noted, and not by a clock that was ahead."""
+    return None if paused_ns == UNDATED else iso_of_past(paused_ns, wall_ns)
 
 
 def changed_message(name: str, files: int) -> str:
@@ -199,15 +205,21 @@ def transfer_of(progress: Progress, now: float) -> Transfer:
     )
 
 
-def problems_of(ledger: Ledger, mappings: Mapping[str, int]) -> tuple[Problem, ...]:
-    """What could not be published or deleted, what waits for a person first, at most 100."""
+def problems_of(ledger: Ledger, mappings: Mapping[str, int], wall_ns: int) -> tuple[Problem, ...]:
+    """What could not be published or deleted, what waits for a person first, at most 100.
+
+    Args:
+        ledger: which has it.
+        mappings: their numbers in it, by name.
+        wall_ns: what time it is.
+    """
     found = [
         (name, path, failure)
         for name, mapping_id in mappings.items()
         for path, failure in ledger.failures.worst(mapping_id, PROBLEMS_SHOWN)
     ]
     found.sort(key=lambda item: not item[2].parked)
-    return tuple(problem_of(*item) for item in found[:PROBLEMS_SHOWN])
+    return tuple(problem_of(*item, wall_ns) for item in found[:PROBLEMS_SHOWN])
 
 
 def unreadable_of(mirrors: Iterable[Mirror]) -> tuple[Problem, ...]:
@@ -220,7 +232,7 @@ def unreadable_of(mirrors: Iterable[Mirror]) -> tuple[Problem, ...]:
     return tuple(islice(found, PROBLEMS_SHOWN))
 
 
-def problem_of(mapping: str, path: str, failure: Failure) -> Problem:
+def problem_of(mapping: str, path: str, failure: Failure, wall_ns: int) -> Problem:
     """A recorded failure for people."""
     held = failure.parked and failure.kind == CHANGED
     return Problem(
@@ -231,7 +243,7 @@ def problem_of(mapping: str, path: str, failure: Failure) -> Problem:
         failure.message,
         failure.reply,
         failure.remedy,
-        None if failure.parked else iso(failure.next_try_ns),
+        None if failure.parked else iso(next_try_ns(failure, wall_ns)),
         held,
-        iso(failure.failed_ns),
+        iso_of_past(failure.failed_ns, wall_ns),
     )

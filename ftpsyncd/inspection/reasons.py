@@ -16,7 +16,7 @@ from typing import NamedTuple
 from ftpsyncd import patience
 from ftpsyncd.config import Config
 from ftpsyncd.core.filters import Filter
-from ftpsyncd.core.plan import AWAITED
+from ftpsyncd.core.plan import AWAITED, next_try_ns
 from ftpsyncd.counting import number
 from ftpsyncd.engine.report import iso
 from ftpsyncd.errors import NameNotSendableError
@@ -233,7 +233,8 @@ class Known(NamedTuple):
         if basename(self.relative) in listing.awaited:
             return self._say("settling", f"{AWAITED}{last}")
         age_s = (time.time_ns() - ctime_ns) / 1e9
-        if age_s < self.spec.settle_s:
+        # What was changed at a time to come was so by a clock that was ahead: the daemon goes by what it has seen.
+        if 0 <= age_s < self.spec.settle_s:
             sentence = f"it changed {age_s:.1f} s ago and has to be quiet for {self.spec.settle_s:g} s{last}"
             return self._say("settling", sentence, age_s=round(age_s, 3))
         verb = "changed since it was published" if self.row is not None else "not published yet"
@@ -263,9 +264,8 @@ class Known(NamedTuple):
         return said._replace(receipt=how)
 
     def _failed(self, failure: Failure, before: str = "") -> Why:
-        after = f"it is tried again at {iso(failure.next_try_ns)}"
-        if self.alone:
-            after = f"it is tried again, but not before {iso(failure.next_try_ns)}"
+        when = iso(next_try_ns(failure, time.time_ns()))
+        after = f"it is tried again, but not before {when}" if self.alone else f"it is tried again at {when}"
         if failure.parked:
             itself = f"by the next `ftpsyncd sync {self.spec.name}`, or the daemon" if self.alone else "by itself"
             after = f"it is tried again when it changes, after `ftpsyncd retry`, and ever more rarely {itself}"

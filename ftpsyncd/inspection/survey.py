@@ -7,6 +7,7 @@ read-only and never a connection.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Collection
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from posixpath import normpath
 from ftpsyncd import __version__, patience
 from ftpsyncd.config import Config
 from ftpsyncd.counting import number
-from ftpsyncd.engine.report import changed_message, iso, iso_of_pause, problems_of
+from ftpsyncd.engine.report import changed_message, iso, iso_of_past, iso_of_pause, problems_of
 from ftpsyncd.errors import LedgerError, UnknownNameError, UsageError
 from ftpsyncd.ledger.book import LEDGER, Ledger
 from ftpsyncd.ledger.history import Recorded
@@ -216,7 +217,7 @@ def offline_status(config: Config) -> Status:
             ),
             tuple(ServerStatus(name, ServerState.UNKNOWN, 0, "") for name in config.servers),
             (),
-            problems_of(ledger, ids) if ledger is not None else (),
+            problems_of(ledger, ids, time.time_ns()) if ledger is not None else (),
         )
     finally:
         if ledger is not None:
@@ -250,7 +251,7 @@ def _offline_mapping(spec: MappingSpec, ledger: Ledger | None, mapping_id: int |
         paused_ns = ledger.decisions.paused_ns(mapping_id)
         approved = ledger.decisions.approved_files(mapping_id)
         if not missing and paused_ns:
-            since = iso_of_pause(paused_ns)
+            since = iso_of_pause(paused_ns, time.time_ns())
             message = f"paused by a person; `ftpsyncd resume {spec.name}` goes on"
         if not missing:
             message += _decided(ledger, mapping_id, approved)
@@ -259,7 +260,7 @@ def _offline_mapping(spec: MappingSpec, ledger: Ledger | None, mapping_id: int |
         if hold is not None:
             unmounted = hold.kind is HoldKind.UNMOUNTED_SOURCE
             state, message = MappingState.SOURCE_MISSING if unmounted else MappingState.HELD, hold.message
-            since = iso(hold.since_ns)
+            since = iso_of_past(hold.since_ns, time.time_ns())
     return MappingStatus(
         name=spec.name,
         local=str(spec.local),

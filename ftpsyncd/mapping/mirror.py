@@ -304,6 +304,11 @@ class Mirror:
                 at = yield
         yield from self.comparing.listed(listing, at, order, deep=deep)
 
+    def clock_was_set(self, now: float) -> None:
+        """Somebody set this machine's clock: what failed may be due by it now, or nobody knows any more when it is."""
+        if self.ledger.failures.counts(self.id).retrying:
+            self.dirty.mark_deep("", now)
+
     # ── whether it may begin anything ────────────────────────────────────────────────────────────────────────
 
     @property

@@ -79,6 +79,10 @@ def ledger(config_file) -> Path:
             r"2026-01-02 03:04:05 failed    gallery: a.jpg - Refused. (server: 550 \x1b[31mNo.) (10 B in 0.25 s; 3 tries in 2 h 5 min, the last 2026-01-02 05:09:06)",
         ),
         (
+            RECEIPT._replace(kind="parked", message="Refused.", attempts=3, last="2025-12-31T05:09:06+00:00"),
+            "2026-01-02 03:04:05 parked    gallery: a.jpg - Refused. (server: 226 Done.) (10 B in 0.25 s; 3 tries, the last 2025-12-31 05:09:06)",
+        ),
+        (
             Receipt(1, "2026-01-02T03:04:05+00:00", "gallery", "held", "", "", 0, "", 0.0, 1, "2026-01-02T03:04:05+00:00", "", "60 files."),
             "2026-01-02 03:04:05 held      gallery: 60 files.",
         ),

@@ -79,6 +79,8 @@ def test_durations(seconds, text):
         ("2024-05-17T11:59:58+00:00", "just now"),
         ("2024-05-17T13:30:00+02:00", "30 min ago"),
         ("2024-05-17T12:00:30+00:00", "just now"),
+        ("2024-05-17T12:02:00+00:00", "when the clock was ahead"),
+        ("2027-05-17T12:00:00+00:00", "when the clock was ahead"),
     ],
 )
 def test_times_past(moment, text):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 
 import pytest
 
@@ -97,6 +98,17 @@ def test_nothing_of_a_paused_mapping_is_told_to_be_published_by_a_sync(ftpsyncd,
     said = sentence(ftpsyncd, config_file, "a.jpg")
     assert ("ftpsyncd sync gallery" in said) is not paused
     assert (f"gallery is paused, `ftpsyncd resume gallery -c {config_file}`" in said) is paused
+
+
+def test_what_changed_by_a_clock_that_was_ahead_does_not_settle_for_years(ftpsyncd, config_file, monkeypatch):
+    config_file.write_text(config_file.read_text().replace("settle: 0s}", "settle: 1h}"))
+    publish(config_file, [])
+    changed = config_file.parent / "gallery" / "a.jpg"
+    changed.write_text("x")
+    assert "has to be quiet for 3600 s" in sentence(ftpsyncd, config_file, "a.jpg")
+    back_ns = time.time_ns() - 3 * 365 * 86400 * 10**9
+    monkeypatch.setattr("ftpsyncd.inspection.reasons.time.time_ns", lambda: back_ns)
+    assert sentence(ftpsyncd, config_file, "a.jpg").startswith("not published yet; the daemon publishes it")
 
 
 def test_a_status_without_a_daemon_tells_that_a_person_paused_a_mapping(ftpsyncd, config_file):

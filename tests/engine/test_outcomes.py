@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,7 @@ from ftpsyncd.model import (
     Failed,
     Failure,
     Fingerprint,
+    HoldKind,
     Kind,
     MakeDir,
     Outcome,
@@ -984,13 +986,39 @@ def test_a_delete_that_waits_for_a_decision_is_held_and_not_parked(story: Story)
     refused = ChangedAtServerError("It is not the one that was published.")
     story.apply(Failed(Delete(M, "a", sizes=(4,)), refused))
     story.apply(Failed(other_file("b"), NameNotSendableError("It has a line break.")))
-    shown = {each.path: each for each in problems_of(story.ledger, {M: story.mirror.id})}
+    shown = {each.path: each for each in problems_of(story.ledger, {M: story.mirror.id}, WALL)}
     assert [(shown[path].held, shown[path].parked) for path in "ab"] == [(True, False), (False, True)]
     assert {each.next_try for each in shown.values()} == {None}
     assert {each.failed for each in shown.values()} == {iso(WALL)}
     assert story.told() == [EventKind.HELD, EventKind.PARKED]
     status = mapping_status(story.mirror, Moment(NOW, WALL))
     assert (status.held, status.parked) == (1, 1)
+
+
+@pytest.mark.parametrize("back_s", [1, 3600, 3 * 365 * 86400])
+def test_what_failed_by_a_clock_that_was_ahead_is_not_told_as_tried_again_in_years(story: Story, back_s: int):
+    """It is tried at the next look, and when it failed nobody knows any more."""
+    story.apply(failed(BROKEN))
+    now_ns = WALL - back_s * S
+    [shown] = problems_of(story.ledger, {M: story.mirror.id}, now_ns)
+    assert (shown.next_try, shown.failed) == (iso(now_ns), None)
+    later_ns = WALL + 3 * S
+    [shown] = problems_of(story.ledger, {M: story.mirror.id}, later_ns)
+    failure = story.ledger.failures.of(story.id, "d/a")
+    assert failure is not None
+    assert (shown.next_try, shown.failed) == (iso(failure.next_try_ns), iso(WALL))
+
+
+def test_since_a_time_to_come_nothing_is_held_or_paused(story: Story):
+    """The clock was ahead when that began, and was set back."""
+    status = partial(mapping_status, story.mirror)
+    story.mirror.pause(WALL)
+    assert status(Moment(NOW, WALL)).since == iso(WALL)
+    assert status(Moment(NOW, WALL - S)).since is None
+    story.mirror.pause(0)
+    story.mirror.removals.holding.put(HoldKind.REPLACED_SOURCE, "It is another folder.", Moment(NOW, WALL))
+    assert status(Moment(NOW, WALL)).since == iso(WALL)
+    assert status(Moment(NOW, WALL - S)).since is None
 
 
 def test_since_when_a_mapping_waits_for_a_person_is_told(story: Story):

@@ -1106,6 +1106,19 @@ def test_what_a_directory_lacks_that_takes_the_place_of_another_waits_as_all_tha
         world.come_to_rest()
 
 
+@pytest.mark.parametrize("set_s", [4000.0, -4000.0, 400 * 86400.0, -400 * 86400.0])
+def test_what_failed_is_tried_at_once_when_the_clock_was_set_as_it_is_told(set_s: float):
+    """Its next try is due by the clock as it is now, or of a time that nobody can tell any more."""
+    with begun() as world:
+        world.server.fail("STOR", FAULTS["broken"](), times=1000)
+        world.do(("write", "2", 20))
+        world.do(("go_on", 5000.0))
+        world.server._faults.clear()
+        world.do(("set_clock", set_s))
+        world.do(("go_on", 60.0))
+        assert f"{BASE}/2" in world.server.files
+
+
 @pytest.mark.parametrize("set_s", [0.0, 4000.0, 400 * 86400.0])
 def test_what_is_gone_waits_for_delete_after_though_the_clock_was_set_forward_meanwhile(set_s: float):
     """A machine that starts with its clock behind, whose disk comes after the network: stamps tell of another time."""
