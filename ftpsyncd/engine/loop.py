@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from ftpsyncd import __version__
+from ftpsyncd.core.extent import Key
 from ftpsyncd.core.gate import Breaker
 from ftpsyncd.engine import answering
 from ftpsyncd.engine.counters import Counters
@@ -208,6 +209,7 @@ class Engine:
         # A check that nobody carries out would be due for ever, and the loop never rest.
         self._check_at.pop(mapping, None)
         self._reported.discard(mapping)
+        self._outcomes.tries.drop(mapping)
         return self.mirrors.pop(mapping)
 
     def ask(
@@ -310,6 +312,8 @@ class Engine:
         if messages or any(actions for _, (actions, _) in handed):
             self.last_turn = at.now
         idle = all(server.queue.idle for server in servers)
+        if idle and not self._idle:
+            self._outcomes.tries.rest(self._is_failing)
         finished = idle and not self._cut_short and all(mirror.finished(at.now) for mirror in self.mirrors.values())
         if at.now >= self._status_at + STATUS_EVERY_S:
             self._status_at = at.now
@@ -420,6 +424,12 @@ class Engine:
     def _is_alone(self, mirror: Mirror) -> bool:
         """Whether no other mapping publishes to the same server."""
         return sum(each.spec.server == mirror.spec.server for each in self.mirrors.values()) == 1
+
+    def _is_failing(self, key: Key) -> bool:
+        """Whether something has failed, and is tried again, or waits for a person."""
+        mapping, path = key
+        mirror = self.mirrors.get(mapping)
+        return mirror is not None and self.ledger.failures.tries(mirror.id, path) > 0
 
     def _on_received(self, upload: Upload, ctime_ns: int, at: Moment) -> None:
         mirror = self.mirrors.get(upload.mapping)

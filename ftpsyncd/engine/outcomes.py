@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ftpsyncd.core.extent import MAKES_ROOM, Key
+from ftpsyncd.core.extent import MAKES_ROOM
 from ftpsyncd.core.gate import Breaker
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import BUSY_AGAIN_S
 from ftpsyncd.core.space import SERVER, SPACE_RETRY_S
 from ftpsyncd.engine import done
 from ftpsyncd.engine.done import look_at_source
+from ftpsyncd.engine.tries import Tries
 from ftpsyncd.errors import (
     ChangedAtServerError,
     DataUnreachableError,
@@ -59,16 +60,15 @@ LOOK_AGAIN_S = 0.05
 
 
 class Outcomes:
-    """Applies outcomes; remembers what only matters while the daemon runs (lost connections).
+    """Applies outcomes; remembers of failed tries what only matters while the daemon runs.
 
     Args:
         is_alone: whether a mapping is the only one of its server.
     """
 
     def __init__(self, is_alone: Callable[[Mirror], bool] = lambda _mirror: True) -> None:
+        self.tries = Tries()
         self._is_alone = is_alone
-        self._lost: dict[Key, int] = {}
-        self._kept: dict[Key, int] = {}
 
     def apply(self, mirror: Mirror, outcome: Outcome, at: Moment) -> bool:
         """Apply an outcome of one mapping.
@@ -78,8 +78,7 @@ class Outcomes:
         """
         action, outcome = outcome.action, _unless_ours_is_left(mirror, outcome)
         if isinstance(outcome, Done):
-            lost = self._lost.pop((action.mapping, action.path), 0)
-            self._kept.pop((action.mapping, action.path), None)
+            lost = self.tries.over((action.mapping, action.path))
             if outcome.did is Did.PUBLISHED and isinstance(action, Upload) and action.fingerprint.size:
                 # There is space: what others lacked is theirs, a limit for one file, say.
                 mirror.queue.space.found(action.mapping, action.path)
@@ -107,11 +106,8 @@ class Outcomes:
         if error.retry is Retry.MACHINE:
             return _put_off(mirror, action, error, at)
         _note_what_is_left(mirror, failed, at)
-        key = (action.mapping, action.path)
-        if failed.kept > self._kept.get(key, 0):
-            # The last try brought a large file forward: nothing that happened before counts against it.
-            self._kept[key] = failed.kept
-            self._lost.pop(key, None)
+        if self.tries.came_forward((action.mapping, action.path), failed.kept):
+            # Nothing that happened before counts against it.
             mirror.ledger.failures.clear(mirror.id, action.path)
         match error.retry:
             case Retry.REPLAN:
@@ -133,7 +129,7 @@ class Outcomes:
         What it is tried with after that is at fault if it ends the connection: another one has its turn then.
         """
         key, gate = (failed.action.mapping, failed.action.path), mirror.queue.gate
-        lost = self._lost[key] = self._lost.get(key, 0) + 1
+        lost = self.tries.lost(key)
         mirror.intents.doubt(failed.action, at)
         if isinstance(failed.error, DataUnreachableError):
             if lost >= LOST_CONNECTIONS or gate.state is Breaker.OFFLINE:
@@ -145,8 +141,7 @@ class Outcomes:
         # A rename of a directory is in the queue again, as one that may have been done.
         if lost < LOST_CONNECTIONS and (isinstance(failed.action, RenameDir) or not tried):
             return not isinstance(failed.action, RenameDir)
-        del self._lost[key]
-        self._kept.pop(key, None)
+        self.tries.over(key)
         if isinstance(failed.action, RenameDir):
             # It may be done all the same; that is for the server to tell, unless it ends the connection then, too.
             if failed.action.ask_only:
