@@ -20,7 +20,7 @@ def retry(mirror: Mirror, path: str | None, at: Moment) -> str:
     spec, dirty, failures = mirror.spec, mirror.dirty, mirror.ledger.failures
     mirror.queue.gate.retry_now()
     mirror.queue.space.try_now(spec.name)
-    mirror.offers.not_renamed.clear()
+    mirror.offers.rename_all()
     if not path:
         count = failures.clear_all(mirror.id)
         dirty.mark_deep("", at.now)

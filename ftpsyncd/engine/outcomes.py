@@ -326,7 +326,7 @@ def _replan(mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment) ->
 
 def _not_renamed(mirror: Mirror, action: RenameDir, at: Moment) -> None:
     """The server would not rename a directory: its files are taken one by one."""
-    mirror.offers.not_renamed.add(action.path)
+    mirror.offers.not_renamed(action.path)
     mirror.dirty.mark_deep(action.path, at.now)
 
 

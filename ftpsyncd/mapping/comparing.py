@@ -230,7 +230,8 @@ class Comparing:
     def _was_more(self, path: str, listing: Listing, *, had_failure: bool) -> bool:
         """Whether something that is not there, and never was published, was known of, or something below it."""
         gone = bool(path) and basename(path) not in listing.entries
-        return gone and (had_failure or self._site.queue.busy_below(self._site.spec.name, path))
+        busy = self._site.queue.busy_below(self._site.spec.name, path)
+        return gone and (had_failure or busy or self._offers.any_not_renamed(path))
 
     def _gone_s(self, listing: Listing, row: Row, at: Moment) -> float:
         """For how many seconds what a directory lacks has been gone at least; 0.0 if nothing tells that."""
@@ -342,6 +343,7 @@ class Comparing:
         """A directory is not there: neither is anything that was noted below it, or was to be published there."""
         self._site.queue.withdraw_below(self._site.spec.name, directory, MakeDir | Upload | Rename)
         self._waits.nothing_below(directory)
+        self._offers.not_there(directory)
         self._unreadable.nothing_below(directory)
         if self._site.ledger.row(self._site.id, directory) is None:
             self._site.ledger.failures.clear_below(self._site.id, directory)

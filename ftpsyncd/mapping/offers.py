@@ -54,7 +54,7 @@ class Offers:
         """To be looked at when what runs about them has ended."""
         self._passed_over: dict[str, None] = {}
         """Directories that were not entered: whether what they hold is new depends on what is done about them first."""
-        self.not_renamed: set[str] = set()
+        self._not_renamed: dict[str, None] = {}
         """Directories that the server would not rename: they are made anew."""
         self._site = site
         self._name = site.spec.name
@@ -77,7 +77,9 @@ class Offers:
                 # So may those above it be others: a disk may have been mounted on one.
                 for each in chain((directory,), above(directory)):
                     self._seen.pop(each, None)
-        elif not self.is_recorded(directory):
+        elif self.is_recorded(directory):
+            self._not_renamed.pop(directory, None)
+        else:
             self._seen.pop(directory, None)
             self._seen[directory] = listing.inode, listing.mount_point
             if len(self._seen) > SEEN_KEPT:
@@ -138,13 +140,32 @@ class Offers:
         prefix = f"{directory}/"
         self._known_directories = {d for d in self._known_directories if d != directory and not d.startswith(prefix)}
 
+    def not_renamed(self, directory: str) -> None:
+        """The server would not rename a directory to this path: it is made anew, and not renamed until it is gone."""
+        self._not_renamed[directory] = None
+        if len(self._not_renamed) > SEEN_KEPT:
+            del self._not_renamed[next(iter(self._not_renamed))]
+
+    def rename_all(self) -> None:
+        """A person wants what the server would not do to be tried again."""
+        self._not_renamed.clear()
+
+    def any_not_renamed(self, path: str) -> bool:
+        """Whether the server would not rename a directory to this path, or below it."""
+        return any(each == path or each.startswith(f"{path}/") for each in self._not_renamed)
+
+    def not_there(self, path: str) -> None:
+        """There is no directory of this path: the next one, or one below it, is another one."""
+        for each in [each for each in self._not_renamed if each == path or each.startswith(f"{path}/")]:
+            del self._not_renamed[each]
+
     def directory_rename(self, listing: Listing, order: Order, at: Moment) -> Slices[bool]:
         """Whether a directory that the ledger does not know is a known one under a new name; that is offered, then.
 
         The inode says which; the content must agree, because inodes of deleted directories are used again.
         """
         path = listing.directory
-        if not path or not listing.inode or path in self.not_renamed or self.is_recorded(path):
+        if not path or not listing.inode or path in self._not_renamed or self.is_recorded(path):
             return False, at
         at_work = self._queue.at_work(self._name, path)
         if isinstance(at_work, MakeDir) and at_work.inode == listing.inode:

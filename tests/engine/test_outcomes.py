@@ -387,10 +387,10 @@ def test_a_directory_rename_that_ends_the_connection_each_time_is_only_asked_abo
     for left in range(LOST_CONNECTIONS, 0, -1):
         assert story.queue.waiting(M, "e") == asked
         assert asked.ask_only, f"it may end {left} connections more"
-        assert "e" not in story.mirror.offers.not_renamed
+        assert not story.mirror.offers.any_not_renamed("e")
         assert not story.apply(Failed(asked, DOWN))
     assert story.queue.waiting(M, "e") is None
-    assert "e" in story.mirror.offers.not_renamed
+    assert story.mirror.offers.any_not_renamed("e")
     assert story.mirror.intents.inquiries.moves("d"), "it is still not known, and asked again later"
     assert not story.mirror.intents.inquiries.settles_first(Upload(M, "e/a", A)), "which keeps nothing waiting"
 
@@ -790,7 +790,7 @@ def test_nobody_is_told_that_all_is_in_sync_before_a_stale_plan_was_looked_at_ag
 
 def test_a_directory_that_cannot_be_renamed_is_taken_file_by_file(story: Story):
     story.apply(Failed(RenameDir(M, "new", "d", 50), REFUSED))
-    assert "new" in story.mirror.offers.not_renamed
+    assert story.mirror.offers.any_not_renamed("new")
     assert story.mirror.dirty.scanning_deep(NOW)
     assert story.mirror.dirty.due_by(NOW)
     assert story.ledger.failures.counts(story.id) == FailureCounts(0, 0)
