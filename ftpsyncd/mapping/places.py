@@ -7,7 +7,7 @@ when everything is as it was; the ledger keeps that it was so. One per mapping, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from ftpsyncd.core.plan import Swapped, swapped_away
 from ftpsyncd.ledger.book import Ledger
@@ -154,6 +154,15 @@ class Places:
             self._elsewhere[path] = where
         elif not runs:
             self._elsewhere.pop(path, None)
+
+    @property
+    def any_elsewhere(self) -> bool:
+        """Whether anything is to be published that was seen elsewhere, as far as is known."""
+        return bool(self._elsewhere)
+
+    def keep_under_way(self, is_under_way: Callable[[str], bool]) -> None:
+        """What was seen elsewhere and is not going to be published any more is of no interest."""
+        self._elsewhere = {path: where for path, where in self._elsewhere.items() if is_under_way(path)}
 
     def _is_on(self, directory: str, path: str) -> bool:
         """Whether something is below a directory that is on another file system, which is not noted of it yet."""

@@ -140,6 +140,7 @@ class Source:
     def pass_ended(self, at: Moment) -> None:
         """Everything was looked at: perhaps it is all as it was published."""
         self.places.keep_recorded()
+        self._keep_under_way()
         if self._holding.kind in _OTHER and self.places.are_as_published:
             self._holding.release("the folder that was published before is back", at)
             # What an earlier decision is about is known when all has been seen of this folder.
@@ -151,6 +152,16 @@ class Source:
         """Something is to be published here, as it was seen in a folder (`Places.offered`)."""
         runs = self._site.queue.occupied(self._site.spec.name, path)
         self.places.offered(path, root, two=self._are_two, runs=runs)
+
+    def _keep_under_way(self) -> None:
+        """Where something was seen matters until it is known whether it has arrived."""
+        if not self.places.any_elsewhere:
+            return
+        site, name = self._site, self._site.spec.name
+        begun = {path for path, _ in site.ledger.begun.of(site.id)}
+        self.places.keep_under_way(
+            lambda path: path in begun or site.queue.occupied(name, path) or site.queue.waiting(name, path) is not None
+        )
 
     def arrived(self, path: str, at: Moment) -> None:
         """Something is published here (`Places.arrived`)."""

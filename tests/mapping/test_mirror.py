@@ -618,6 +618,8 @@ class TestADiskOverWhatIsPublished:
 
     def test_nor_what_arrives_when_it_has_gone(self, story: Story):
         story.mirror.removals.source.offered("disk/below/a", RootIdentity(1, 1))
+        story.queue.offer(Upload(M, "disk/below/a", PICTURE.fingerprint))
+        story.starts("disk/below/a")
         assert self.unmounted(story) is None
         story.mirror.removals.source.arrived("disk/below/a", AT)
         assert self.unmounted(story) is HoldKind.REPLACED_SOURCE
@@ -682,10 +684,22 @@ class TestAnotherFolderInTheRootsPlace:
     def test_nor_what_arrives_when_it_has_gone(self, story: Story):
         self.comes(story, self.OTHER)
         story.mirror.removals.source.offered("b", self.OTHER)
+        story.queue.offer(Upload(M, "b", PICTURE.fingerprint))
+        story.starts("b")
         self.comes(story, self.OURS)
         assert self.hold(story) is None
         story.mirror.removals.source.arrived("b", AT)
         assert self.hold(story) is HoldKind.TWO_SOURCES
+
+    def test_what_goes_before_it_arrives_is_forgotten(self, story: Story):
+        self.comes(story, self.OTHER)
+        story.mirror.removals.source.offered("b", self.OTHER)
+        story.queue.offer(Upload(M, "b", PICTURE.fingerprint))
+        self.comes(story, self.OURS)
+        assert story.mirror.removals.source.places.any_elsewhere
+        story.queue.withdraw(M, "b")
+        self.comes(story, self.OURS)
+        assert not story.mirror.removals.source.places.any_elsewhere
 
     def test_what_is_sent_of_the_right_one_in_the_end_is_no_second_source(self, story: Story):
         self.comes(story, self.OTHER)
@@ -718,6 +732,8 @@ class TestAnotherFolderInTheRootsPlace:
     def test_where_it_is_held_again_everything_is_looked_at_again(self, story: Story):
         self.comes(story, self.OTHER)
         story.mirror.removals.source.offered("b", self.OTHER)
+        story.queue.offer(Upload(M, "b", PICTURE.fingerprint))
+        story.starts("b")
         self.comes(story, self.OURS)
         story.mirror.removals.gone("a", PICTURE.kind, AT)
         story.mirror.dirty.clear()
