@@ -6,6 +6,7 @@ read-only and never a connection.
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Collection
@@ -33,7 +34,7 @@ def open_ledger(config: Config) -> Ledger | None:
     """The ledger for reading; None if nothing was ever published."""
     path = config.state_dir / LEDGER
     try:
-        return Ledger(path, read_only=True) if path.exists() else None
+        return Ledger(path, read_only=True) if _is_there(path) else None
     except OSError as error:
         raise _closed(path, error) from error
 
@@ -42,13 +43,26 @@ def ledger_to_try(config: Config) -> Ledger:
     """A copy of the ledger for trying what comes of something; empty if nothing was ever published."""
     path = config.state_dir / LEDGER
     try:
+        _is_there(path)
         return Ledger(path, scratch=True, keep_history_s=0)
     except OSError as error:
         raise _closed(path, error) from error
 
 
+def _is_there(path: Path) -> bool:
+    """Whether there is a file.
+
+    Raises:
+        PermissionError: it may not be read, which SQLite would call something that cannot be opened.
+    """
+    there = path.exists()
+    if there and not os.access(path, os.R_OK, effective_ids=True):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    return there
+
+
 def _closed(path: Path, error: OSError) -> LedgerError:
-    remedy = "Use sudo, or ask the running daemon."
+    remedy = "Use sudo, or join the group of the service: `usermod -aG ftpsyncd USER`, then log in again."
     return LedgerError(f"the ledger {path} cannot be read: {error.strerror}", remedy=remedy)
 
 

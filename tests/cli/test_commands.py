@@ -22,6 +22,7 @@ from ftpsyncd.core.compare import Drift
 from ftpsyncd.errors import CommandRefusedError, NameNotSendableError, ServerUnavailableError
 from ftpsyncd.inspection.survey import in_no_mapping, located, offline_status
 from ftpsyncd.inspection.verify import Finding
+from ftpsyncd.ledger.book import LEDGER, Ledger
 from ftpsyncd.local.scan import Scanner
 from ftpsyncd.model import Kind
 from ftpsyncd.questions import CommandName, Why
@@ -610,3 +611,18 @@ def test_why_proposes_no_retry_for_a_name_that_cannot_be_sent(ftpsyncd, config_f
     told = ftpsyncd("why", config_file.parent / "gallery" / name, "-c", config_file).out
     assert "Rename the file." in told
     assert "retry" not in told
+
+
+@pytest.mark.parametrize("command", ["status", "history", "plan", "verify gallery", "why gallery/a.jpg"])
+def test_who_may_not_read_the_ledger_is_told_what_helps(ftpsyncd, config_file, tmp_path, monkeypatch, command):
+    """It is for its owner and group; SQLite only says that it cannot be opened."""
+    path = load(config_file).state_dir / LEDGER
+    path.parent.mkdir()
+    Ledger(path).close()
+    monkeypatch.setattr("os.access", lambda asked, *_words, **_options: asked != path)
+    monkeypatch.chdir(tmp_path)
+    verb, *words = command.split()
+    ended = ftpsyncd(verb, "-c", config_file, *words)
+    assert (ended.code, ended.out) == (75, "")
+    assert f"the ledger {path} cannot be read: Permission denied" in ended.err
+    assert "join the group of the service" in ended.err
