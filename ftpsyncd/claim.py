@@ -203,13 +203,14 @@ class Claim:
 def _why_open(file: Path) -> str:
     """Take from a file the rights that it is not to have; why everybody has some all the same, or nothing."""
     try:
-        mode = file.stat().st_mode
+        mode = file.lstat().st_mode
+        # A link may lead to anything, for whoever else writes in the directory.
         if not stat.S_ISREG(mode) or not stat.S_IMODE(mode) & ~MODE:
             return ""
         with suppress(OSError):
             file.chmod(stat.S_IMODE(mode) & MODE)
         # A disk that keeps no rights may say yes to everything.
-        became = file.stat()
+        became = file.lstat()
     except OSError:
         return ""
     if not became.st_mode & stat.S_IRWXO:

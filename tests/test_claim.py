@@ -184,11 +184,15 @@ def test_what_an_older_version_left_open_is_closed_and_nothing_opened(tmp_path: 
         assert claim.exposed == ""
 
 
-def test_only_files_are_closed(tmp_path: Path) -> None:
-    (tmp_path / "ledger.db.damaged-folder").mkdir(mode=0o755)
+def test_only_files_are_closed_and_none_that_a_link_leads_to(tmp_path: Path) -> None:
+    folder, link, other = (tmp_path / name for name in ("folder", "link", "other"))
+    folder.mkdir(mode=0o755)
+    other.touch(0o644)
+    link.symlink_to(other)
     with Claim(tmp_path) as claim:
-        claim.close_to_others([tmp_path / "ledger.db.damaged-folder"])
-        assert rights(tmp_path / "ledger.db.damaged-folder") == 0o755
+        claim.close_to_others([folder, link])
+        assert (rights(folder), rights(other)) == (0o755, 0o644)
+        assert claim.exposed == ""
 
 
 def refuse(_path: Path, _mode: int) -> None:
