@@ -170,6 +170,12 @@ def test_a_file_is_published(site):
     site.wait_for("first.jpg")
 
 
+def test_what_the_service_keeps_is_closed_to_other_users(site):
+    kept = "/var/lib/ftpsyncd"
+    assert {"lock", "ledger.db", "control.place"} <= set(site.run("ls", kept).splitlines())
+    assert site.run("find", kept, "/run/ftpsyncd", "!", "-type", "l", "-perm", "/o=rwx") == ""
+
+
 def test_the_filter_of_system_calls_lets_the_threads_of_a_burst_come_together(site):
     statuses = f"cat /proc/{site.property('MainPID')}/task/*/status"
 
@@ -284,7 +290,12 @@ def test_a_credential_is_used_and_nobody_else_sees_it(site):
     etc = site.machine.tree / "etc"
     path, dropin = etc / "ftpsyncd/config.yaml", etc / "systemd/system/ftpsyncd.service.d"
     before, secret = path.read_text(), "/etc/ftpsyncd/web-password"
-    path.write_text(before.replace("{file: /etc/ftpsyncd/web-password}", "{credential: web-password}"))
+    told = site.machine.tree / "var/lib/ftpsyncd/told"
+    tell = "env > $STATE_DIRECTORY/told.new && mv $STATE_DIRECTORY/told.new $STATE_DIRECTORY/told"
+    path.write_text(
+        before.replace("{file: /etc/ftpsyncd/web-password}", "{credential: web-password}")
+        + f"\nalerts: {{command: [sh, -c, '{tell}'], paused: 1s}}\n"
+    )
     dropin.mkdir()
     (dropin / "password.conf").write_text(f"[Service]\nLoadCredential=web-password:{secret}\n")
     try:
@@ -300,12 +311,21 @@ def test_a_credential_is_used_and_nobody_else_sees_it(site):
             assert site.machine.call("runuser", "-u", "publisher", "--", "cat", hidden).returncode != 0
         environment = site.run("cat", f"/proc/{site.property('MainPID')}/environ")
         assert PASSWORD not in environment + site.run("systemctl", "show", "ftpsyncd") + site.journal()
+        site.run("ftpsyncd", "pause", "gallery")
+        until(told.exists, f"an alert\n{site.journal()}", 30)
+        site.run("ftpsyncd", "resume", "gallery")
+        its_own = {"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "CREDENTIALS_DIRECTORY", "JOURNAL_STREAM"}
+        passed = {line.partition("=")[0] for line in told.read_text().splitlines()}
+        assert its_own <= {each.partition("=")[0] for each in environment.split("\0")}
+        assert not its_own & passed
+        assert {"PATH", "HOME", "STATE_DIRECTORY", "RUNTIME_DIRECTORY", "FTPSYNCD_ALERT_KIND"} <= passed
         page = (CHECKOUT / "docs/operating.md").read_text()
         check = re.search(r"^(systemd-run --pipe .*ftpsyncd check)$", page, re.MULTILINE)
         assert check
         site.run("sh", "-ec", check[1])
     finally:
         path.write_text(before)
+        told.unlink(missing_ok=True)
         site.run("chmod", "640", secret)
         shutil.rmtree(dropin)
         site.run("systemctl", "daemon-reload")
