@@ -119,7 +119,10 @@ def test_no_secret_is_said_or_left_anywhere(
         what: f"{secrets.token_hex(6)}/{secrets.token_hex(6)}+ \"%&'"
         for what in ("a wrong password", "a repeated password", "a password repeated later", "an unverified password")
     }
-    variables = {f"PASSWORD_{number}": secret for number, secret in enumerate(kept.values())}
+    wrong, repeated, later, unverified = kept.values()
+    for name, secret in (("wrong", wrong), ("unverified", unverified)):
+        (tmp_path / name).write_text(f"{secret}\n")
+        (tmp_path / name).chmod(0o600)
     kept["the path of the webhook"] = secrets.token_urlsafe(24)
     searched = Searched()
     with (
@@ -129,18 +132,18 @@ def test_no_secret_is_said_or_left_anywhere(
         site(server, tmp_path) as s,
     ):
         webhook = f"http://127.0.0.1:{nobody}/hook/{kept['the path of the webhook']}"
-        s.environ = {**variables, "WEBHOOK": webhook}
+        s.environ = {"LATER": later, "WEBHOOK": webhook, "CREDENTIALS_DIRECTORY": str(tmp_path)}
         s.under = ("env",)  # loaded anew (`nursery`): its own command line is looked at
         config = json.loads(s.config.read_text())
-        names = ["wrong", "refusing", "liar", "untrusted"]
-        places: list[dict[str, Any]] = [
-            {},
-            {"host": "127.0.0.1", "port": refusing.spec().port, "tls": "off"},
-            {"host": "127.0.0.1", "port": liar.spec().port, "tls": "off"},
-            {"tls_ca": None},
-        ]
-        for number, (name, place) in enumerate(zip(names, places, strict=True)):
-            another(config, tmp_path / name, name, password={"env": f"PASSWORD_{number}"}, **place)
+        # Each from another place; a password as text is in the configuration, and nowhere else.
+        places: dict[str, dict[str, Any]] = {
+            "wrong": {"password": {"file": str(tmp_path / "wrong")}},
+            "refusing": {"password": repeated, "host": "127.0.0.1", "port": refusing.spec().port, "tls": "off"},
+            "liar": {"password": {"env": "LATER"}, "host": "127.0.0.1", "port": liar.spec().port, "tls": "off"},
+            "untrusted": {"password": {"credential": "unverified"}, "tls_ca": None},
+        }
+        for name, place in places.items():
+            another(config, tmp_path / f"{name}-drop", name, **place)
             config["servers"][name] = {k: v for k, v in config["servers"][name].items() if v is not None}
         s.config.write_text(json.dumps(config))
         told = tmp_path / "told"
@@ -160,9 +163,9 @@ def test_no_secret_is_said_or_left_anywhere(
         searched.add("a command of alerts", told.read_bytes())
         for words in (
             ("status",), ("status", "--json"), ("history", "--json"), ("history", "--csv"), ("plan", "--json"),
-            ("why", tmp_path / "liar/1.jpg"), ("why", tmp_path / "wrong/1.jpg"), ("probe", "liar"), ("probe", "wrong"),
-            ("put", tmp_path / "liar/1.jpg", "liar:/x.jpg"), ("ls", "refusing:/"), ("get", "untrusted:/x", tmp_path / "x"),
-            ("verify", "liar"), ("retry",), ("rescan",),
+            ("why", tmp_path / "liar-drop/1.jpg"), ("why", tmp_path / "wrong-drop/1.jpg"), ("probe", "liar"), ("probe", "wrong"),
+            ("put", tmp_path / "liar-drop/1.jpg", "liar:/x.jpg"), ("ls", "refusing:/"), ("get", "untrusted:/x", tmp_path / "x"),
+            ("verify", "liar"), ("retry",), ("rescan",), ("pause", "liar"), ("resume",), ("reload",),
         ):  # fmt: skip
             searched.command(s, *words)
         wait_a_moment(1)
