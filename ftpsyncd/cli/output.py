@@ -20,6 +20,7 @@ from ftpsyncd.quoting import one_line, quote
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.measure import Measurement
+    from rich.segment import Segment
     from rich.text import Text
 
 _MOMENT = re.compile(
@@ -71,7 +72,11 @@ def console(*, stderr: bool = False) -> Console:
 
     class Screen(Console):
         def print(self, *objects: Any, **options: Any) -> None:
-            """Print; for who reads no terminal sentences are not wrapped, and lines are not filled with blanks."""
+            """Print; for who reads no terminal sentences are not wrapped, and lines are not filled with blanks.
+
+            What has lines that are longer than the terminal is wide has its reasons (`hanging`).
+            """
+            options.setdefault("crop", False)
             if self.is_terminal:
                 super().print(*objects, **options)
                 return
@@ -176,7 +181,8 @@ class Fitted:
         from rich.text import Text  # noqa: PLC0415 - see above
 
         rows = options.height or screen.height
-        lines = screen.render_lines(self._picture, options.update(height=None), pad=False)
+        whole = Segment.split_lines(screen.render(self._picture, options.update(height=None)))
+        lines = [row for line in whole for row in _rows(line, options.max_width)]
         shown = lines if len(lines) <= rows else lines[: max(1, rows - 1)]
         for number_, line in enumerate(shown):
             yield Segments([*line, *([Segment.line()] if number_ < rows - 1 else [])])
@@ -184,6 +190,17 @@ class Fitted:
         if missing and rows > 1:
             told = f"{self._dots} {number(missing, 'more line')}{self._all_of_it and f': {self._all_of_it}'}"
             yield Text(told, "yellow", no_wrap=True, overflow="ellipsis", end="")
+
+
+def _rows(line: list[Segment], width: int) -> Iterator[list[Segment]]:
+    """A line in as many rows as it takes, as a terminal shows it."""
+    from rich.segment import Segment  # noqa: PLC0415 - see above
+
+    length = Segment.get_line_length(line)
+    if length <= width:
+        yield line
+        return
+    yield from Segment.divide(line, [*range(width, length, width), length])
 
 
 def shortened(text: str, width: int, dots: str) -> str:

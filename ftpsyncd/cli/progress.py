@@ -239,7 +239,10 @@ def summary(progress: Progress, status: Status, duration_s: float, signs: Marks,
     from rich.console import Group  # noqa: PLC0415 - see above
     from rich.text import Text  # noqa: PLC0415 - see above
 
-    return Group(*(Text.assemble(*line) for line in summary_lines(progress, status, duration_s, signs, option)))
+    from ftpsyncd.cli.hanging import Hanging  # noqa: PLC0415 - see above
+
+    lines = summary_lines(progress, status, duration_s, signs, option)
+    return Group(*(Hanging(Text(), Text.assemble(*line)) for line in lines))
 
 
 def summary_lines(progress: Progress, status: Status, duration_s: float, signs: Marks, option: str = "") -> list[Line]:
@@ -264,16 +267,18 @@ def summary_lines(progress: Progress, status: Status, duration_s: float, signs: 
         waits = number(waiting, "file waits", "files wait")
         lines.append(((f"{signs.call} {waits} for the server", "yellow"),))
     if progress.failed:
-        lines.append(((f"{signs.bad} {number(progress.failed, 'file')} failed: ftpsyncd status{option}", "red"),))
+        lines.append(((f"{signs.bad} {number(progress.failed, 'file')} failed: `ftpsyncd status{option}`", "red"),))
     if progress.held:
         held = number(progress.held, "delete is", "deletes are")
+        # Most are named by the messages, with what they do.
         names = [each.name for each in status.mappings if each.held]
-        commands = " or ".join(f"ftpsyncd approve {name}{option}" for name in names)
+        approve = [f"`ftpsyncd approve {name}{option}`" for name in names]
+        commands = " or ".join(each for each in approve if not any(each in said for said in progress.messages))
         lines.append(((f"{signs.call} {held} held{': ' if commands else ''}{commands}", "yellow"),))
     lines += [((one_line(f"{signs.call} {message}"), "yellow"),) for message in progress.messages[:MESSAGES_SHOWN]]
     more = len(progress.messages) - MESSAGES_SHOWN
     if more > 0:
         lines.append(((f"  {signs.dots} and {more:,} more messages", "bright_black"),))
     if progress.unavailable:
-        lines.append(((f"  {signs.arrow} ftpsyncd check{option}", "cyan"), (" says what helps", "bright_black")))
+        lines.append(((f"  {signs.arrow} `ftpsyncd check{option}`", "cyan"), (" says what helps", "bright_black")))
     return lines

@@ -110,8 +110,8 @@ def place_of(given: Given) -> str:
 def starting(given: Given) -> str:
     """How the daemon of this configuration is started: by the service that its place tells, if any, or by hand."""
     path = patiently(given, lambda: find(given))
-    by_hand, unit = f"ftpsyncd run{given.option}", unit_for(path, os.environ)
-    return f"{systemctl('start', unit)}, or {by_hand}" if unit else by_hand
+    by_hand, unit = f"`ftpsyncd run{given.option}`", unit_for(path, os.environ)
+    return f"`{systemctl('start', unit)}`, or {by_hand}" if unit else by_hand
 
 
 def require_answer(given: Given) -> None:

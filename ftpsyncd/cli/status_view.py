@@ -7,11 +7,13 @@ from datetime import datetime
 from textwrap import shorten
 from typing import NamedTuple
 
+from rich.cells import cell_len
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from ftpsyncd.cli.hanging import AND, Commands, Hanging, names
 from ftpsyncd.cli.output import Marks, Name, ago, bar, duration, lasted, size, until, words
 from ftpsyncd.counting import number
 from ftpsyncd.errors import NameNotSendableError
@@ -28,12 +30,13 @@ from ftpsyncd.status import (
     Transfer,
 )
 
+INDENT = "  "
+NAME_COLUMNS = 24
+"""Names that are longer are not aligned with."""
 NARROW, WIDE = 70, 100
 """Columns below and above which details of healthy mappings are left out and added."""
 PROBLEMS_SHOWN = 5
 _WHY_CHARACTERS = 300
-AND = " && "
-"""Between commands of which one follows the other."""
 TRANSFERS_SHOWN = 8
 STILL_S = 5.0
 """A transfer that has not moved for so long has no pace any more."""
@@ -62,7 +65,7 @@ SERVER_LOOKS = {
 class Typed(NamedTuple):
     """How commands are typed that are to be about the same daemon."""
 
-    start: str = "systemctl start ftpsyncd, or ftpsyncd run"
+    start: str = "`systemctl start ftpsyncd`, or `ftpsyncd run`"
     option: str = ""
     """What stands behind each."""
 
@@ -92,11 +95,11 @@ def view(status: Status, now: datetime, signs: Marks, width: int, typed: Typed =
         parts.append(Text())
         if title:
             parts.append(Text(title, style="bold"))
-        parts.append(Padding(body, (0, 0, 0, 2)))
+        parts.append(body)
     return Group(*parts)
 
 
-def headline(status: Status, signs: Marks, start: str) -> Text:
+def headline(status: Status, signs: Marks, start: str) -> RenderableType:
     """The verdict on the first line, the daemon itself on the second."""
     mappings = status.mappings
     calls = sum(1 for _ in calling(status))
@@ -122,10 +125,10 @@ def headline(status: Status, signs: Marks, start: str) -> Text:
         if daemon.running
         else f"start it: {start}; the ledger says:"
     )
-    text = Text.assemble((f"{sign} {verdict}", style), "\n  ", (about, "bright_black"), overflow="fold")
+    lines = [Hanging(Text(f"{sign} ", style), Text(verdict, style)), Hanging(Text(INDENT), Text(about, "bright_black"))]
     if daemon.notice:
-        text.append("\n  ").append_text(words(daemon.notice, "yellow"))
-    return text
+        lines.append(Hanging(Text(INDENT), words(daemon.notice, "yellow")))
+    return Group(*lines)
 
 
 def calling(status: Status) -> Iterator[tuple[str, str, tuple[str, ...]]]:
@@ -139,7 +142,8 @@ def calling(status: Status) -> Iterator[tuple[str, str, tuple[str, ...]]]:
             yield (
                 each.name,
                 f"{each.message or f'{each.local} is not there'}; it goes on by itself when that is mended",
-                (f"ftpsyncd approve {each.name}", f"ftpsyncd discard {each.name}") if each.held else (),
+                # Nothing can be decided about a folder that is not there; where another one is, the message says what.
+                (),
             )
         elif each.held or each.state is MappingState.HELD:
             # In another state its sentence is about something else: that it is paused, for instance.
@@ -188,14 +192,10 @@ def _for_server(server: ServerStatus) -> tuple[str, ...]:
     return ("ftpsyncd check", f"ftpsyncd retry --server {server.name}")
 
 
-def _mappings(status: Status, now: datetime, signs: Marks, width: int) -> RenderableType | None:
+def _mappings(status: Status, now: datetime, signs: Marks, width: int) -> RenderableType:
     if not status.mappings:
-        return Text("no mappings", style="bright_black")
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True, width=1)
-    table.add_column(no_wrap=True, overflow="ellipsis", max_width=24)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
+        return Text(f"{INDENT}no mappings", style="bright_black")
+    heads = []
     for each in status.mappings:
         sign, style, word = MAPPING_LOOKS[each.state]
         if each.state is MappingState.PAUSED and each.message.startswith(STOPPED):
@@ -203,16 +203,33 @@ def _mappings(status: Status, now: datetime, signs: Marks, width: int) -> Render
         elif each.state is MappingState.IN_SYNC and (each.failed or each.parked):
             # Nothing is under way; who sees a tick thinks that all is there.
             sign, style, word = "bad", "yellow", "incomplete"
-        table.add_row(
-            Text(getattr(signs, sign), style=style),
-            words(each.name, "bold"),
-            Text(word, style=style),
-            _mapping_details(each, now, width),
+        heads.append((getattr(signs, sign), each.name, word, style))
+    servers = {each.name: each for each in status.servers}
+    bodies = [
+        _mapping_details(each, servers.get(each.remote.partition(":")[0]), now, width) for each in status.mappings
+    ]
+    return Group(*map(Hanging, _heads(heads), bodies))
+
+
+def _heads(rows: Sequence[tuple[str, str, str, str]]) -> list[Text]:
+    """Signs, names and states below one another; a long name, which may have to be typed, is shown whole."""
+    broadest = min(NAME_COLUMNS, max(cell_len(name) for _, name, _, _ in rows))
+    states = max(cell_len(word) for _, _, word, _ in rows)
+    return [
+        Text.assemble(
+            INDENT,
+            (sign, style),
+            "  ",
+            words(name, "bold"),
+            " " * (max(0, broadest - cell_len(name)) + 2),
+            (word, style),
+            " " * (states - cell_len(word) + 2),
         )
-    return table
+        for sign, name, word, style in rows
+    ]
 
 
-def _mapping_details(each: MappingStatus, now: datetime, width: int) -> Text:
+def _mapping_details(each: MappingStatus, server: ServerStatus | None, now: datetime, width: int) -> Text:
     waits = [f"for {lasted(each.since, now)}"] if each.since is not None else []
     waits += [
         text
@@ -226,50 +243,56 @@ def _mapping_details(each: MappingStatus, now: datetime, width: int) -> Text:
         if count
     ]
     line = Text(", ".join(waits))
-    if waits and width < WIDE:
-        return line
-    published = "nothing published yet"
-    if each.last_publish is not None and not each.published_files:
-        published = f"nothing there now, last published {ago(each.last_publish, now)}"
-    if each.published_files:
-        published = f"{number(each.published_files, 'file')}, {size(each.published_bytes)}"
-        published += f", last {ago(each.last_publish, now)}" if width >= NARROW else ""
-    line.append(f"{'; ' if waits else ''}{published}", style="bright_black")
-    shown_below = each.held or each.state in {MappingState.SOURCE_MISSING, MappingState.PAUSED, MappingState.HELD}
-    if each.message.removeprefix(STOPPED) and (not shown_below or each.message.startswith(STOPPED)):
-        line.append_text(words(f"; {each.message}", "yellow"))
+    if not waits or width >= WIDE:
+        line.append(f"{'; ' if waits else ''}{_published(each, now, width)}", style="bright_black")
+    if message := _message(each, server):
+        line.append_text(words(f"; {message}", "yellow"))
     return line
+
+
+def _published(each: MappingStatus, now: datetime, width: int) -> str:
+    """What a mapping has at its server."""
+    if each.published_files:
+        last = f", last {ago(each.last_publish, now)}" if width >= NARROW else ""
+        return f"{number(each.published_files, 'file')}, {size(each.published_bytes)}{last}"
+    if each.last_publish is not None:
+        return f"nothing there now, last published {ago(each.last_publish, now)}"
+    return "nothing published yet"
+
+
+def _message(each: MappingStatus, server: ServerStatus | None) -> str:
+    """What a mapping waits for, or what is wrong with it, as far as nothing below says it."""
+    if each.message.startswith(STOPPED):
+        return each.message if each.message != STOPPED else ""
+    if each.held or each.state in {MappingState.SOURCE_MISSING, MappingState.PAUSED, MappingState.HELD}:
+        return ""
+    # What is wrong with the server is told there.
+    return each.message.removesuffix(f": {server.message}") if server is not None and server.message else each.message
 
 
 def _servers(status: Status, now: datetime, signs: Marks, typed: Typed) -> RenderableType | None:
     if not status.servers:
         return None
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True, width=1)
-    table.add_column(no_wrap=True, overflow="ellipsis", max_width=24)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
+    heads = []
     for each in status.servers:
         sign, style, word = SERVER_LOOKS[each.state]
-        table.add_row(
-            Text(getattr(signs, sign), style=style),
-            words(each.name, "bold"),
-            Text(word, style=style),
-            _server_details(each, now, signs, typed),
-        )
-    return table
+        heads.append((getattr(signs, sign), each.name, word, style))
+    parts: list[RenderableType] = []
+    for each, head in zip(status.servers, _heads(heads), strict=True):
+        parts.append(Hanging(head, _server_details(each, now)))
+        if each.state is ServerState.OFFLINE:
+            # One that refuses, or is full, is among what needs a person.
+            parts.append(_line(_for_server(each), signs, typed, head.cell_len))
+    return Group(*parts)
 
 
-def _server_details(each: ServerStatus, now: datetime, signs: Marks, typed: Typed) -> Text:
+def _server_details(each: ServerStatus, now: datetime) -> Text:
     line = Text(number(each.connections, "connection") if each.connections else "", style="bright_black")
     if each.message:
         line.append_text(words(f"{'; ' if line.plain else ''}{each.message}"))
     if each.since is not None:
         tried = f"tried again {until(each.next_try, now)}" if each.next_try is not None else "being tried"
         line.append(f" (for {lasted(each.since, now)}; {tried})", style="bright_black")
-    if each.state is ServerState.OFFLINE:
-        # One that refuses, or is full, is among what needs a person.
-        line.append("\n").append_text(_line(_for_server(each), signs, typed))
     return line
 
 
@@ -290,7 +313,8 @@ def _transfers(transfers: tuple[Transfer, ...], signs: Marks, width: int) -> Ren
             _pace(each),
         )
     more = len(transfers) - TRANSFERS_SHOWN
-    return Group(table, Text(f"and {more:,} more", style="bright_black")) if more > 0 else table
+    said = Text(f"and {more:,} more", style="bright_black")
+    return Padding(Group(table, said) if more > 0 else table, (0, 0, 0, len(INDENT)))
 
 
 def _pace(transfer: Transfer) -> Text:
@@ -302,39 +326,38 @@ def _pace(transfer: Transfer) -> Text:
 
 
 def _calls(status: Status, signs: Marks, typed: Typed) -> RenderableType | None:
-    table = Table.grid(padding=(0, 1, 0, 0))
+    parts: list[RenderableType] = []
     named: set[str] = set()
     for subject, what, commands in calling(status):
         said = words(subject, "bold").append(": ", style="not bold").append_text(words(what, "not bold"))
-        table.add_row(Text(signs.call, style="bold yellow"), said)
-        # One that is about everything, such as `check`, is typed once, whatever wants it.
-        if news := tuple(command for command in commands if command not in named):
-            table.add_row(Text(), _line(news, signs, typed))
+        parts.append(Hanging(Text.assemble(INDENT, (f"{signs.call} ", "bold yellow")), said))
+        # One that is about everything, such as `check`, is typed once, whatever wants it; so is what is named already.
+        if news := [each for each in commands if each not in named and not names(what, each)]:
+            parts.append(_line(news, signs, typed, len(INDENT) + 2))
         named.update(commands)
-    return table if table.row_count else None
+    return Group(*parts) if parts else None
 
 
-def _line(commands: tuple[str, ...], signs: Marks, typed: Typed) -> Text:
+def _line(commands: Sequence[str], signs: Marks, typed: Typed, indent: int) -> Commands:
     """What to type: one of these."""
-    line = Text(f"{signs.arrow} ")
-    for index, command in enumerate(commands):
-        each = (f"{part}{typed.option}" for part in command.split(AND))
-        line.append("  or  " if index else "", style="bright_black").append(AND.join(each), style="cyan")
-    return line
+    each = [AND.join(f"{part}{typed.option}" for part in command.split(AND)) for command in commands]
+    return Commands(each, signs.arrow, indent)
 
 
 def _problems(problems: Sequence[Problem], now: datetime, signs: Marks, typed: Typed) -> RenderableType | None:
     if not problems:
         return None
-    table = Table.grid(padding=(0, 1, 0, 0))
+    parts: list[RenderableType] = []
     for each in problems[:PROBLEMS_SHOWN]:
         sign, style = (signs.call, "bold yellow") if each.held else (signs.bad, "red")
-        table.add_row(Text(sign, style=style), Text(quote(f"{each.mapping}/{each.path}"), "bold", overflow="fold"))
-        table.add_row(Text(), _problem_words(each, now))
+        name = Text(quote(f"{each.mapping}/{each.path}"), "bold")
+        parts.append(Hanging(Text.assemble(INDENT, (f"{sign} ", style)), name))
+        parts.append(Hanging(Text(f"{INDENT}  "), _problem_words(each, now)))
     more = len(problems) - PROBLEMS_SHOWN
     if more > 0:
-        table.add_row(Text(), Text(f"and {more:,} more: ftpsyncd status --json{typed.option}", style="bright_black"))
-    return table
+        told = f"and {more:,} more: `ftpsyncd status --json{typed.option}`"
+        parts.append(Hanging(Text(f"{INDENT}  "), Text(told, style="bright_black")))
+    return Group(*parts)
 
 
 def _problem_words(each: Problem, now: datetime) -> Text:

@@ -95,7 +95,7 @@ def longest(picture: RenderableType, width: int) -> int:
 def _lines(picture: RenderableType, width: int) -> list[str]:
     paper = StringIO()
     screen = Console(file=paper, width=width, color_system=None, markup=False, highlight=False, emoji=False)
-    screen.print(picture)
+    screen.print(picture, crop=False)
     return paper.getvalue().splitlines()
 
 

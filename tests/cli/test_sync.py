@@ -23,6 +23,7 @@ from ftpsyncd.logstream import LogStream
 from ftpsyncd.mapping.site import QUEUE_ROOM
 from ftpsyncd.status import DaemonStatus, Status, Transfer
 from tests.cli.terminal import check_snapshot, drawn, longest, on_a_terminal, shown, write_config
+from tests.cli.test_status_view import GOOD
 from tests.servers import running
 from tests.waiting import until
 
@@ -371,7 +372,7 @@ def test_the_summary_names_what_is_held_and_what_went_wrong():
     messages = tuple(f"message {index}" for index in range(12))
     text = drawn(summary(progress(held=3, failed=1, deletes_done=4, messages=messages), NOBODY, 61.0, UNICODE), 100)
     assert "4 files deleted in 61 s." in text
-    assert "1 file failed: ftpsyncd status" in text
+    assert "1 file failed: `ftpsyncd status`" in text
     assert "3 deletes are held" in text
     assert "and 2 more messages" in text
     assert "ftpsyncd check" not in text
@@ -380,17 +381,27 @@ def test_the_summary_names_what_is_held_and_what_went_wrong():
 def test_the_summary_says_what_to_do_about_a_server_that_is_not_available():
     refused = progress(unavailable=True, messages=("web: The server refuses the login 'press': 530 Login incorrect.",))
     text = drawn(summary(refused, NOBODY, 1.0, UNICODE), 100)
-    assert text.endswith("530 Login incorrect.\n  → ftpsyncd check says what helps\n")
+    assert text.endswith("530 Login incorrect.\n  → `ftpsyncd check` says what helps\n")
 
 
 def test_the_summary_of_files_that_failed_does_not_say_that_there_was_nothing_to_publish():
     text = drawn(summary(progress(files_done=0, files_total=0, failed=1), NOBODY, 60.0, UNICODE), 100)
-    assert text == "! nothing published in 60 s.\n✗ 1 file failed: ftpsyncd status\n"
+    assert text == "! nothing published in 60 s.\n✗ 1 file failed: `ftpsyncd status`\n"
 
 
 def test_the_summary_promises_nothing_about_a_folder_that_is_not_there():
     text = drawn(summary(progress(files_done=0, files_total=0, source_missing=True), NOBODY, 0.1, UNICODE), 100)
     assert text == "! nothing published in 0 s.\n"
+
+
+def test_the_commands_of_the_summary_are_named_once_and_stay_in_one_piece():
+    option = " -c /home/somebody/a folder of some length/with another one in it/config.yaml"
+    said = f"gallery: 3 files were deleted at once: `ftpsyncd approve gallery{option}` deletes them at the server"
+    held = Status(NOBODY.daemon, (GOOD._replace(held=3), GOOD._replace(name="shop", held=1)), (), ())
+    text = drawn(summary(progress(held=4, failed=1, messages=(said,)), held, 1.0, UNICODE, option), 80)
+    assert text.count("ftpsyncd approve gallery") == 1
+    for command in ("status", "approve shop", "approve gallery"):
+        assert f"`ftpsyncd {command}{option}`" in text
 
 
 def test_lines_are_occasional(monkeypatch, capsys):
