@@ -665,9 +665,17 @@ MUTATIONS = (
         "G4",
         "a decision about a folder that nobody has seen is taken",
         "mapping/source.py",
-        "        return not self.is_published and self.places.root is None and not self.places.any_swapped\n",
+        "        return bool(self.missing) or unknown\n",
         "        return False\n",
         "tests/mapping/test_removals.py::test_nobody_decides_about_a_folder_that_nobody_has_seen",
+    ),
+    Mutation(
+        "G4",
+        "a decision about a folder that is missing is taken",
+        "mapping/source.py",
+        "        return bool(self.missing) or unknown\n",
+        "        return unknown\n",
+        "tests/mapping/test_removals.py::test_nothing_is_decided_while_the_folder_is_missing",
     ),
     Mutation(
         "G4",
