@@ -174,6 +174,18 @@ def test_held_deletes_are_listed_and_no_actions(ftpsyncd, config_file, how, limi
     assert told.endswith("Nothing else to do.\n")
 
 
+def test_what_is_new_does_not_count_when_it_is_decided_whether_deletes_are_too_many(ftpsyncd, config_file):
+    """The pass decides before it has sent anything; the plan said that it deletes, and it held the delete."""
+    publish(config_file, ["gone.jpg"])
+    for number in range(3):
+        (config_file.parent / "gallery" / f"{number}.jpg").write_text("x")
+    text = config_file.read_text()
+    config_file.write_text(text.replace("settle: 0s}", "settle: 0s, delete_after: 0s, max_deletes: 30%}"))
+    document = json.loads(ftpsyncd("plan", "gallery", "--json", "-c", config_file).out)
+    (delete,) = (each for each in document["planned"] if each["verb"] == "delete")
+    assert delete["why"].endswith("held: 1 file at once is more than max_deletes (0) allows")
+
+
 def test_a_directory_alone_that_is_held_is_told_as_one(capsys):
     plan.print_lines([Planned("gallery", "remove_dir", "sub", 0, "deleted locally", held=True)])
     told = capsys.readouterr().out
