@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from ftpsyncd.control.client import _UnixConnection
 from tests.e2e.site import Site, site
 from tests.figures import Figures
 from tests.servers import running
@@ -141,6 +142,48 @@ def test_a_certificate_that_is_judged_by_a_wrong_clock_is_judged_again_when_that
         assert "not yet valid" in s.status()["servers"][0]["message"]
         clock.set(0)
         s.until_equal(SOON_S)
+
+
+def test_what_is_told_after_a_clock_that_was_years_ahead_is_no_nonsense(tmp_path: Path) -> None:
+    """What waits for a person waits on, and is done when he has decided."""
+    with running("vsftpd") as server, site(server, tmp_path, max_deletes=1) as s:
+        clock = Clock(tmp_path / "clock")
+        s.environ = clock.environ
+        for name in ("a.jpg", "b.jpg", "c.jpg"):
+            (s.drop / name).write_bytes(name.encode())
+        s.start()
+        s.until_equal()
+        clock.set(3 * 365 * DAY_S)
+        (s.drop / "not\nsendable.jpg").write_bytes(b"x")
+        (s.drop / "ahead.jpg").write_bytes(b"x")
+        (s.drop / "a.jpg").unlink()
+        (s.drop / "b.jpg").unlink()
+        until(lambda: (s.mapping_status()["held"], s.mapping_status()["parked"]) == (2, 1), "two wait for a person", 20)
+        until((s.published / "ahead.jpg").exists, "it is published", SOON_S)
+        assert abs(started(s) - time.time() - 3 * 365 * DAY_S) < DAY_S
+        since = s.mapping_status()["since"]
+        assert abs(datetime.fromisoformat(since).timestamp() - time.time() - 3 * 365 * DAY_S) < DAY_S
+        clock.set(0)
+        until(lambda: s.mapping_status()["since"] is None, "nobody knows since when", SOON_S)
+        told = s.command("status").stdout
+        assert "drop  held  1 parked, 2 held" in told, told
+        assert "(1 try, parked)" in told, told
+        assert s.status()["problems"][0]["failed"] is None
+        assert abs(started(s) - time.time()) < DAY_S
+        assert s.mapping_status()["held"] == 2
+        (s.drop / "not\nsendable.jpg").unlink()
+        assert "2 deletes approved" in s.command("approve", "drop").stdout
+        s.until_equal(SOON_S)
+        assert s.stop() == 0
+
+
+def started(s: Site) -> float:
+    """When the daemon was started, as it tells Prometheus."""
+    connection = _UnixConnection(str(s.base / "control.sock"), 10)
+    connection.request("GET", "/metrics")
+    lines = connection.getresponse().read().decode().splitlines()
+    connection.close()
+    return float(next(line for line in lines if line.startswith("ftpsyncd_start_time_seconds")).split()[1])
 
 
 @pytest.mark.parametrize("kind", ["vsftpd", "proftpd"])
