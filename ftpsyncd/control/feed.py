@@ -94,13 +94,13 @@ class Feed:
     def show(self, status: Status) -> None:
         """How it is now: changes of state become events, transfers are passed on as they are."""
         at_ns = time.time_ns()
+        mappings, self._mappings = self._mappings, {mapping.name: mapping.state for mapping in status.mappings}
+        servers, self._servers = self._servers, {server.name: server.state for server in status.servers}
         for mapping in status.mappings:
-            if self._mappings.get(mapping.name) is not mapping.state:
-                self._mappings[mapping.name] = mapping.state
+            if mappings.get(mapping.name) is not mapping.state:
                 self._add("mapping_state", partial(_state_to_json, self._typed.record(mapping), at_ns))
         for server in status.servers:
-            if self._servers.get(server.name) is not server.state:
-                self._servers[server.name] = server.state
+            if servers.get(server.name) is not server.state:
                 self._add("server_state", partial(_state_to_json, self._typed.record(server), at_ns))
         if status.transfers or self._transfers:
             with self._lock:

@@ -255,12 +255,16 @@ class Deletes:
 
     def allowed(self, limit: int, now: float) -> bool:
         """Whether all that is gone may be deleted without a person."""
+        self.forget_old(now)
+        unapproved = self._files - self._approved
+        return not unapproved or unapproved + self._recent <= limit
+
+    def forget_old(self, now: float) -> None:
+        """What was deleted longer than a minute ago does not count any more."""
         while self._admitted and self._admitted[0].at <= now - WINDOW_S:
             over = self._admitted.popleft()
             self._recent -= over.files
             self._close(over)
-        unapproved = self._files - self._approved
-        return not unapproved or unapproved + self._recent <= limit
 
     def admit(self, path: str, now: float) -> None:
         """The deletion of an absent path begins."""

@@ -35,16 +35,21 @@ class Ordered:
     def discard(self, path: str) -> None:
         """A path has gone."""
         self._new.discard(path)
+        self._drop_gone()
 
     def below(self, directory: str) -> Iterator[str]:
         """The paths below a directory that is not the root, in their order; none may come or go meanwhile."""
         if self._new:
             self._put_in()
-        if len(self._order) > 2 * (len(self._paths) + SOME):
-            self._order = [path for path in self._order if path in self._paths]
+        self._drop_gone()
         # "0" follows the slash.
         first, behind = bisect_left(self._order, f"{directory}/"), bisect_left(self._order, f"{directory}0")
         return (path for path in self._order[first:behind] if path in self._paths)
+
+    def _drop_gone(self) -> None:
+        """Not one by one: that would be to look at all of them each time."""
+        if len(self._order) > 2 * (len(self._paths) + SOME):
+            self._order = [path for path in self._order if path in self._paths]
 
     def _put_in(self) -> None:
         new, self._new = self._new, set()

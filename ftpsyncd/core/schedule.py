@@ -199,6 +199,13 @@ class Queue:
         while self.withdraw_some(mapping):
             pass
 
+    def drop(self, mapping: str) -> None:
+        """A mapping, of which nothing is started any more, is not here any more."""
+        self.withdraw_mapping(mapping)
+        self.space.drop(mapping)
+        self._suspended.discard(mapping)
+        self._freed.pop(mapping, None)
+
     def withdraw_some(self, mapping: str, kinds: type[Action] | UnionType | None = None) -> bool:
         """Take back some of what waits of one mapping, or of some kinds of it: `WITHDRAWN_AT_ONCE` actions.
 
@@ -390,6 +397,8 @@ class Queue:
             load = self._loads[action.mapping] = [0, 0]
         load[0] += waiting
         load[1] += running
+        if load == [0, 0]:
+            del self._loads[action.mapping]
         if isinstance(action, Upload):
             self._files += waiting + running
             self._bytes += (waiting + running) * action.fingerprint.size

@@ -253,9 +253,11 @@ class Dirty:
         return None
 
     def _is_new(self, directory: str, order: Order, now: float) -> None:
-        if len(self._new) >= DIRTY_DIRECTORIES:
-            self._new.clear()
+        """A directory is new; those in which nothing has been looked at for long, which are the first, are not."""
+        self._new.pop(directory, None)
         self._new[directory] = order, now
+        while len(self._new) > DIRTY_DIRECTORIES or now - self._new[next(iter(self._new))][1] > NEW_S:
+            del self._new[next(iter(self._new))]
 
     def _order_in(self, directory: str, now: float) -> Order:
         """Of what was marked in a directory: what is copied into a new one is a part of that."""
@@ -263,7 +265,7 @@ class Dirty:
         if now - last > NEW_S:
             self._new.pop(directory, None)
             return Order(Lane.MARKED, now)
-        self._new[directory] = order, now
+        self._is_new(directory, order, now)
         return order
 
     def _marks_of(self, directory: str, due: float) -> _Marks | None:

@@ -182,9 +182,7 @@ class Roster:
     def take_out(self, name: str) -> Mirror:
         """Take out a mapping of which nothing is begun any more (engine's thread)."""
         mirror = self._engine.remove(name)
-        mirror.queue.withdraw_mapping(name)
-        mirror.queue.space.drop(name)
-        mirror.queue.suspend(name, suspended=False)
+        mirror.queue.drop(name)
         spec = self._folders.pop(name).spec
         # What it published is now what others find there.
         self._crews[spec.server].look_anew()

@@ -237,6 +237,7 @@ class Removals:
 
     def go_on(self, at: Moment) -> None:
         """Go on deleting directories that are gone, as far as the queue has room."""
+        self.absent.forget_old(at.now)
         self._limit.tell(at.now, all_seen=self._all_seen)
         if self._unsure:
             self._forget_decisions()

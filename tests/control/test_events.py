@@ -165,6 +165,15 @@ def test_changes_of_state_are_events_and_nothing_else_is(feed, open_reader):
     ]
 
 
+def test_what_is_configured_again_is_told_of_as_if_it_were_new(feed, open_reader):
+    reader = open_reader()
+    reader.next()
+    for status in (QUIET, QUIET._replace(mappings=QUIET.mappings[1:], servers=()), QUIET):
+        feed.show(status)
+    told = [data["name"] for _, _, data in reader.events(5)]
+    assert told == ["gallery", "sheets", "web", "gallery", "web"]
+
+
 def test_transfers_are_passed_on_until_none_is_left(feed, open_reader):
     feed.show(QUIET)
     reader = open_reader()

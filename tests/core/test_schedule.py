@@ -173,6 +173,15 @@ def test_everything_of_a_mapping_can_be_taken_back():
     assert taken(queue) == [upload("a", mapping=OTHER)]
 
 
+def test_of_a_mapping_that_has_gone_nothing_is_known():
+    queue = queue_of(rename("b", "c"), upload("a", mapping=OTHER))
+    queue.suspend(M, suspended=True)
+    queue.drop(M)
+    assert (queue.freed(M), queue.load(M)) == (set(), Load())
+    queue.offer(upload("a"))
+    assert set(taken(queue)) == {upload("a", mapping=OTHER), upload("a")}
+
+
 def test_of_very_much_of_a_mapping_some_is_taken_back_at_a_time(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("ftpsyncd.core.schedule.WITHDRAWN_AT_ONCE", 3)
     queue = queue_of(upload("o", mapping=OTHER), *(upload(f"{number}") for number in range(7)))

@@ -311,6 +311,18 @@ def test_of_new_directories_no_more_are_kept_than_of_dirty_ones(monkeypatch: pyt
         assert 0 < len(dirty._new) <= 3
 
 
+def test_new_directories_in_which_nothing_happens_any_more_are_forgotten():
+    dirty = Dirty()
+    for number in range(10):
+        now = NOW + number * NEW_S
+        dirty.push_deep([f"d{number}"], Order(Lane.FRESH, now))
+        dirty.take(now)
+        dirty.mark("d0/a", now)
+        dirty.take(now)
+        assert dirty._new.keys() <= {"d0", f"d{number}", f"d{number - 1}"}
+    assert "d0" in dirty._new
+
+
 def test_a_deep_scan_under_way_is_finished_before_the_next_begins():
     dirty = Dirty()
     dirty.mark_deep("", NOW)
