@@ -61,7 +61,7 @@ class Claim:
         self._believes_dates = believes_dates
         self._kept: dict[Path, _Kept] = {}
         """Files that have to stay where they are, each with a descriptor of it."""
-        self._exposed: dict[str, str] = {}
+        self._open_to_all: dict[str, str] = {}
         """Why everybody can read a file, by its name."""
         self._directory = directory
         self._writing = threading.RLock()
@@ -112,14 +112,14 @@ class Claim:
         self._stack.close()
 
     @property
-    def exposed(self) -> str:
-        """What everybody on this machine can read, why, and what helps, in a sentence; empty if nothing."""
-        if not self._exposed:
+    def open_to_all(self) -> str:
+        """What everybody on this machine can read, why, and what helps, in words; empty if nothing."""
+        if not self._open_to_all:
             return ""
-        names, why = ", ".join(self._exposed), "; ".join(dict.fromkeys(self._exposed.values()))
+        names, why = ", ".join(self._open_to_all), "; ".join(dict.fromkeys(self._open_to_all.values()))
         return (
             f"every user of this machine can read {names} in the state directory {self._directory}: {why}."
-            f" Close the directory: `chmod o-rwx {self._directory}`."
+            " Close that directory, or one above it, to others (`chmod o-rwx`), or have `state_dir` name another one."
         )
 
     def close_to_others(self, files: Iterable[Path]) -> None:
@@ -129,8 +129,8 @@ class Claim:
         """
         for file in files:
             why = _why_open(file)
-            if why and _lets_others_in(file.parent):
-                self._exposed[file.name] = why
+            if why and lets_others_in(file.parent):
+                self._open_to_all[file.name] = why
 
     def keep(self, path: Path, *, ours_alone: bool = False) -> None:
         """This file is used, too, and has to stay where it is from now on.
@@ -218,7 +218,7 @@ def _why_open(file: Path) -> str:
     return "it belongs to another user" if became.st_uid != os.geteuid() else "its disk keeps no rights"
 
 
-def _lets_others_in(directory: Path) -> bool:
+def lets_others_in(directory: Path) -> bool:
     """Whether everybody can reach what is in a directory, as far as that is up to it."""
     try:
         return bool(directory.stat().st_mode & stat.S_IXOTH)

@@ -170,7 +170,7 @@ def test_the_lock_is_made_for_owner_and_group(tmp_path: Path) -> None:
     """Who may open it can lock it, and keep everybody from publishing."""
     with Claim(tmp_path / "state") as claim:
         assert rights(tmp_path / "state/lock") == MODE == 0o640
-        assert claim.exposed == ""
+        assert claim.open_to_all == ""
 
 
 @pytest.mark.parametrize(("before", "after"), [(0o666, 0o640), (0o644, 0o640), (0o604, 0o600), (0o600, 0o600)])
@@ -181,7 +181,7 @@ def test_what_an_older_version_left_open_is_closed_and_nothing_opened(tmp_path: 
     with Claim(tmp_path) as claim:
         claim.close_to_others([tmp_path / "ledger", tmp_path / "none"])
         assert [rights(tmp_path / name) for name in ("lock", "ledger")] == [after, after]
-        assert claim.exposed == ""
+        assert claim.open_to_all == ""
 
 
 def test_only_files_are_closed_and_none_that_a_link_leads_to(tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_only_files_are_closed_and_none_that_a_link_leads_to(tmp_path: Path) -> 
     with Claim(tmp_path) as claim:
         claim.close_to_others([folder, link])
         assert (rights(folder), rights(other)) == (0o755, 0o644)
-        assert claim.exposed == ""
+        assert claim.open_to_all == ""
 
 
 def refuse(_path: Path, _mode: int) -> None:
@@ -223,9 +223,9 @@ def test_what_cannot_be_closed_is_told_and_no_reason_not_to_work(
     monkeypatch.setattr(os, "geteuid", lambda: us)
     with Claim(tmp_path) as claim:
         claim.close_to_others([tmp_path / "ledger"])
-        assert claim.exposed == (
+        assert claim.open_to_all == (
             f"every user of this machine can read lock, ledger in the state directory {tmp_path}: {why}."
-            f" Close the directory: `chmod o-rwx {tmp_path}`."
+            " Close that directory, or one above it, to others (`chmod o-rwx`), or have `state_dir` name another one."
         )
 
 
@@ -235,7 +235,7 @@ def test_what_nobody_else_can_reach_is_not_told_of(tmp_path: Path, monkeypatch: 
     tmp_path.chmod(0o750)
     monkeypatch.setattr(Path, "chmod", refuse)
     with Claim(tmp_path) as claim:
-        assert claim.exposed == ""
+        assert claim.open_to_all == ""
 
 
 def test_a_right_of_the_group_alone_is_not_told_of_as_one_of_everybody(
@@ -246,4 +246,4 @@ def test_a_right_of_the_group_alone_is_not_told_of_as_one_of_everybody(
     (tmp_path / "lock").chmod(0o660)
     monkeypatch.setattr(Path, "chmod", refuse)
     with Claim(tmp_path) as claim:
-        assert claim.exposed == ""
+        assert claim.open_to_all == ""

@@ -133,8 +133,8 @@ class Service:
                 claim=claim,
             )
             stack.enter_context(ledger)
-            if claim.exposed:
-                logger.bind(event="exposed").warning("{}", claim.exposed)
+            if claim.open_to_all and not self.one_pass:
+                logger.bind(event="state_dir").warning("{}", claim.open_to_all)
             if notice:
                 self._emit(Event(EventKind.LEDGER, message=notice))
             engine = self._engine = Engine(

@@ -10,6 +10,7 @@ import itertools
 import os
 import secrets
 import socket
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -17,6 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from ftpsyncd import descriptors, patience, room
+from ftpsyncd.claim import lets_others_in
 from ftpsyncd.config import Config
 from ftpsyncd.config.places import too_long_for_socket
 from ftpsyncd.control import whereabouts
@@ -61,6 +63,8 @@ def _state_dir(state_dir: Path) -> Iterator[Finding]:
         with tempfile.TemporaryFile(dir=place) as scratch:
             # A full disk takes an empty file.
             scratch.write(bytes(SOME_BYTES))
+            # It is made for its owner alone.
+            keeps_rights = not os.fstat(scratch.fileno()).st_mode & stat.S_IRWXO
     except OSError as error:
         yield Finding(
             Level.ERROR,
@@ -84,6 +88,14 @@ def _state_dir(state_dir: Path) -> Iterator[Finding]:
     else:
         made = "" if place == state_dir else " (it is made at the first start)"
         yield Finding(Level.OK, Area.MACHINE, "state_dir", f"{state_dir} is writable{made}.")
+        if not keeps_rights and lets_others_in(place):
+            yield Finding(
+                Level.WARNING,
+                Area.MACHINE,
+                "state_dir",
+                f"every user of this machine can read what is in {state_dir}: its disk keeps no rights.",
+                "Close it, or a directory above it, to others (`chmod o-rwx`), or set state_dir.",
+            )
 
 
 def _require_possible(folder: Path) -> None:

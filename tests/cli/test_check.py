@@ -509,6 +509,24 @@ def test_a_disk_without_room_for_a_new_ledger_is_as_good_as_full(config, tmp_pat
     assert [subject for subject, _ in errors(findings)] == ([] if fits else ["state_dir"])
 
 
+@pytest.mark.parametrize(("rights", "warned"), [(0o755, True), (0o750, False)])
+def test_a_disk_that_keeps_no_rights_is_warned_of_where_others_get_at_it(config, monkeypatch, rights, warned):
+    """As with CIFS and FAT, where a mount says the rights of all files."""
+    config.state_dir.mkdir()
+    config.state_dir.chmod(rights)
+    make = tempfile.TemporaryFile
+
+    def make_for_all(*, dir: Path) -> IO[bytes]:  # noqa: A002 - as it is called there
+        made: IO[bytes] = make(dir=dir)
+        os.fchmod(made.fileno(), 0o755)
+        return made
+
+    assert [each.level for each in check(config, offline=True) if each.subject == "state_dir"] == [Level.OK]
+    monkeypatch.setattr("tempfile.TemporaryFile", make_for_all)
+    found = [each for each in check(config, offline=True) if each.subject == "state_dir"]
+    assert [each.level for each in found] == [Level.OK, *[Level.WARNING] * warned]
+
+
 def test_a_full_disk_is_no_writable_state_dir(config, monkeypatch):
     def on_a_full_disk(**_where: object) -> IO[bytes]:
         return Path("/dev/full").open("wb")
