@@ -125,6 +125,8 @@ class Problem(NamedTuple):
     failed: str | None = None
     """ISO 8601: when the last try failed; None for what cannot be read, and where that is not known, since this
     machine's clock was ahead."""
+    awaits: str = ""
+    """What has to happen before it is tried again, which is not before `next_try`: words behind "tried again"."""
 
 
 class Status(NamedTuple):

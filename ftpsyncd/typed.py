@@ -25,7 +25,7 @@ _UNIT_OR = re.compile(r"(?:`\w+` with )?`systemctl [a-z]+ ftpsyncd`,? or ")
 """Also with what is set in its unit."""
 _CHECK = re.compile(r"; `ftpsyncd check` [^.]*")
 USERS = "--user ftpsyncd"
-_SENTENCES = frozenset({"message", "messages", "notice", "remedy", "sentence", "shortage", "why"})
+_SENTENCES = frozenset({"awaits", "message", "messages", "notice", "remedy", "sentence", "shortage", "why"})
 """The fields of records that hold sentences; no other holds a command that is meant."""
 
 _Record = TypeVar("_Record", bound=NamedTuple)

@@ -370,7 +370,9 @@ def _problem_words(each: Problem, now: datetime) -> Text:
     if each.next_try is None and not each.parked:
         text.append(" (looked at again by itself)", style="bright_black")
         return text
-    when = "parked" if each.parked else f"tried again {until(each.next_try, now)}"
+    when = "parked" if each.parked else f"tried again {each.awaits or until(each.next_try, now)}"
+    if each.awaits and each.next_try is not None and until(each.next_try, now) != "now":
+        when += f", {until(each.next_try, now)} at the earliest"
     if each.parked and each.failed is not None:
         when += f" {ago(each.failed, now)}"
     text.append(f" ({number(each.attempts, 'try', 'tries')}, {when})", style="bright_black")

@@ -18,6 +18,7 @@ from ftpsyncd.config import Config
 from ftpsyncd.control.port import ANSWER_S, MARGIN_S, Daemon, left_s, still_asked
 from ftpsyncd.core.gate import Gate
 from ftpsyncd.engine import again
+from ftpsyncd.engine.awaited import awaited, renamed_first
 from ftpsyncd.engine.loop import ENGINE_STUCK_S, Engine
 from ftpsyncd.engine.mailbox import BegunError
 from ftpsyncd.engine.report import no_space_message
@@ -277,9 +278,11 @@ def known_now(mirror: Mirror, path: str, relative: str, at: Moment) -> Why | Kno
     if live is not None:
         return live
     spec, lack = mirror.spec, mirror.queue.space.lack(mirror.spec.name, relative)
-    return known_of(spec, path, relative, mirror.ledger, mirror.id)._replace(
+    known = known_of(spec, path, relative, mirror.ledger, mirror.id)
+    return known._replace(
         no_space=no_space_message(lack) if lack is not None else "",
         renamed_first=_renamed_first(mirror, relative, at),
+        awaits="" if known.failure is None else awaited(mirror, relative, known.failure, at),
     )
 
 
@@ -290,13 +293,13 @@ def _failing(gate: Gate, now: float) -> str:
 
 def _renamed_first(mirror: Mirror, path: str, at: Moment) -> str:
     """That what is at a path waits until a directory above it has its new name at the server; empty if it does not."""
-    queue, name = mirror.queue, mirror.spec.name
-    for directory in above(path):
-        if isinstance(queue.at_work(name, directory), RenameDir):
-            return f"its directory {quote(directory)} is being renamed at the server"
-        if isinstance(queue.waiting(name, directory), RenameDir) or queue.moves_from(name, directory):
-            return f"its directory {quote(directory)} is renamed at the server first{_failing(queue.gate, at.now)}"
-    return ""
+    found = renamed_first(mirror, path)
+    if found is None:
+        return ""
+    directory, runs = found
+    if runs:
+        return f"its directory {quote(directory)} is being renamed at the server"
+    return f"its directory {quote(directory)} is renamed at the server first{_failing(mirror.queue.gate, at.now)}"
 
 
 def _live_reason(mirror: Mirror, path: str, relative: str, at: Moment) -> Why | None:

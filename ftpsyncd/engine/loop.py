@@ -18,6 +18,7 @@ from ftpsyncd import __version__
 from ftpsyncd.core.extent import Key
 from ftpsyncd.core.gate import Breaker
 from ftpsyncd.engine import answering
+from ftpsyncd.engine.awaited import awaited
 from ftpsyncd.engine.counters import Counters
 from ftpsyncd.engine.done import record_some
 from ftpsyncd.engine.handout import Server, busy, go_on_without, hand, many_small_files, take
@@ -456,6 +457,11 @@ class Engine:
             tuple(transfer_of(p, at.now) for s in self.servers.values() for p in s.crew.transfers()),
             (
                 *unreadable_of(self.mirrors.values()),
-                *problems_of(self.ledger, {m.spec.name: m.id for m in self.mirrors.values()}, at.wall_ns),
+                *problems_of(
+                    self.ledger,
+                    {m.spec.name: m.id for m in self.mirrors.values()},
+                    at.wall_ns,
+                    lambda name, path, failure: awaited(self.mirrors[name], path, failure, at),
+                ),
             ),
         )

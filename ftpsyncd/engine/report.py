@@ -6,7 +6,7 @@ for a live status and by `survey` for one without a daemon.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -205,13 +205,19 @@ def transfer_of(progress: Progress, now: float) -> Transfer:
     )
 
 
-def problems_of(ledger: Ledger, mappings: Mapping[str, int], wall_ns: int) -> tuple[Problem, ...]:
+def problems_of(
+    ledger: Ledger,
+    mappings: Mapping[str, int],
+    wall_ns: int,
+    awaits: Callable[[str, str, Failure], str] = lambda *_: "",
+) -> tuple[Problem, ...]:
     """What could not be published or deleted, what waits for a person first, at most 100.
 
     Args:
         ledger: which has it.
         mappings: their numbers in it, by name.
         wall_ns: what time it is.
+        awaits: what a path of a mapping waits for that is not parked, whatever the time of its next try.
     """
     found = [
         (name, path, failure)
@@ -219,7 +225,10 @@ def problems_of(ledger: Ledger, mappings: Mapping[str, int], wall_ns: int) -> tu
         for path, failure in ledger.failures.worst(mapping_id, PROBLEMS_SHOWN)
     ]
     found.sort(key=lambda item: not item[2].parked)
-    return tuple(problem_of(*item, wall_ns) for item in found[:PROBLEMS_SHOWN])
+    return tuple(
+        problem_of(name, path, failure, wall_ns, "" if failure.parked else awaits(name, path, failure))
+        for name, path, failure in found[:PROBLEMS_SHOWN]
+    )
 
 
 def unreadable_of(mirrors: Iterable[Mirror]) -> tuple[Problem, ...]:
@@ -232,7 +241,7 @@ def unreadable_of(mirrors: Iterable[Mirror]) -> tuple[Problem, ...]:
     return tuple(islice(found, PROBLEMS_SHOWN))
 
 
-def problem_of(mapping: str, path: str, failure: Failure, wall_ns: int) -> Problem:
+def problem_of(mapping: str, path: str, failure: Failure, wall_ns: int, awaits: str = "") -> Problem:
     """A recorded failure for people."""
     held = failure.parked and failure.kind == CHANGED
     return Problem(
@@ -246,4 +255,5 @@ def problem_of(mapping: str, path: str, failure: Failure, wall_ns: int) -> Probl
         None if failure.parked else iso(next_try_ns(failure, wall_ns)),
         held,
         iso_of_past(failure.failed_ns, wall_ns),
+        awaits,
     )

@@ -139,6 +139,8 @@ class Known(NamedTuple):
     """That the server has no space for it now, in a sentence."""
     renamed_first: str = ""
     """That a directory above it is still to be renamed at the server, in a sentence."""
+    awaits: str = ""
+    """What has to happen before it is tried again, besides its time: words behind "tried again"."""
     alone: bool = False
     """No daemon runs."""
     decided: str = ""
@@ -265,7 +267,13 @@ class Known(NamedTuple):
 
     def _failed(self, failure: Failure, before: str = "") -> Why:
         when = iso(next_try_ns(failure, time.time_ns()))
-        after = f"it is tried again, but not before {when}" if self.alone else f"it is tried again at {when}"
+        after = f"it is tried again at {when}"
+        if self.paused:
+            after = "it is not tried again now"
+        elif self.awaits:
+            after = f"it is tried again {self.awaits}"
+        elif self.alone:
+            after = f"it is tried again, but not before {when}"
         if failure.parked:
             itself = f"by the next `ftpsyncd sync {self.spec.name}`, or the daemon" if self.alone else "by itself"
             after = f"it is tried again when it changes, after `ftpsyncd retry`, and ever more rarely {itself}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
 from posixpath import normpath
@@ -21,9 +21,7 @@ from ftpsyncd.engine.report import changed_message, iso, iso_of_past, iso_of_pau
 from ftpsyncd.errors import LedgerError, UnknownNameError, UsageError
 from ftpsyncd.ledger.book import LEDGER, Ledger
 from ftpsyncd.ledger.history import Recorded
-from ftpsyncd.model import (
-    HoldKind,
-)
+from ftpsyncd.model import Failure, HoldKind
 from ftpsyncd.quoting import quote
 from ftpsyncd.receipts import HistoryPage, HistoryQuery, Receipt
 from ftpsyncd.specs import MappingSpec, destination
@@ -231,11 +229,18 @@ def offline_status(config: Config) -> Status:
             ),
             tuple(ServerStatus(name, ServerState.UNKNOWN, 0, "") for name in config.servers),
             (),
-            problems_of(ledger, ids, time.time_ns()) if ledger is not None else (),
+            problems_of(ledger, ids, time.time_ns(), partial(_awaited, ledger, ids)) if ledger is not None else (),
         )
     finally:
         if ledger is not None:
             ledger.close()
+
+
+def _awaited(ledger: Ledger, ids: Mapping[str, int], name: str, _path: str, _failure: Failure) -> str:
+    """Who tries something again that failed, since no daemon runs."""
+    if ledger.decisions.paused_ns(ids[name]):
+        return f"after `ftpsyncd resume {name}`"
+    return f"by the next `ftpsyncd sync {name}`, or the daemon"
 
 
 def _is_folder(path: Path) -> bool:

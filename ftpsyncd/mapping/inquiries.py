@@ -145,16 +145,24 @@ class Inquiries:
             path: of what is to be brought, or to go.
             now: monotonic seconds.
         """
-        # While the new directory is made, because the old one was not renamed, that may come late all the same.
-        for new, source in {**self._late.leaving, **self._open.renames}.items():
-            if path != source and not path.startswith(f"{source}/"):
-                continue
+        for new in self._new_paths(path):
             due = self._late.due(new, now)
             if due is not None and due > now:
                 return Leaving(new, due, asked=False)
             if (due is not None or self._late.is_hanging(new)) and self._have_asked(new):
                 return Leaving(new, now + LATE_S, asked=True)
         return None
+
+    def may_go_along(self, path: str, now: float) -> bool:
+        """Whether `may_leave` would have a path wait; nothing is asked for that."""
+        dues = [(new, self._late.due(new, now)) for new in self._new_paths(path)]
+        return any((due is not None and due > now) or self._late.is_hanging(new) for new, due in dues)
+
+    def _new_paths(self, path: str) -> list[str]:
+        """Of directories that hold, or are, what is at a path, and may be renamed late."""
+        # While the new directory is made, because the old one was not renamed, that may come late all the same.
+        moves = {**self._late.leaving, **self._open.renames}
+        return [new for new, source in moves.items() if path == source or path.startswith(f"{source}/")]
 
     def await_answer(self, leaving: Leaving, path: str) -> None:
         """Have a path looked at when the server has told what `may_leave` waits for, whatever that is."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from rich.cells import cell_len
@@ -378,6 +378,26 @@ def test_a_delete_that_waits_for_a_decision_is_not_called_failed_or_parked():
     # What helps against the other one is not what decides about this one.
     both = WELL._replace(mappings=(mapping,), problems=(held, parked))
     assert "1 file is parked: Check it." in [what for _, what, _ in calling(both)]
+
+
+@pytest.mark.parametrize(
+    ("awaits", "left_s", "told"),
+    [
+        ("", 90, "tried again in 1 min"),
+        ("when the server web works again", -5, "tried again when the server web works again"),
+        (
+            "after `ftpsyncd resume radio`",
+            90,
+            "tried again after `ftpsyncd resume radio`, in 1 min at the earliest",
+        ),
+    ],
+)
+def test_it_is_told_what_has_to_happen_before_something_is_tried_again(awaits: str, left_s: int, told: str):
+    """It said when its time comes, though it waited for a server, or a person, and was not tried then."""
+    next_try = (NOW + timedelta(seconds=left_s)).isoformat()
+    failed = TROUBLE.problems[1]._replace(awaits=awaits, next_try=next_try)
+    text = drawn(view(WELL._replace(problems=(failed,)), NOW, UNICODE, 120), 120)
+    assert f"The transfer broke off. (3 tries, {told})\n" in text
 
 
 def test_a_command_that_several_things_want_is_named_once():

@@ -68,6 +68,17 @@ def test_without_a_daemon_it_is_not_promised_when_a_failed_file_is_tried_again(f
     assert said.endswith(f"; {goes_on(config_file, 'tries it')}")
 
 
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_status_without_a_daemon_does_not_promise_when_a_failed_file_is_tried_again(ftpsyncd, config_file, paused):
+    publish(config_file, [], paused=paused)
+    (config_file.parent / "gallery" / "a.jpg").write_text("x")
+    fail(config_file, "a.jpg", NameRefusedError("No."), next_try_ns=PAUSED_NS)
+    told = " ".join(ftpsyncd("status", "-c", config_file).out.split())
+    who = f"by the next `ftpsyncd sync gallery -c {config_file}`, or the daemon"
+    who = f"after `ftpsyncd resume gallery -c {config_file}`" if paused else who
+    assert f"No. (1 try, tried again {who})" in told
+
+
 @pytest.mark.parametrize(
     ("decided", "said"),
     [
