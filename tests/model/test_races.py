@@ -11,8 +11,10 @@ import random
 
 import pytest
 
+from ftpsyncd.daemon.onepass import progress_of
 from ftpsyncd.engine.loop import CHECK_EVERY_S
 from ftpsyncd.engine.report import mapping_status
+from ftpsyncd.mapping.site import Moment
 from ftpsyncd.status import MappingState
 from tests.figures import Figures
 from tests.model import stage
@@ -31,7 +33,27 @@ EPISODES = 10
 
 
 class _World(Racing):
-    """One in which nothing goes wrong."""
+    """One in which nothing goes wrong, and somebody asks behind all that comes in whether a pass would be over."""
+
+    def turn(self) -> bool:
+        engine = self._engine
+        if engine is None or self._turning:
+            return False
+        messages = engine.mailbox.mail()
+        for message in messages:
+            engine.mailbox.put(message)
+            engine.mailbox.put(self._ask)
+        super().turn()
+        return bool(messages)
+
+    def _ask(self, at: Moment) -> None:
+        """If a pass is over, all that the kernel has told of is done."""
+        assert self._engine is not None
+        heard = self.drop.heard
+        unheard = heard.names or heard.entered or heard.lost or self.drop.writers
+        progress = progress_of(self._engine, at)
+        if progress.finished and not (unheard or progress.paused or progress.failed):
+            self._compare_files()
 
     def be_equal(self) -> None:
         """All is quiet from now on: so long after it, both sides are equal, and it is said so."""
