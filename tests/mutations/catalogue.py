@@ -644,6 +644,15 @@ MUTATIONS = (
         "        if pieces and len(pieces[-1]) <= _RECORD:\n",
         "tests/remote/test_one_record.py::test_it_reads_and_answers_all_that_was_said_in_one_go[511-long]",
     ),
+    Mutation(
+        "G3",
+        "a pass is over before what follows from the last outcome is known",
+        "engine/loop.py",
+        "            self.up_to_date = self._finished = False\n",
+        "",
+        "tests/daemon/test_onepass.py::test_it_is_not_over_before_all_is_done"
+        "[a file is gone that may be in a directory that has another name]",
+    ),
     # ── G4 nothing wrongly deleted ───────────────────────────────────────────────────────────────────────────
     Mutation(
         "G4",
