@@ -110,10 +110,10 @@ class Failures:
     def counts(self, mapping: int) -> FailureCounts:
         """How many paths wait for another try, how many are parked, and how many are held."""
         sql = (
-            "SELECT ifnull(sum(parked=0),0), ifnull(sum(parked AND kind<>?2),0), ifnull(sum(parked AND kind=?2),0)"
-            " FROM failure WHERE mapping=?1"
+            "SELECT ifnull(sum(parked=0),0), ifnull(sum(parked AND kind<>?),0), ifnull(sum(parked AND kind=?),0)"
+            " FROM failure WHERE mapping=?"
         )
-        return FailureCounts(*self._read(sql, (mapping, CHANGED)).fetchone())
+        return FailureCounts(*self._read(sql, (CHANGED, CHANGED, mapping)).fetchone())
 
     def parked_by_directory(self, mapping: int) -> list[ParkedIn]:
         """The directories in which something is parked that may be mended at the server."""

@@ -100,10 +100,10 @@ class InBulk:
         """The number of published files below a directory, at any depth."""
         low, high = subtree(directory)
         sql = (
-            "SELECT (SELECT count(*) FROM entry WHERE mapping=?1 AND dir=?2 AND kind=0)"
-            " + (SELECT count(*) FROM entry WHERE mapping=?1 AND dir>=?3 AND dir<?4 AND kind=0)"
+            "SELECT (SELECT count(*) FROM entry WHERE mapping=? AND dir=? AND kind=0)"
+            " + (SELECT count(*) FROM entry WHERE mapping=? AND dir>=? AND dir<? AND kind=0)"
         )
-        return int(self._read(sql, (mapping, os.fsencode(directory), low, high)).fetchone()[0])
+        return int(self._read(sql, (mapping, os.fsencode(directory), mapping, low, high)).fetchone()[0])
 
     def below(self, mapping: int, directory: str) -> Iterator[tuple[str, Kind]]:
         """What is recorded below a directory, at any depth, each with its kind; in no order."""
