@@ -9,7 +9,13 @@ from ftpsyncd.config.units import duration
 from ftpsyncd.errors import UsageError
 
 _ago = duration(0, 36500 * 86400.0)
+_ISO = re.compile(
+    r"[0-9]{4}-?[0-9]{2}-?[0-9]{2}"
+    r"([T ](?!24)[0-9]{2}(:?[0-9]{2}(:?[0-9]{2}([.,][0-9]+)?)?)?( ?(Z|[+-][0-9]{2}(:?[0-5][0-9])?))?)?"
+)
+"""What every Python reads alike of ISO 8601: not the 24th hour, and a fraction of seconds only."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY = timedelta(days=1)
 
 
 def parse_moment(text: str, name: str, now_ns: int) -> int:
@@ -26,14 +32,21 @@ def parse_moment(text: str, name: str, now_ns: int) -> int:
     try:
         if re.fullmatch(r"[ 0-9.]+[a-z][ 0-9a-z.]*", text, re.ASCII):
             return now_ns - int(_ago(text) * 1e9)
-        # Its own idea of what stands between day and time is too wide.
-        moment = datetime.fromisoformat(text if re.match(r"[0-9]{4}-?[0-9]{2}-?[0-9]{2}($|[T ])", text) else "")
-        return (moment.astimezone(UTC) - _EPOCH) // timedelta(microseconds=1) * 1000
-    except (ValueError, OverflowError) as problem:  # Unfit is a ValueError
+        moment = datetime.fromisoformat(text if _ISO.fullmatch(text) else "")
+        if moment.tzinfo is None:
+            moment = _local(moment)
+        return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
+    except ValueError as problem:  # Unfit is one
         raise UsageError(
             f"`{name}` must be how long ago it was, or a time.",
             remedy="Write it as 90m, 2h, 1d, 2026-01-31 or 2026-01-31T18:00:00+01:00.",
         ) from problem
+
+
+def _local(moment: datetime) -> datetime:
+    """A moment of this machine's time; of UTC in the first and last day of the calendar, beside which Python looks."""
+    inside = datetime.min + _DAY <= moment <= datetime.max - _DAY  # noqa: DTZ901 - they are compared with one that has no zone either
+    return moment.astimezone() if inside else moment.replace(tzinfo=UTC)
 
 
 def iso_utc(moment_ns: int) -> str:
