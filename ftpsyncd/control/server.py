@@ -226,8 +226,8 @@ class _Server(uvicorn.Server):
                 proxy_headers=False,
                 server_header=False,
                 date_header=False,
-                # So often asyncio accepts in a row. Where no descriptor is left, each of these is an error in the log,
-                # and a wish to try again.
+                # So often asyncio accepts in a row, and once more from Python 3.14 on. Where no descriptor is left,
+                # each of these is an error in the log, and a wish to try again.
                 backlog=1,
                 timeout_graceful_shutdown=_GRACE_S,
             )
@@ -362,7 +362,7 @@ async def _accept_no_more(servers: Iterable[asyncio.Server]) -> None:
         for _ in range(BACKLOG):
             if not _somebody_waits(listener):
                 break
-            # One is let in each turn.
+            # One is let in each turn, at least.
             await asyncio.sleep(0)
     loop = asyncio.get_running_loop()
     for listener in listeners:

@@ -275,7 +275,7 @@ def test_that_no_descriptor_is_left_is_told_once_and_tried_again_in_its_time(pat
             ControlClient(path, timeout_s=2.5).status()
         short = False
         assert ControlClient(path).healthy()
-    assert 1 < tries < 5
+    assert 1 < tries < 9  # in three or four turns; in each of them Python 3.14 tries twice
     assert [line.strip() for line in said] == ["nobody is let in at the control socket: Too many open files"]
 
 
