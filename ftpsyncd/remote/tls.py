@@ -176,6 +176,18 @@ def _files(spec: ServerSpec) -> tuple[object, ...]:
     return tuple(found)
 
 
+def verifying() -> ssl.SSLContext:
+    """A context that verifies who answers, by the anchors of the system, and alike with every Python.
+
+    From 3.13 on, Python also refuses what is signed well but not formed as RFC 5280 wants it, which is what most of
+    the authorities are that somebody made with a few commands: who has one would lose his servers by an upgrade. And
+    it takes any certificate that is named for an anchor, also one that another has signed: naming it means that.
+    """
+    context = ssl.create_default_context()
+    context.verify_flags = (context.verify_flags | ssl.VERIFY_X509_PARTIAL_CHAIN) & ~ssl.VERIFY_X509_STRICT
+    return context
+
+
 def tls_context(spec: ServerSpec, group: str = "") -> ssl.SSLContext:
     """One TLS context for an account; sessions can only be resumed within it.
 
@@ -186,7 +198,7 @@ def tls_context(spec: ServerSpec, group: str = "") -> ssl.SSLContext:
     Raises:
         TlsFileError: an anchor, certificate or key cannot be loaded.
     """
-    context = ssl.create_default_context()
+    context = verifying()
     if spec.tls_ca is not None:
         with _loading(f"{spec.tls_ca}", tls_ca=spec.tls_ca):
             context.load_verify_locations(spec.tls_ca)
