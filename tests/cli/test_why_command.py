@@ -119,7 +119,7 @@ def test_what_changed_by_a_clock_that_was_ahead_does_not_settle_for_years(ftpsyn
     assert "has to be quiet for 3600 s" in sentence(ftpsyncd, config_file, "a.jpg")
     back_ns = time.time_ns() - 3 * 365 * 86400 * 10**9
     monkeypatch.setattr("ftpsyncd.inspection.reasons.time.time_ns", lambda: back_ns)
-    assert sentence(ftpsyncd, config_file, "a.jpg").startswith("not published yet; the daemon publishes it")
+    assert sentence(ftpsyncd, config_file, "a.jpg").startswith("not published yet; no daemon runs")
 
 
 def test_a_status_without_a_daemon_tells_that_a_person_paused_a_mapping(ftpsyncd, config_file):
