@@ -35,8 +35,8 @@ def parse_moment(text: str, name: str, now_ns: int) -> int:
         moment = datetime.fromisoformat(text if _ISO.fullmatch(text) else "")
         if moment.tzinfo is None:
             moment = _local(moment)
-        return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
-    except ValueError as problem:  # Unfit is one
+        return (moment.astimezone(UTC) - _EPOCH) // timedelta(microseconds=1) * 1000
+    except (ValueError, OverflowError) as problem:  # Unfit is a ValueError
         raise UsageError(
             f"`{name}` must be how long ago it was, or a time.",
             remedy="Write it as 90m, 2h, 1d, 2026-01-31 or 2026-01-31T18:00:00+01:00.",
