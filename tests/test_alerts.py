@@ -37,6 +37,7 @@ from ftpsyncd.errors import ConfigError
 from ftpsyncd.specs import AlertLimits, AlertSpec
 from ftpsyncd.status import DaemonStatus, MappingState, MappingStatus, ServerState, ServerStatus, Status
 from ftpsyncd.typed import Typed
+from tests.plainest import CA, HERE, Signed
 from tests.waiting import until
 
 HELD = MappingStatus("gallery", "/a", "web:/a", MappingState.HELD, 0, 0, 0, 0, 7, 9, 9, None, "7 files are gone")
@@ -66,7 +67,7 @@ def test_the_text_reads_as_people_write(step: Step, message: str, expected: str)
 class Receiver:
     """A webhook's other end."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.got: list[Any] = []
         self.paths: list[str] = []
         self.answers: list[int] = []
@@ -93,7 +94,9 @@ class Receiver:
                 pass
 
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/hook/SECRET"
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self._server.server_port}/hook/SECRET"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
         self._thread.start()
 
@@ -443,6 +446,27 @@ def test_a_certificate_for_another_host_does_not_give_away_this_one(
     problem = alerts._post(lambda: f"https://{host}/", {})
     assert "certificate is not valid for …" in problem
     assert "SECRET" not in problem
+
+
+def test_the_anchors_of_the_system_count_as_they_are_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Signed("our authority", None, CA)
+    between = Signed("our authority for machines", root, CA)
+    receiver = Receiver(Signed("hook", between, HERE).serving(tmp_path, between))
+    try:
+        monkeypatch.setenv("SSL_CERT_FILE", str(Signed("another authority", None, CA).save(tmp_path / "another.pem")))
+        assert "certificate verify failed" in alerts._post(lambda: receiver.url, {})
+        for number, anchor in enumerate((root, between)):
+            monkeypatch.setenv("SSL_CERT_FILE", str(anchor.save(tmp_path / f"{number}.pem")))
+            assert not alerts._post(lambda: receiver.url, {"anchor": number})
+    finally:
+        receiver.close()
+    assert receiver.got == [{"anchor": 0}, {"anchor": 1}]
+
+
+def test_they_are_not_read_before_anything_is_posted() -> None:
+    """Every `check` would take a quarter of a second longer."""
+    script = "import ssl; ssl.SSLContext.load_default_certs = None; import ftpsyncd.alerts"
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def test_a_webhook_that_drips_is_given_up(
