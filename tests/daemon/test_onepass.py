@@ -34,9 +34,11 @@ def test_it_is_not_over_before_all_is_done(story: tuple[Op, ...]):
         world.turn()
         world.time.now += 60.0
         while not (said and said[-1]):
-            world.look()
-            world.work()
-            engine.mailbox.put(ask)
+            while world.look() or world.work():
+                pass
+            for message in (*engine.mailbox.mail(), lambda _at: None):
+                engine.mailbox.put(message)
+                engine.mailbox.put(ask)
             world.turn()
             world.time.now = max(world.time.now, engine.next_due(world.time.now))
         assert world._published() == world.drop.files()
