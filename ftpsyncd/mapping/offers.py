@@ -37,6 +37,8 @@ from ftpsyncd.model import (
 
 SEEN_KEPT = 4096
 """Directories that are noted until something in them is to be published; a way down has half as many at most."""
+REFUSED_KEPT = 1000
+"""Of more directories that the server would not rename, the first ones are tried once more."""
 
 
 class Offers:
@@ -143,7 +145,7 @@ class Offers:
     def not_renamed(self, directory: str) -> None:
         """The server would not rename a directory to this path: it is made anew, and not renamed until it is gone."""
         self._not_renamed[directory] = None
-        if len(self._not_renamed) > SEEN_KEPT:
+        if len(self._not_renamed) > REFUSED_KEPT:
             del self._not_renamed[next(iter(self._not_renamed))]
 
     def rename_all(self) -> None:
