@@ -58,6 +58,8 @@ class Late:
         """Those of them that are new paths of directories, and the old ones."""
         self._awaited: dict[str, float | None] = {}
         """Settled once, and asked about for the second time: when (monotonic seconds; None: not yet known)."""
+        self._came_along: set[str] = set()
+        """What is open about a path because a directory was renamed: the server was told nothing under this name."""
         self._expected: dict[str, Exposure | None] = {}
         """Where what another mapping had begun may come, and what it had exposed there."""
 
@@ -80,6 +82,7 @@ class Late:
 
     def cut_off(self, path: str) -> None:
         """The connection ended under what is open about a path, or the daemon: what hung on the line may come yet."""
+        self._came_along.discard(path)
         if self._open[path].temporary:
             self.parts.add(path)
         self._hang(path)
@@ -105,6 +108,7 @@ class Late:
 
     def _watch(self, path: str, kind: Kind) -> None:
         """It may happen to something of this name, should that be published until then."""
+        self._came_along.discard(path)
         if path not in self._open:
             self._open.put(path, Intent(kind))
             self._await(path)
@@ -132,6 +136,7 @@ class Late:
 
     def begin(self, action: Action) -> None:
         """An action is about to be handed out: what may come late may happen to what it does."""
+        self._came_along.discard(action.path)
         asks = isinstance(action, Sweep) or (isinstance(action, RenameDir) and action.ask_only)
         if action.path in self._awaited and not asks:
             # That time is not over, and begins anew when this is settled.
@@ -209,6 +214,7 @@ class Late:
         self.parts.discard(path)
         self._hanging.discard(path)
         self.leaving.pop(path, None)
+        self._came_along.discard(path)
         self._open.drop(path)
 
     # ── where it comes to ────────────────────────────────────────────────────────────────────────────────────────
@@ -220,15 +226,18 @@ class Late:
             return
         self._open.put(path, intent._replace(temporary="", received=0, parts=()))
         self._open.apart(intent.temporary)
+        part = self._open.path_of(intent.temporary)
+        (self._came_along.add if path in self._came_along else self._came_along.discard)(part)
         if path in self.parts:
             self.parts.remove(path)
-            self.parts.add(self._open.path_of(intent.temporary))
+            self.parts.add(part)
 
     def move(self, path: str, path_after: str, after: Intent) -> None:
         """An intent is about another path now, since a directory was renamed at the server.
 
         What was cut off and hung on a line comes under the old name, if there is such a directory again, or under the
-        new one, where the server has gone into it: both are asked about once more when it is late.
+        new one, where the server has gone into it: both are asked about once more when it is late. Of all the names
+        that directories may get within a minute, those are the one that the server was told and the last one.
 
         Args:
             path: the old one.
@@ -237,26 +246,26 @@ class Late:
         """
         temporary, apart = self._open[path].temporary, self._open.is_apart(path)
         part, hanging, awaited = path in self.parts, path in self._hanging, path in self._awaited
+        was_told = path not in self._came_along
         source = after.source or self.leaving.get(path, "")
         self.drop(path)
+        if path_after not in self._open and not (was_told and path == path_after):
+            self._came_along.add(path_after)
         self._open.put(path_after, after)
         if part:
             self.parts.add(path_after)
         self.set_apart(path_after)
-        if temporary and self._twice and (part or awaited):
+        if temporary and self._twice and was_told and (part or awaited):
             self._await_part(temporary)
         if not (hanging or awaited):
             return
-        if not apart and path != path_after:
+        if was_told and not apart and path != path_after:
             self._watch(path, after.kind)
-        if after.kind is Kind.DIR:
-            if hanging:
-                self._hang_directory(path_after, source)
-            if awaited:
-                self._await(path_after)
-        elif awaited or self.stands(path_after) is not None:
+        if after.kind is Kind.DIR and hanging:
+            self._hang_directory(path_after, source)
+        if awaited or (after.kind is Kind.FILE and self.stands(path_after) is not None):
             self._await(path_after)
-        elif hanging:
+        elif after.kind is Kind.FILE:
             # What is published there next has to await it.
             self._hanging.add(path_after)
 
@@ -300,8 +309,10 @@ class Late:
         self._awaited[path] = None
 
     def _await_part(self, temporary: str) -> None:
+        path = self._open.path_of(temporary)
+        self._came_along.discard(path)
         self._open.apart(temporary)
-        self._await(self._open.path_of(temporary))
+        self._await(path)
 
     def is_due(self, path: str, now: float) -> bool:
         """Whether nothing is awaited about a path, or the time is over (monotonic seconds)."""

@@ -267,3 +267,21 @@ def test_a_rename_that_comes_late_over_a_file_that_was_adopted_is_mended():
             world.come_to_rest(arrived=False)
             adopted += any(event.kind is EventKind.ADOPTED and event.path == "a/3" for event in world.events)
     assert adopted
+
+
+def test_what_may_come_late_is_not_awaited_under_each_name_that_directories_had_meanwhile():
+    """Each further name of a directory would double what is awaited below it, and asked of the server a minute later."""
+    with begun() as world:
+        world.do(("fault_after", "STOR", "late", 1))
+        world.write("a/b/1", 20)
+        world.go_on(5.0)
+        outer, inner, awaited = "a", "b", []
+        for number in range(4):
+            world.drop.rename(f"{outer}/{inner}", f"{outer}/b{number}")
+            world.go_on(3.0)
+            world.drop.rename(outer, f"a{number}")
+            world.go_on(3.0)
+            outer, inner = f"a{number}", f"b{number}"
+            awaited.append(len(world._mirror.intents._open))
+        assert 0 < awaited[-1] == awaited[0]
+        world.come_to_rest()
