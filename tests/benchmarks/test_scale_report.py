@@ -7,6 +7,12 @@ from benchmarks.scale.__main__ import PAGE, RESULTS
 from benchmarks.scale.load import _trend
 from benchmarks.scale.record import Case, Results, from_json, load, to_json
 from benchmarks.scale.rows import ROWS, Row, Target, Term
+from ftpsyncd.control.feed import ROOM
+from ftpsyncd.core import filters
+from ftpsyncd.core.settle import DIRTY_DIRECTORIES
+from ftpsyncd.ledger import book
+from ftpsyncd.mapping.site import QUEUE_ROOM
+from ftpsyncd.publishing import existing
 
 MACHINE = {"cores": 2, "processor": "any", "kernel": "6.1", "python": "3.11.2", "contenders": {"find": "4.9.0"}}
 ROW = Row(
@@ -79,6 +85,21 @@ def test_growth_is_judged_by_the_last_two_thirds(samples: list[float], rise: flo
 def test_the_page_says_what_the_results_say() -> None:
     page = PAGE.read_text()
     assert report.replace_between(page, report.render(load(RESULTS))) == page
+
+
+@pytest.mark.parametrize(
+    ("said", "limit"),
+    [
+        ("The last {} rows that were read", book._REMEMBERED),
+        ("while {} actions wait", QUEUE_ROOM),
+        ("there are {} each", filters._REMEMBERED_DIRECTORIES),
+        ("there are {} each", DIRTY_DIRECTORIES),
+        ("The {} directories that were made last", existing._FRESH_DIRECTORIES),
+        ("the last {} of them again", ROOM),
+    ],
+)
+def test_the_page_says_how_much_a_daemon_keeps_in_memory(said: str, limit: int) -> None:
+    assert said.format(f"{limit:,}") in " ".join(PAGE.read_text().split())
 
 
 def test_targets_name_rows_that_there_are() -> None:

@@ -27,6 +27,7 @@ STORIES = "tests/model/test_stories.py"
 EPISODES = "tests/model/test_episodes.py"
 ARRIVALS = "tests/model/test_arrivals.py"
 DIRECT = "tests/model/test_direct.py"
+MEMORY = "tests/model/test_memory.py::test_of_what_is_over_nothing_is_held"
 RELOADS = "tests/model/test_reloads.py"
 SCRIPTED = "tests/remote/test_misbehaving.py"
 HANDOUT = "tests/test_handout.py"
@@ -1109,6 +1110,38 @@ MUTATIONS = (
         "            over = time.monotonic() >= until\n            self._pool.tend()\n",
         "            self._pool.tend()\n            over = time.monotonic() >= until\n",
         "tests/publishing/test_crew.py::test_no_connection_outlives_the_last_thread",
+    ),
+    Mutation(
+        "G6",
+        "what may come late is awaited under each name that directories had meanwhile",
+        "mapping/late.py",
+        "        if was_told and not apart and path != path_after:\n",
+        "        if not apart and path != path_after:\n",
+        f"{ARRIVALS}::test_what_may_come_late_is_not_awaited_under_each_name_that_directories_had_meanwhile",
+    ),
+    Mutation(
+        "G6",
+        "what is not tried any more is remembered for ever",
+        "engine/loop.py",
+        "            self._outcomes.tries.rest(self._is_failing)\n",
+        "            pass\n",
+        f"{MEMORY}[is cut off when it is removed and is back]",
+    ),
+    Mutation(
+        "G6",
+        "a directory that could not be renamed and is gone is remembered for ever",
+        "mapping/comparing.py",
+        "        self._offers.not_there(directory)\n",
+        "",
+        f"{MEMORY}[goes when it was not renamed there]",
+    ),
+    Mutation(
+        "G6",
+        "where a file was seen that goes before it is published is remembered for ever",
+        "mapping/source.py",
+        "        self._keep_under_way()\n",
+        "",
+        f"{MEMORY}[is seen in another folder]",
     ),
     # ── G7 closed ────────────────────────────────────────────────────────────────────────────────────────────
     Mutation(
