@@ -362,7 +362,7 @@ class Engine:
             for server in self.servers.values():
                 server.queue.gate.clock_was_set(at.now)
             for mirror in self.mirrors.values():
-                mirror.clock_was_set(at.now)
+                mirror.clock_was_set(self._wall.last_step, at.now)
         return at
 
     # ── messages ─────────────────────────────────────────────────────────────────────────────────────────────

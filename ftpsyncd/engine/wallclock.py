@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from ftpsyncd.mapping.site import Clock, Moment
+from ftpsyncd.mapping.site import Clock, Moment, Step
 
 STEP_S = 1.0
 PROVEN_S = 86400.0
@@ -27,6 +27,8 @@ class WallClock:
     def __init__(self, clock: Clock, known_ns: int) -> None:
         self.steps = 0
         """How often the clock was set."""
+        self.last_step = Step(0, 0, 0)
+        """How it was set last."""
         self._clock = clock
         self._since = clock.monotonic()
         """Since when the clock goes as it does."""
@@ -50,6 +52,7 @@ class WallClock:
             self._distrust_until = now + settle_s + STEP_S
             goes_s = now - self._since
             before_ns = int((self._offset_s + now) * 1e9)
+            self.last_step = Step(before_ns - int(goes_s * 1e9), before_ns, wall_ns - before_ns)
             self._known_ns = before_ns if goes_s >= PROVEN_S else self._known_ns + int(goes_s * 1e9)
             self._since = now
             self.steps += 1

@@ -8,7 +8,7 @@ of it in the open intent of the path (`model.Exposure`), by which a part is know
 from __future__ import annotations
 
 from ftpsyncd.mapping.openintents import OpenIntents
-from ftpsyncd.mapping.site import Moment, Site
+from ftpsyncd.mapping.site import Moment, Site, Step
 from ftpsyncd.model import Exposure, Intent, Kind, Rename, Upload
 
 PRINTS_KEPT = 7
@@ -63,6 +63,17 @@ class Exposures:
         for path in list(self._open.exposed):
             if not self._site.queue.occupied(self._site.spec.name, path):
                 self.over(path, at)
+
+    def clock_was_set(self, step: Step) -> None:
+        """Date what was sent meanwhile as the clock would have that is right now: a part has a date of the server's."""
+        for path in list(self._open.exposed):
+            intent = self._open[path]
+            exposed = intent.exposed
+            if exposed is not None and step.dated(exposed.since_ns):
+                # Not later: nothing foreign was there before, whatever time it was.
+                since_ns = min(exposed.since_ns, exposed.since_ns + step.by_ns)
+                until_ns = exposed.until_ns and exposed.until_ns + step.by_ns
+                self._open.put(path, intent._replace(exposed=exposed._replace(since_ns=since_ns, until_ns=until_ns)))
 
     def inherit(self, path: str, intent: Intent) -> bool:
         """A mapping that is not there any more was sending a file, under its final name, where this one publishes.

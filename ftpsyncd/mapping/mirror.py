@@ -29,7 +29,7 @@ from ftpsyncd.mapping.othercases import OtherCases
 from ftpsyncd.mapping.othernames import OtherNames
 from ftpsyncd.mapping.recorded import Recorded
 from ftpsyncd.mapping.removals import Removals
-from ftpsyncd.mapping.site import QUEUE_ROOM, Moment, Site
+from ftpsyncd.mapping.site import QUEUE_ROOM, Moment, Site, Step
 from ftpsyncd.mapping.takeovers import Takeovers
 from ftpsyncd.mapping.unreadable import Unreadable
 from ftpsyncd.mapping.waits import SOON_S, Waits
@@ -304,8 +304,9 @@ class Mirror:
                 at = yield
         yield from self.comparing.listed(listing, at, order, deep=deep)
 
-    def clock_was_set(self, now: float) -> None:
+    def clock_was_set(self, step: Step, now: float) -> None:
         """Somebody set this machine's clock: what failed may be due by it now, or nobody knows any more when it is."""
+        self.intents.exposures.clock_was_set(step)
         if self.ledger.failures.counts(self.id).retrying:
             self.dirty.mark_deep("", now)
 

@@ -42,6 +42,21 @@ class Moment(NamedTuple):
     since the daemon started: of before that, nobody knows."""
 
 
+class Step(NamedTuple):
+    """The wall clock was set."""
+
+    since_ns: int
+    """From this moment on it had gone as it did, by itself."""
+    until_ns: int
+    """What it said right before."""
+    by_ns: int
+    """How far it was set forward."""
+
+    def dated(self, moment_ns: int) -> bool:
+        """Whether a moment was noted by that clock, as it went before."""
+        return self.since_ns <= moment_ns <= self.until_ns
+
+
 _T = TypeVar("_T")
 
 Slices = Generator[None, Moment, tuple[_T, Moment]]

@@ -75,6 +75,7 @@ def told(world: World) -> list[str]:
 
 
 TROUBLES = [("crash",), ("offline",)]
+YEAR_S = 365 * 86_400.0
 UNTIL_IT_IS_RECORDED = 3
 """Steps between the beginning of a transfer and the commit that knows of it: who dies there leaves a part, and says so."""
 
@@ -134,6 +135,35 @@ def test_a_part_of_an_earlier_content_is_nobody_elses(trouble: Op, size: int):
                 assert {event.message for event in world.events if event.kind is EventKind.KEPT} == {PERHAPS_A_PART}
             assert told(world) or world._published()["new"] == world.drop.files()["new"], steps
     assert unrecorded <= (UNTIL_IT_IS_RECORDED if trouble == ("crash",) else 0)
+
+
+@pytest.mark.parametrize("set_s", [YEAR_S, -YEAR_S])
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_part_is_known_again_when_the_clock_was_set_after_it_was_cut_off(set_s: float, *, gone: bool):
+    """The server's clock, by which it is dated, was right all the time."""
+    parts = 0
+    for steps in range(20, 50, 5):
+        with direct(existing=ExistingPolicy.KEEP) as world:
+            right_s = world.server.clock() - world.time.now
+            world.server.clock = lambda world=world, right_s=right_s: right_s + world.time.now
+            world.do(("set_clock", -set_s))
+            world.do(("go_on", 10.0))
+            world.write("new", 400)
+            world.later(steps, ("offline",))
+            world.do(("go_on", 33.0))
+            world._later.clear()
+            parts += 0 < len(world._published().get("new", b"")) < 400
+            world.do(("set_clock", set_s))
+            world.do(("go_on", 30.0))
+            if gone:
+                world.drop.delete("new")
+            else:
+                world.write("new", 600)
+            for op in (("online",), *(("go_on", 100.0),) * 4):
+                world.do(op)
+            assert world._published().get("new") == (None if gone else world.drop.files()["new"]), steps
+            assert not told(world)
+    assert parts > 1
 
 
 @pytest.mark.parametrize("existing", [ExistingPolicy.ADOPT, ExistingPolicy.OVERWRITE])

@@ -272,6 +272,14 @@ MUTATIONS = (
         "                    self._protected = None\n",
         "tests/remote/test_data_line.py::test_a_reset_behind_the_end_is_behind_our_close_notify_too",
     ),
+    Mutation(
+        "G1",
+        "a part under the final name is taken for somebody else's after the clock was set",
+        "mapping/mirror.py",
+        "        self.intents.exposures.clock_was_set(step)\n",
+        "",
+        f"{DIRECT}::test_a_part_is_known_again_when_the_clock_was_set_after_it_was_cut_off",
+    ),
     # ── G2 never early ───────────────────────────────────────────────────────────────────────────────────────
     Mutation(
         "G2",
