@@ -30,8 +30,9 @@ class WallClock:
         self.last_step = Step(0, 0, 0)
         """How it was set last."""
         self._clock = clock
-        self._since = clock.monotonic()
-        """Since when the clock goes as it does."""
+        self._slept_s = clock.slept_s()
+        self._since = clock.monotonic() + self._slept_s
+        """Since when the clock goes as it does; in seconds that the machine has slept, too."""
         self._offset_s = clock.wall_ns() / 1e9 - self._since
         self._distrust_until = 0.0
         self._known_ns = known_ns
@@ -46,21 +47,25 @@ class WallClock:
         Args:
             settle_s: the longest quiet time: for so long after the clock was set, a file's stamp may be of before.
         """
-        now, wall_ns = self._clock.monotonic(), self._clock.wall_ns()
-        offset_s = wall_ns / 1e9 - now
+        now, wall_ns, self._slept_s = self._clock.monotonic(), self._clock.wall_ns(), self._clock.slept_s()
+        offset_s = wall_ns / 1e9 - now - self._slept_s
+        goes_s = self._goes_s(now)
         if abs(offset_s - self._offset_s) > STEP_S:
             self._distrust_until = now + settle_s + STEP_S
-            goes_s = now - self._since
-            before_ns = int((self._offset_s + now) * 1e9)
+            before_ns = wall_ns - int((offset_s - self._offset_s) * 1e9)
             self.last_step = Step(before_ns - int(goes_s * 1e9), before_ns, wall_ns - before_ns)
             self._known_ns = before_ns if goes_s >= PROVEN_S else self._known_ns + int(goes_s * 1e9)
-            self._since = now
+            self._since += goes_s
             self.steps += 1
+            goes_s = 0.0
         self._offset_s = offset_s
-        goes_s = now - self._since if self.steps else math.inf
-        return Moment(now, wall_ns, now >= self._distrust_until, goes_s)
+        return Moment(now, wall_ns, now >= self._distrust_until, goes_s if self.steps else math.inf)
+
+    def _goes_s(self, now: float) -> float:
+        """For how long the clock has gone as it does, at a moment that was the last one or later."""
+        return now + self._slept_s - self._since
 
     def surely_ns(self, at: Moment) -> int:
         """The time of day; as long as the clock may be years ahead, what time it is at least."""
-        goes_s = at.now - self._since
+        goes_s = self._goes_s(at.now)
         return at.wall_ns if goes_s >= PROVEN_S else min(at.wall_ns, self._known_ns + int(goes_s * 1e9))

@@ -6,6 +6,7 @@ Handed down by the engine and the `mirror`; nothing here decides anything.
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable, Generator
 from typing import NamedTuple, TypeVar
@@ -21,12 +22,21 @@ QUEUE_ROOM = 1000
 """No further directory is gone through while this many actions of the mapping wait: an outage costs no memory."""
 
 
+def slept_s() -> float:
+    """For how long this machine has slept since it was started, where it tells (Linux)."""
+    if sys.platform != "linux":
+        return 0.0
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
+
+
 class Clock(NamedTuple):
     """Where the engine asks for the time."""
 
     monotonic: Callable[[], float] = time.monotonic
-    """Seconds."""
+    """Seconds, but for those that the machine sleeps."""
     wall_ns: Callable[[], int] = time.time_ns
+    slept_s: Callable[[], float] = slept_s
+    """For how long the machine has slept: meanwhile the wall clock went on without being set."""
 
 
 class Moment(NamedTuple):

@@ -1,0 +1,71 @@
+"""The time of day while a machine runs, sleeps and has its clock set."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from ftpsyncd.engine.wallclock import PROVEN_S, WallClock
+from ftpsyncd.mapping.site import Clock, slept_s
+from tests.core.vocabulary import NOW, WALL, S
+
+SETTLE_S = 2.0
+
+
+class Machine:
+    """The clocks of a machine."""
+
+    def __init__(self) -> None:
+        self.now, self.wall_ns, self.slept_s = NOW, WALL, 0.0
+        self.clock = WallClock(Clock(lambda: self.now, lambda: self.wall_ns, lambda: self.slept_s), WALL)
+
+    def go_on(self, seconds: float) -> None:
+        self.now += seconds
+        self.wall_ns += int(seconds * S)
+
+    def sleep(self, seconds: float) -> None:
+        """Only the clock on the wall goes on, and the one that counts since the start of the machine."""
+        self.slept_s += seconds
+        self.wall_ns += int(seconds * S)
+
+
+@pytest.mark.parametrize("by_s", [-3600, 3600])
+def test_a_clock_that_was_set_is_not_compared_with_stamps_for_a_while(by_s: int):
+    machine = Machine()
+    assert machine.clock.moment(SETTLE_S).wall_goes_s == math.inf
+    machine.go_on(100)
+    machine.wall_ns += by_s * S
+    at = machine.clock.moment(SETTLE_S)
+    assert (at.wall_trusted, at.wall_goes_s, machine.clock.steps) == (False, 0.0, 1)
+    assert machine.clock.last_step == pytest.approx((WALL, WALL + 100 * S, by_s * S), abs=10_000, rel=0)
+    machine.go_on(SETTLE_S + 1)
+    at = machine.clock.moment(SETTLE_S)
+    assert (at.wall_trusted, at.wall_goes_s, machine.clock.steps) == (True, SETTLE_S + 1, 1)
+
+
+def test_a_machine_that_slept_has_not_had_its_clock_set():
+    machine = Machine()
+    for _ in range(5):
+        machine.go_on(8 * 3600)
+        machine.sleep(16 * 3600)
+        at = machine.clock.moment(SETTLE_S)
+        assert (at.wall_trusted, at.wall_goes_s, machine.clock.steps) == (True, math.inf, 0)
+    assert machine.clock.surely_ns(at) == machine.wall_ns
+
+
+def test_a_clock_that_was_set_while_the_machine_slept_was_set():
+    machine = Machine()
+    machine.go_on(PROVEN_S)
+    machine.clock.moment(SETTLE_S)
+    machine.sleep(3600)
+    machine.wall_ns += 1000 * S
+    at = machine.clock.moment(SETTLE_S)
+    assert (machine.clock.steps, at.wall_trusted) == (1, False)
+    assert machine.clock.last_step.by_ns == pytest.approx(1000 * S, abs=10_000, rel=0)
+    assert machine.clock.surely_ns(at) == pytest.approx(machine.wall_ns - 1000 * S, abs=10_000, rel=0)
+
+
+def test_how_long_this_machine_has_slept_is_known():
+    assert slept_s() > -0.1
+    assert slept_s() == pytest.approx(slept_s(), abs=0.1)
