@@ -1,9 +1,10 @@
 """How long a command may be, which each server decides for itself, and few tell in time.
 
-pyftpdlib takes 2,048 bytes and answers twice to more, vsftpd and pure-ftpd say so and end the session beyond 4,096 and
-some 4,300, proftpd says nothing. Whatever comes next would be taken for the answer to another command, or the network
-be blamed. So a command that is longer than all that were answered so far is said alone, from `LONG` on; where it is
-refused for its length, or passed over, all paths that need such commands are refused here, before anything is said.
+pyftpdlib takes 2,048 bytes and answers twice to more, vsftpd and pure-ftpd say so and end the session beyond 4,094 and
+4,110, proftpd says nothing beyond 4,100, or 509 where its CommandBufferSize is 512. Whatever comes next would be taken
+for the answer to another command, or the network be blamed. So a command that is longer than all that were answered so
+far is said alone, from `LONG` on; where it is refused for its length, or passed over, all paths that need such commands
+are refused here, before anything is said.
 
 Called by `session`, which says the commands, and by `naming`, before a file is sent.
 """
@@ -19,7 +20,7 @@ from ftpsyncd.remote.replies import Reply
 if TYPE_CHECKING:
     from ftpsyncd.remote.session import Session
 
-LONG = 1000
+LONG = 500
 """Bytes that every server is believed to take."""
 SPARE = 96
 """Bytes of the longest command besides the path, and of what a temporary name has more than the final one."""

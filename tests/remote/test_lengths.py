@@ -176,3 +176,17 @@ def test_real_servers(kind: str, tls: str):
             assert results[1] is True
             (result,) = publish(session, job("/short/a"))
             assert result.error is None
+
+
+@pytest.mark.real_server
+@pytest.mark.parametrize("tls", ["off", "explicit"])
+def test_a_server_that_takes_short_commands_only(tls: str):
+    with running("proftpd", tls=tls, directives=("CommandBufferSize 512",)) as server:
+        acc = Account(server.spec(), timeouts=Timeouts(reply_s=3))
+        with acc() as session:
+            found_out(session, path(600))
+        assert acc.profile.pipelining
+        with acc() as session:
+            long, short, longest = publish(session, job(path(600)), job("/a"), job(f"/{'b' * 150}"))
+            assert isinstance(long.error, NameNotSendableError)
+            assert (short.error, longest.error) == (None, None)
