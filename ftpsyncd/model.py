@@ -223,6 +223,9 @@ class Intent(NamedTuple):
     """Where a part of the latest may lie instead: it was to be renamed to ``temporary``, and continued there."""
     exposed: Exposure | None = None
     """It was sent under its final name, where nothing foreign was."""
+    brings: tuple[str, ...] = ()
+    """Old names of directories that were to be renamed to this path when that was cut off: one of them may come yet,
+    whatever was begun here since."""
 
 
 class Failure(NamedTuple):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsyncd.mapping import late, leftovers
+from ftpsyncd.mapping import leftovers, openintents
 from tests import nursery, servers
 from tests.e2e import hurried
 from tests.waiting import until
@@ -95,7 +95,7 @@ def test_what_a_new_interpreter_would_see_otherwise_gets_one(
 
 
 def test_another_number_is_set_wherever_it_was_imported(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (late, leftovers):
-        monkeypatch.setattr(module, "LATE_S", late.LATE_S)  # set back afterwards
-    hurried.put("ftpsyncd.mapping.late.LATE_S=20")
-    assert late.LATE_S == vars(leftovers)["LATE_S"] == 20.0
+    for module in (openintents, leftovers):
+        monkeypatch.setattr(module, "LATE_S", openintents.LATE_S)  # set back afterwards
+    hurried.put("ftpsyncd.mapping.openintents.LATE_S=20")
+    assert openintents.LATE_S == vars(leftovers)["LATE_S"] == 20.0

@@ -282,7 +282,7 @@ def known_now(mirror: Mirror, path: str, relative: str, at: Moment) -> Why | Kno
     return known._replace(
         no_space=no_space_message(lack) if lack is not None else "",
         renamed_first=_renamed_first(mirror, relative, at),
-        awaits="" if known.failure is None else awaited(mirror, relative, known.failure, at),
+        awaits="" if known.failure is None else awaited(mirror, relative, known.failure),
     )
 
 

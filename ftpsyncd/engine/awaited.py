@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from ftpsyncd.core.gate import Breaker
 from ftpsyncd.mapping.mirror import Mirror
-from ftpsyncd.mapping.site import Moment
 from ftpsyncd.model import Failure, RenameDir, above
 from ftpsyncd.quoting import quote
 
@@ -23,14 +22,13 @@ def renamed_first(mirror: Mirror, path: str) -> tuple[str, bool] | None:
     return None
 
 
-def awaited(mirror: Mirror, path: str, failure: Failure, at: Moment) -> str:
+def awaited(mirror: Mirror, path: str, failure: Failure) -> str:
     """What is awaited before a path is tried again, in words behind "tried again"; empty: its time only.
 
     Args:
         mirror: of its mapping.
         path: it.
         failure: what it failed of; it is not parked.
-        at: now.
     """
     name, gate, removals = mirror.spec.name, mirror.queue.gate, mirror.removals
     is_delete = failure.fingerprint is None and mirror.ledger.row(mirror.id, path) is not None
@@ -45,6 +43,6 @@ def awaited(mirror: Mirror, path: str, failure: Failure, at: Moment) -> str:
         return f"when the server {mirror.spec.server} works again"
     if (directory := renamed_first(mirror, path)) is not None:
         return f"when its directory {quote(directory[0])} has been renamed at the server"
-    if mirror.intents.inquiries.may_go_along(path, at.now):
+    if mirror.intents.inquiries.may_go_along(path):
         return "when the server has told whether it renamed the directory"
     return ""

@@ -153,7 +153,8 @@ def _directory_renamed(mirror: Mirror, action: RenameDir, at: Moment) -> None:
     source, path = action.source, action.path
     # What it lacks is found gone under its new name, and counts there.
     mirror.removals.absent.elsewhere(source)
-    if mirror.ledger.row(mirror.id, path) is None:
+    row = mirror.ledger.row(mirror.id, path)
+    if row is None or row.kind is Kind.FILE:
         mirror.ledger.move(mirror.id, source, path, begun=True)
     else:
         join_in_doubt(mirror.ledger, mirror.id, source, path)

@@ -461,7 +461,7 @@ class Engine:
                     self.ledger,
                     {m.spec.name: m.id for m in self.mirrors.values()},
                     at.wall_ns,
-                    lambda name, path, failure: awaited(self.mirrors[name], path, failure, at),
+                    lambda name, path, failure: awaited(self.mirrors[name], path, failure),
                 ),
             ),
         )

@@ -148,7 +148,8 @@ class Outcomes:
                 mirror.queue.withdraw(mirror.spec.name, failed.action.path)
                 mirror.intents.inquiries.put_off(failed.action.path)
                 look_at_source(mirror, failed.action, at)
-                _not_renamed(mirror, failed.action, at)
+                if not mirror.intents.late.brings.asks(failed.action):
+                    _not_renamed(mirror, failed.action, at)
             else:
                 mirror.intents.inquiries.ask_only(failed.action)
             return False
@@ -306,7 +307,7 @@ def _refused(mirror: Mirror, action: Action, error: FtpsyncdError) -> None:
 
 def _replan(mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment) -> None:
     """The disk is not what the plan saw, or no directory was renamed late."""
-    late = isinstance(action, RenameDir) and action.ask_only and mirror.intents.late.is_awaited(action.path)
+    late = isinstance(action, RenameDir) and mirror.intents.late.brings.asks(action)
     _refused(mirror, action, error)
     # Not at once: two files that change names are each the other's source.
     busy = isinstance(error, FileBusyError)
@@ -336,10 +337,12 @@ def _record_failure(mirror: Mirror, action: Action, error: FtpsyncdError, at: Mo
     if isinstance(action, Sweep):
         _not_swept(mirror, action, error, at)
         return
+    late = isinstance(action, RenameDir) and mirror.intents.late.brings.asks(action)
     _refused(mirror, action, error)
     look_at_source(mirror, action, at)
     if isinstance(action, RenameDir):
-        _not_renamed(mirror, action, at)
+        if not late:
+            _not_renamed(mirror, action, at)
         return
     before = mirror.ledger.failures.of(mirror.id, action.path)
     fingerprint = action.fingerprint if isinstance(action, Upload | Rename) else None

@@ -223,7 +223,7 @@ class Verification:
             lineage.add(path)
         remote = {remote_join(self.spec.remote, each) for each in lineage}
         return any(
-            moving in lineage or intent.source in lineage - {""} or intent.temporary in remote
+            moving in lineage or lineage - {""} & {intent.source, *intent.brings} or intent.temporary in remote
             for moving, intent in self._ledger.begun.of(self._id)
         )
 

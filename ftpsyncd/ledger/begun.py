@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 
 from ftpsyncd.ledger.database import Cursor
-from ftpsyncd.ledger.tables import EXPOSED_SINCE, PARTS_SINCE, RECEIVED_SINCE, intent_of, intent_values
+from ftpsyncd.ledger.tables import BRINGS_SINCE, EXPOSED_SINCE, PARTS_SINCE, RECEIVED_SINCE, intent_of, intent_values
 from ftpsyncd.model import Intent
 
 
@@ -55,9 +55,10 @@ class Begun:
         received = "received" if self._version >= RECEIVED_SINCE else "0"
         parts = "parts" if self._version >= PARTS_SINCE else "x''"
         exposed = "exposed" if self._version >= EXPOSED_SINCE else "''"
+        brings = "brings" if self._version >= BRINGS_SINCE else "x''"
         cursor = self._read(
-            f"SELECT path, kind, temporary, source, fingerprints, {received}, {parts}, {exposed} FROM intent"  # noqa: S608 - constants
-            " WHERE mapping=? ORDER BY path",
+            f"SELECT path, kind, temporary, source, fingerprints, {received}, {parts}, {exposed}, {brings}"  # noqa: S608 - constants
+            " FROM intent WHERE mapping=? ORDER BY path",
             (mapping,),
         )
         return [(os.fsdecode(r[0]), intent_of(r[1:])) for r in cursor]
@@ -76,4 +77,4 @@ class Begun:
         over = [(mapping, os.fsencode(path)) for (mapping, path), intent in waiting.items() if intent is None]
         begun = [intent_values(*key, intent) for key, intent in waiting.items() if intent is not None]
         self._write_many("DELETE FROM intent WHERE mapping=? AND path=?", over)
-        self._write_many("INSERT OR REPLACE INTO intent VALUES(?,?,?,?,?,?,?,?,?)", begun)
+        self._write_many("INSERT OR REPLACE INTO intent VALUES(?,?,?,?,?,?,?,?,?,?)", begun)

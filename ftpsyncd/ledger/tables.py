@@ -108,6 +108,10 @@ _SPELLING = """
 ALTER TABLE mapping ADD COLUMN encoding TEXT NOT NULL DEFAULT '';  -- of the names at the server; empty: not known
 """
 
+_BRINGS = """
+ALTER TABLE intent ADD COLUMN brings BLOB NOT NULL DEFAULT x'';    -- paths, separated by NUL
+"""
+
 MIGRATIONS = (
     _FIRST,
     _PROFILES,
@@ -119,10 +123,12 @@ MIGRATIONS = (
     _EXPOSED,
     _WORST,
     _SPELLING,
+    _BRINGS,
 )
 """The script at index n turns a ledger of schema n into one of schema n + 1. Published ones are never edited."""
 SCHEMA_VERSION = len(MIGRATIONS)
 RECEIVED_SINCE, HISTORY_SINCE, PARTS_SINCE, APPROVED_SINCE, LAST_SINCE, EXPOSED_SINCE = 2, 3, 4, 6, 7, 8
+BRINGS_SINCE = 11
 """A ledger that is only read stays as it is, and may be older."""
 
 BY_INODE = "entry INDEXED BY entry_inode"
@@ -224,15 +230,20 @@ def intent_values(mapping: int, path: str, intent: Intent) -> tuple[object, ...]
         stored(intent.received),
         encoded("\0".join(intent.parts)),
         "" if intent.exposed is None else _PRINT % intent.exposed,
+        encoded("\0".join(intent.brings)),
     )
 
 
-def intent_of(r: tuple[int, bytes, bytes, str, int | bytes, bytes, str]) -> Intent:
+def intent_of(r: tuple[int, bytes, bytes, str, int | bytes, bytes, str, bytes]) -> Intent:
     """From kind on."""
     fingerprints = tuple(Fingerprint(*values) for values in json.loads(r[3]))
-    parts = tuple(os.fsdecode(r[5]).split("\0")) if r[5] else ()
     exposed = Exposure(*json.loads(r[6])) if r[6] else None
-    return Intent(_KIND_OF[r[0]], os.fsdecode(r[1]), os.fsdecode(r[2]), fingerprints, loaded(r[4]), parts, exposed)
+    temporary, source = os.fsdecode(r[1]), os.fsdecode(r[2])
+    return Intent(_KIND_OF[r[0]], temporary, source, fingerprints, loaded(r[4]), _paths(r[5]), exposed, _paths(r[7]))
+
+
+def _paths(joined: bytes) -> tuple[str, ...]:
+    return tuple(os.fsdecode(joined).split("\0")) if joined else ()
 
 
 def row_of(r: tuple[int, int, int | bytes, int, bytes, int, int]) -> Row:

@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from ftpsyncd.mapping.doubts import doubt_directory, is_in_doubt
 from ftpsyncd.mapping.exposures import Exposures
-from ftpsyncd.mapping.late import LATE_S, Late
-from ftpsyncd.mapping.openintents import OpenIntents, is_rename
+from ftpsyncd.mapping.late import Late
+from ftpsyncd.mapping.openintents import LATE_S, OpenIntents, is_rename
 from ftpsyncd.mapping.site import QUEUE_ROOM, Moment, Site
 from ftpsyncd.model import Action, Fingerprint, Intent, Kind, MakeDir, RenameDir, Row, Sweep, above
 
@@ -83,7 +83,7 @@ class Inquiries:
                 if self._site.queue.load(self._site.spec.name).waiting >= QUEUE_ROOM:
                     self._ahead[:0] = due[number:]
                     return
-                if path in self._open:
+                if path in self._open and not self._ask_what_came(path) and self._late_is_over(path, now):
                     self._ask(path)
 
     def _look_ahead(self, now: float) -> None:
@@ -99,7 +99,13 @@ class Inquiries:
     def _is_due(self, path: str, now: float) -> bool:
         if path not in self._open or self._open.is_continued(path):
             return False
-        return self._late.is_due(path, now) and self._open.may_be_asked(path, now)
+        due = (self._late.brings.is_due(path, now), self._late_is_over(path, now))
+        return any(due) and self._open.may_be_asked(path, now)
+
+    def _late_is_over(self, path: str, now: float) -> bool:
+        """Whether what was begun last under a path is to be asked about: not while a directory may come there late."""
+        over = self._late.is_due(path, now)
+        return over and not (self._late.is_awaited(path) and path in self._open.brings)
 
     def was_asked(self, path: str) -> bool:
         """Whether nobody waits for it: the server would not settle it, or it is asked about once more."""
@@ -109,7 +115,7 @@ class Inquiries:
 
     def moves(self, path: str) -> bool:
         """Whether a directory may have been renamed away from this path at the server, which is still to be asked."""
-        return any(source == path and not self._late.is_awaited(new) for new, source in self._open.renames.items())
+        return path in self._open.renames.values()
 
     def settles_first(self, action: Action) -> bool:
         """Whether it has to be known before an action what the server has at its path, or above; it is asked, then.
@@ -145,24 +151,35 @@ class Inquiries:
             path: of what is to be brought, or to go.
             now: monotonic seconds.
         """
-        for new in self._new_paths(path):
-            due = self._late.due(new, now)
-            if due is not None and due > now:
+        brings = self._late.brings
+        for new, old in brings.taking(path):
+            if self._is_asked(new, old):
+                return Leaving(new, now + LATE_S, asked=True)
+            due = brings.due(new, old, now)
+            if due > now:
                 return Leaving(new, due, asked=False)
-            if (due is not None or self._late.is_hanging(new)) and self._have_asked(new):
+            if self._is_asked(new, old):
                 return Leaving(new, now + LATE_S, asked=True)
         return None
 
-    def may_go_along(self, path: str, now: float) -> bool:
+    def may_go_along(self, path: str) -> bool:
         """Whether `may_leave` would have a path wait; nothing is asked for that."""
-        dues = [(new, self._late.due(new, now)) for new in self._new_paths(path)]
-        return any((due is not None and due > now) or self._late.is_hanging(new) for new, due in dues)
+        return any(not self._open.is_put_off(new) for new, _ in self._late.brings.taking(path))
 
-    def _new_paths(self, path: str) -> list[str]:
-        """Of directories that hold, or are, what is at a path, and may be renamed late."""
-        # While the new directory is made, because the old one was not renamed, that may come late all the same.
-        moves = {**self._late.leaving, **self._open.renames}
-        return [new for new, source in moves.items() if path == source or path.startswith(f"{source}/")]
+    def _is_asked(self, new: str, old: str) -> bool:
+        """Whether the server will tell soon whether a directory has come to its new path; it is asked, then."""
+        if self._open.is_put_off(new):
+            return False
+        queue, name = self._site.queue, self._site.spec.name
+        waiting = queue.waiting(name, new)
+        if not queue.occupied(name, new) and not isinstance(waiting, RenameDir | MakeDir | Sweep):
+            asked = self._ask_what_came(new)
+            if not asked and self._open.renames.get(new) == old:
+                self._ask(new)
+            if waiting is not None and queue.waiting(name, new) is not waiting:
+                # Its place was taken by the question.
+                self._until_told.setdefault(new, {})[new] = None
+        return old in self._late.brings.to_ask(new) or self._open.renames.get(new) == old
 
     def await_answer(self, leaving: Leaving, path: str) -> None:
         """Have a path looked at when the server has told what `may_leave` waits for, whatever that is."""
@@ -172,7 +189,7 @@ class Inquiries:
 
     def _may_have_been_renamed(self, path: str) -> bool:
         """Whether a directory may have got this name, which is not only awaited."""
-        return path in self._open.renames and not self._late.is_awaited(path)
+        return path in self._open.renames or bool(self._late.brings.to_ask(path))
 
     def _may_have_come(self, path: str) -> bool:
         """Whether the server may have a file at a path, or a part of one, of which the ledger has nothing."""
@@ -192,7 +209,7 @@ class Inquiries:
         if self._open.is_put_off(path):
             return False
         if not queue.occupied(name, path) and not isinstance(queue.waiting(name, path), RenameDir | Sweep):
-            self._ask(path)
+            self._ask_all(path)
         return path in self._open
 
     def clear_below(self, directory: str) -> bool:
@@ -202,7 +219,7 @@ class Inquiries:
         """
         for path in list(dict.fromkeys(self._open_below(directory))):
             if not self._site.queue.occupied(self._site.spec.name, path):
-                self._ask(path)
+                self._ask_all(path)
         clear = not any(self._open_below(directory))
         if not clear:
             self._to_remove.add(directory)
@@ -242,6 +259,23 @@ class Inquiries:
 
     # ── how it is asked ──────────────────────────────────────────────────────────────────────────────────────
 
+    def _ask_all(self, path: str) -> None:
+        """Ask what may have come to a path, and when that is known, about what was begun there last."""
+        if not self._ask_what_came(path):
+            self._ask(path)
+
+    def _ask_what_came(self, path: str) -> bool:
+        """Ask which directory may have come to a path, if any is to be asked about; whether that is so."""
+        for old in self._late.brings.to_ask(path):
+            if self._site.ledger.row(self._site.id, old) is None:
+                # Nothing was published under that name.
+                self._late.brings.told(path, old)
+                continue
+            action = RenameDir(self._site.spec.name, path, old, 0, interrupted=True, ask_only=True)
+            self._site.queue.offer(action)
+            return True
+        return False
+
     def _ask(self, path: str) -> None:
         if self._only_tells(path):
             return
@@ -268,13 +302,12 @@ class Inquiries:
 
     def ask_only(self, rename: RenameDir) -> None:
         """Whether a directory was renamed is to be asked, and it is not to be tried any more."""
-        if rename.path in self._open.renames:
+        if rename.path in self._open.renames or self._late.brings.asks(rename):
             self._site.queue.offer(rename._replace(interrupted=True, ask_only=True))
 
     def about_rename(self, path: str, intent: Intent) -> None:
-        """Whether a directory was renamed is to be asked, and to be done if it was not; but not if it came late."""
-        late = self._late.is_awaited(path)
-        action = RenameDir(self._site.spec.name, path, intent.source, 0, interrupted=True, ask_only=late)
+        """Whether a directory was renamed is to be asked, and to be done if it was not."""
+        action = RenameDir(self._site.spec.name, path, intent.source, 0, interrupted=True)
         if self._site.ledger.row(self._site.id, intent.source) is not None:
             self._site.queue.offer(action)
         else:

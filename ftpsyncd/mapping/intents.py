@@ -91,7 +91,7 @@ class Intents:
                     action = action._replace(left=left)
             case MakeDir():
                 intent = Intent(Kind.DIR, self._open.temporary_of(action.path))
-            case RenameDir():
+            case RenameDir() if not action.ask_only:
                 intent = Intent(Kind.DIR, self._open.temporary_of(action.path), action.source)
             case RemoveDir():
                 # It does not wait for the second time, nor for what was refused to be tried again.
@@ -102,7 +102,7 @@ class Intents:
                 intent = Intent(Kind.DIR, self._open.temporary_of(action.path))
             case _:
                 return action
-        self._open.put(action.path, intent)
+        self._open.put(action.path, intent._replace(brings=self._open.brings.get(action.path, ())))
         return action
 
     def _begin_file(self, action: Upload | Rename) -> tuple[Upload | Rename, Intent]:
@@ -156,6 +156,10 @@ class Intents:
         if isinstance(action, MakeDir) and self._may_be_a_file(path):
             # It was not made. What is in its place is still to be asked, and nothing else of it is open.
             return
+        if isinstance(action, RenameDir) and self.late.brings.asks(action):
+            self.late.brings.told(path, action.source)
+            self.inquiries.ended(path)
+            return
         reused = self._temporaries.over(path)
         replaced = sent or not reused if isinstance(action, Upload | Rename) else isinstance(action, Sweep)
         temporary = "" if replaced else self._open.temporary_of(path)
@@ -198,7 +202,7 @@ class Intents:
             elif intent.temporary:
                 self._open.put(each, intent._replace(fingerprints=(), received=0, parts=(), exposed=None))
             else:
-                self.late.drop(each)
+                self.late.let_go(each)
 
     def moved(self, source: str, target: str) -> None:
         """A directory was renamed at the server, with all that earlier actions may have left below it."""
@@ -212,6 +216,10 @@ class Intents:
                 parts=tuple(_under(part, remote_source, remote_target) for part in intent.parts),
             )
             path_after = _under(path, source, target)
+            # By now it would come from there, if the server has gone into the directory; or from where it was.
+            brings = () if path_after != path else intent.brings
+            brings = tuple(dict.fromkeys((*brings, *(_under(old, source, target) for old in intent.brings))))
+            after = after._replace(brings=tuple(old for old in brings if not path_after.startswith(f"{old}/")))
             if path_after.startswith(f"{after.source}/"):
                 # Its old name is that of a directory above it by now: no server can do that any more, late or not.
                 after = after._replace(source="")
@@ -252,12 +260,11 @@ class Intents:
     def doubt(self, action: Action, at: Moment) -> None:
         """The connection ended under an action."""
         if action.path in self._open and isinstance(action, _TRIED):
-            asks = isinstance(action, RenameDir) and action.ask_only
-            if not asks:
-                self.late.cut_off(action.path)
-            self._doubt(action.path)
-            if isinstance(action, RenameDir) and asks:
+            if isinstance(action, RenameDir) and action.ask_only:
                 self.inquiries.ask_only(action)
+            else:
+                self.late.cut_off(action.path)
+                self._doubt(action.path)
             self._site.dirty.mark(action.path, at.now)
 
     def _doubt(self, path: str) -> None:

@@ -19,15 +19,13 @@ from __future__ import annotations
 from itertools import islice
 
 from ftpsyncd.ledger.book import Ledger
+from ftpsyncd.mapping.brought import Brought
 from ftpsyncd.mapping.exposures import Exposures
-from ftpsyncd.mapping.openintents import OpenIntents, waits
+from ftpsyncd.mapping.openintents import LATE_S, OpenIntents, waits
 from ftpsyncd.mapping.site import Moment, Site
 from ftpsyncd.model import Action, Exposure, Fingerprint, Intent, Kind, RemoveDir, Rename, RenameDir, Sweep, Upload
 from ftpsyncd.specs import PublishMode
 
-LATE_S = 60.0
-"""A server may carry out what it was sent long before, when a line that hung moves again: for so long at most, we hope.
-vsftpd makes the file of a STOR before it misses the data connection."""
 PARTS_AT_ONCE = 1000
 """So many are deleted right before the directory that they are in."""
 NOTHING = Intent(Kind.FILE)
@@ -49,13 +47,12 @@ class Late:
         self._open = open_
         self._exposures = exposures
         self._twice = twice
+        self.brings = Brought(open_, twice=twice)
         self.parts: set[str] = set()
         """Whose temporary file may still be in the hands of a session that nobody listens to, and come back when it is
         gone."""
         self._hanging: set[str] = set()
         """Where a try was cut off, and nothing is settled since: something may come to the final name."""
-        self.leaving: dict[str, str] = {}
-        """Those of them that are new paths of directories, and the old ones."""
         self._awaited: dict[str, float | None] = {}
         """Settled once, and asked about for the second time: when (monotonic seconds; None: not yet known)."""
         self._came_along: set[str] = set()
@@ -70,7 +67,8 @@ class Late:
 
     def take_up(self, path: str) -> bool:
         """What an earlier daemon has left open; False if that is more than what may come late."""
-        only_awaits = self._open[path] == NOTHING and self._site.ledger.row(self._site.id, path) is None
+        nothing_known = self._open[path]._replace(brings=()) == NOTHING
+        only_awaits = nothing_known and self._site.ledger.row(self._site.id, path) is None
         if self.stands(path) is None and not only_awaits:
             return False
         if self._twice:
@@ -85,6 +83,7 @@ class Late:
         self._came_along.discard(path)
         if self._open[path].temporary:
             self.parts.add(path)
+        self.brings.cut_off(path)
         self._hang(path)
 
     def _hang(self, path: str) -> None:
@@ -94,23 +93,17 @@ class Late:
             return
         if intent.kind is Kind.DIR:
             if self._twice:
-                self._hang_directory(path, intent.source or self.leaving.get(path, ""))
+                self._hanging.add(path)
             return
         self._hanging.add(path)
-        self.leaving.pop(path, None)
         if intent.source:
             self._watch(intent.source, Kind.FILE)
 
-    def _hang_directory(self, path: str, source: str) -> None:
-        self._hanging.add(path)
-        if source and not path.startswith(f"{source}/"):
-            self.leaving[path] = source
-
-    def _watch(self, path: str, kind: Kind) -> None:
+    def _watch(self, path: str, kind: Kind, brings: tuple[str, ...] = ()) -> None:
         """It may happen to something of this name, should that be published until then."""
         self._came_along.discard(path)
         if path not in self._open:
-            self._open.put(path, Intent(kind))
+            self._open.put(path, Intent(kind, brings=brings))
             self._await(path)
         elif self._open[path].kind is kind:
             self._hanging.add(path)
@@ -167,9 +160,14 @@ class Late:
         path = action.path
         # What one pass was told of by the server is not asked again by every other one.
         for_good = told or (isinstance(action, Sweep) and not self._twice)
+        brings = self._open.brings.get(path, ())
         after = None if for_good else self._after(action)
+        if after is None and brings:
+            after = NOTHING._replace(brings=brings)
         part = self._open.temporary_of(path) if self._twice and path in self.parts else ""
-        self.drop(path)
+        self._over(path)
+        if brings:
+            self.brings.settled(path)
         if after is not None and not rest.fingerprints:
             self._open.put(path, after)
             self._await(path)
@@ -180,7 +178,7 @@ class Late:
             if rest.temporary:
                 self._open.apart(rest.temporary)
         elif rest != NOTHING:
-            self._open.put(path, rest)
+            self._open.put(path, rest._replace(brings=brings))
             if after is not None:
                 # What ends it has to await what may come late, too.
                 self._hang(path)
@@ -193,7 +191,7 @@ class Late:
         if intent is None or action.path not in self._hanging:
             return None
         if intent.kind is Kind.DIR:
-            return Intent(Kind.DIR, source=self.leaving.get(action.path, ""))
+            return Intent(Kind.DIR, brings=intent.brings)
         # Also when nothing was done: what was published before stays published, and has to await the same.
         prints = self._published(action.path)
         match action:
@@ -206,14 +204,23 @@ class Late:
                 prints = action.fingerprints
             case _:
                 pass
-        return Intent(Kind.FILE, fingerprints=prints, exposed=intent.exposed)
+        return Intent(Kind.FILE, fingerprints=prints, exposed=intent.exposed, brings=intent.brings)
 
-    def drop(self, path: str) -> None:
+    def let_go(self, path: str) -> None:
+        """What is under a path is no longer ours: nothing is open about it but which directories may come there."""
+        brings = self._open.brings.get(path, ())
+        self._over(path)
+        if brings:
+            self._open.put(path, NOTHING._replace(brings=brings))
+            self._await(path)
+        else:
+            self.brings.drop(path)
+
+    def _over(self, path: str) -> None:
         """Nothing is open about a path any more, and nothing of it is awaited."""
         self._awaited.pop(path, None)
         self.parts.discard(path)
         self._hanging.discard(path)
-        self.leaving.pop(path, None)
         self._came_along.discard(path)
         self._open.drop(path)
 
@@ -247,8 +254,9 @@ class Late:
         temporary, apart = self._open[path].temporary, self._open.is_apart(path)
         part, hanging, awaited = path in self.parts, path in self._hanging, path in self._awaited
         was_told = path not in self._came_along
-        source = after.source or self.leaving.get(path, "")
-        self.drop(path)
+        brings = self._open.brings.get(path, ())
+        self._over(path)
+        self.brings.drop(path)
         if path_after not in self._open and not (was_told and path == path_after):
             self._came_along.add(path_after)
         self._open.put(path_after, after)
@@ -260,9 +268,9 @@ class Late:
         if not (hanging or awaited):
             return
         if was_told and not apart and path != path_after:
-            self._watch(path, after.kind)
+            self._watch(path, after.kind, brings)
         if after.kind is Kind.DIR and hanging:
-            self._hang_directory(path_after, source)
+            self._hanging.add(path_after)
         if awaited or (after.kind is Kind.FILE and self.stands(path_after) is not None):
             self._await(path_after)
         elif after.kind is Kind.FILE:

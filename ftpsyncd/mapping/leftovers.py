@@ -15,8 +15,8 @@ from ftpsyncd.core.schedule import Queue
 from ftpsyncd.errors import NO_ANSWER
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.ledger.book import Ledger
-from ftpsyncd.mapping.late import LATE_S, stands
-from ftpsyncd.mapping.openintents import PUT_OFF_S
+from ftpsyncd.mapping.late import stands
+from ftpsyncd.mapping.openintents import LATE_S, PUT_OFF_S
 from ftpsyncd.model import Did, Failed, Intent, Kind, Outcome, Sweep, remote_join
 from ftpsyncd.quoting import quote
 

@@ -15,6 +15,9 @@ from ftpsyncd.core.ordered import Ordered
 from ftpsyncd.mapping.site import Site
 from ftpsyncd.model import Intent, Kind
 
+LATE_S = 60.0
+"""A server may carry out what it was sent long before, when a line that hung moves again: for so long at most, we hope.
+vsftpd makes the file of a STOR before it misses the data connection."""
 PUT_OFF_S = 3600.0
 """A server that would not settle something is asked again after this time, and at the next start."""
 
@@ -32,8 +35,10 @@ class OpenIntents:
         self._ordered = Ordered(self._open)
         self.renames = {path: intent.source for path, intent in self._open.items() if is_rename(intent)}
         """Directories that may have been renamed at the server: new path and old."""
-        self._sourced = {path for path, intent in self._open.items() if intent.source}
-        """What may have been renamed, files too: the new paths."""
+        self.brings = {path: intent.brings for path, intent in self._open.items() if intent.brings}
+        """Old names of directories that may come to a path late, whatever was begun there since."""
+        self._sourced = {path for path, intent in self._open.items() if intent.source or intent.brings}
+        """What may have been renamed, or may be late, files too: the new paths."""
         self._apart: dict[str, dict[str, None]] = {}
         """Temporary files that are noted under their own paths, by the file whose name they bear."""
         self._uses: Counter[str] = Counter()
@@ -100,11 +105,15 @@ class OpenIntents:
         self._changed[path] = None
         self._count_in(intent)
         self._note_if_apart(path, intent)
-        (self._sourced.add if intent.source else self._sourced.discard)(path)
+        (self._sourced.add if intent.source or intent.brings else self._sourced.discard)(path)
         if is_rename(intent):
             self.renames[path] = intent.source
         else:
             self.renames.pop(path, None)
+        if intent.brings:
+            self.brings[path] = intent.brings
+        else:
+            self.brings.pop(path, None)
         (self.exposed.discard if intent.exposed is None else self.exposed.add)(path)
         self._put_off.pop(path, None)
         self._site.ledger.begun.put(self._site.id, path, intent)
@@ -114,6 +123,7 @@ class OpenIntents:
         self._put_off.pop(path, None)
         self._told.discard(path)
         self.renames.pop(path, None)
+        self.brings.pop(path, None)
         self._sourced.discard(path)
         self.exposed.discard(path)
         self._forget_if_apart(path)

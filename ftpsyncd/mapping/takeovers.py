@@ -78,16 +78,21 @@ class Takeovers:
 
     def _take_doubts(self, other: int, overlap: Overlap, path: str, intent: Intent, intents: Intents) -> bool:
         """Have this one publish anew what the other may have changed here; whether there is anything."""
-        theirs = [each for each in (path, intent.source) if each]
-        if intent.kind is Kind.FILE:
-            found = [(overlap.back(each), each) for each in theirs]
-            doubted = [intents.inherit_doubt(mine, intent.fingerprints) for mine, _ in found if mine is not None]
-        else:
-            found = [(overlap.back_tree(each), each) for each in theirs]
-            doubted = [doubt_tree(self._ledger, self._id, mine) for mine, _ in found if mine is not None]
+        begun = [each for each in (path, intent.source) if each]
+        files = begun if intent.kind is Kind.FILE else []
+        trees = [] if intent.kind is Kind.FILE else begun
+        if intent.brings:
+            # Whatever was begun there since, a directory may come late.
+            trees = [*trees, path, *intent.brings]
+        mine = [each for path in files if (each := overlap.back(path)) is not None]
+        doubted = [intents.inherit_doubt(each, intent.fingerprints) for each in mine]
+        mine = [each for path in trees if (each := overlap.back_tree(path)) is not None]
+        doubted += [doubt_tree(self._ledger, self._id, each) for each in mine]
         if any(doubted):
-            for each in theirs:
-                (doubt_row if intent.kind is Kind.FILE else doubt_tree)(self._ledger, other, each)
+            for each in files:
+                doubt_row(self._ledger, other, each)
+            for each in trees:
+                doubt_tree(self._ledger, other, each)
         return any(doubted)
 
     def done(self, action: Action, did: Did) -> None:

@@ -1,6 +1,6 @@
 """The program with other numbers than those it is delivered with, for stories that would wait minutes for them.
 
-    python -m tests.e2e.hurried ftpsyncd.mapping.late.LATE_S=20 -- run -c config.yaml
+    python -m tests.e2e.hurried ftpsyncd.mapping.openintents.LATE_S=20 -- run -c config.yaml
 
 A number is set before anything of the program runs, and in every module that has it: in a fork of the nursery all are
 loaded. What a module makes of it when it is loaded, such as the default of an argument, would keep the other one.

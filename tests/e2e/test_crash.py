@@ -26,7 +26,7 @@ def test_killed_at_20_random_moments_it_ends_with_both_sides_equal_and_nothing_l
     moments = random.Random(seed)
     with site(server, tmp_path, settle="0.1s", delete_after="0.2s") as s, Spy(s.published) as spy:
         # What the last one had begun may come late, and some of what follows waits for that.
-        s.numbers["ftpsyncd.mapping.late.LATE_S"] = 10.0
+        s.numbers["ftpsyncd.mapping.openintents.LATE_S"] = 10.0
         with Changer(s.drop, seed) as changer:
             for _ in range(KILLS):
                 s.start()

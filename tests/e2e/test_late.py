@@ -30,7 +30,7 @@ def test_what_a_dead_daemon_still_has_made_at_the_server_is_found_and_removed(tm
     with running("vsftpd") as server, Proxy(server.host, server.port) as proxy:
         keys = {"host": "127.0.0.1", "port": proxy.port}
         with site(server, tmp_path, server_keys=keys) as s:
-            s.numbers = {"ftpsyncd.mapping.late.LATE_S": LATE_S}
+            s.numbers = {"ftpsyncd.mapping.openintents.LATE_S": LATE_S}
             proxy.hold_at = b"STOR "
             (s.drop / "a.jpg").write_bytes(b"picture" * 100)
             s.start()

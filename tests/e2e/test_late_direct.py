@@ -34,7 +34,7 @@ def test_what_comes_late_under_a_final_name_is_found_and_mended(tmp_path: Path, 
     with running(kind) as server, Proxy(server.host, server.port) as proxy:
         keys = {"host": "127.0.0.1", "port": proxy.port}
         with site(server, tmp_path, server_keys=keys, publish="direct") as s:
-            s.numbers = {"ftpsyncd.mapping.late.LATE_S": LATE_S}
+            s.numbers = {"ftpsyncd.mapping.openintents.LATE_S": LATE_S}
             proxy.hold_at, proxy.slow = (b"STOR ", False) if what == "a STOR" else (b"", True)
             (s.drop / "a.jpg").write_bytes(old)
             s.start()

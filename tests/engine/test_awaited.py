@@ -85,11 +85,11 @@ def test_what_is_awaited_before_something_is_tried_again(
 ) -> None:
     happens(story)
     asked = story.queue.load(M)
-    assert awaited(story.mirror, "d/a", FAILED, AT) == file_waits
-    assert awaited(story.mirror, "d/gone", DELETE, AT) == delete_waits
+    assert awaited(story.mirror, "d/a", FAILED) == file_waits
+    assert awaited(story.mirror, "d/gone", DELETE) == delete_waits
     assert story.queue.load(M) == asked, "nothing is done for that"
     problems = problems_of(
-        story.ledger, {M: story.id}, WALL, lambda _name, path, failure: awaited(story.mirror, path, failure, AT)
+        story.ledger, {M: story.id}, WALL, lambda _name, path, failure: awaited(story.mirror, path, failure)
     )
     assert {each.path: each.awaits for each in problems} == {"d/a": file_waits, "d/gone": delete_waits}
 

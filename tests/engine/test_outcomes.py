@@ -395,6 +395,15 @@ def test_a_directory_rename_that_ends_the_connection_each_time_is_only_asked_abo
     assert not story.mirror.intents.inquiries.settles_first(Upload(M, "e/a", A)), "which keeps nothing waiting"
 
 
+def test_a_directory_that_came_late_has_the_place_of_a_file_that_was_recorded_there(story: Story):
+    """Which had been deleted at the server, without our hearing of it."""
+    story.ledger.put(story.id, "d", Row(Kind.DIR, Fingerprint(0, 0, 5), b"", WALL))
+    story.ledger.put(story.id, "d/a", Row(Kind.FILE, A, SHA, WALL))
+    story.ledger.put(story.id, "e", Row(Kind.FILE, A.doubted(), b"", WALL))
+    story.apply(Done(RenameDir(M, "e", "d", 0, interrupted=True, ask_only=True), Did.RENAMED))
+    assert [(path, row.kind) for path, row in story.ledger.walk(story.id)] == [("e", Kind.DIR), ("e/a", Kind.FILE)]
+
+
 def test_a_directory_whose_rename_was_cut_off_is_asked_for_before_it_is_renamed_again(story: Story):
     story.ledger.put(story.id, "d", Row(Kind.DIR, Fingerprint(0, 0, 5), b"", WALL))
     rename = RenameDir(M, "e", "d", 5)

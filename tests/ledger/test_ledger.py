@@ -127,6 +127,7 @@ def test_every_name_comes_back_as_it_was(ledger: Ledger, mapping: int, directory
         5,
         ("/p", f"/{name}"),
         Exposure(7, 8, 9),
+        (f"older/{name}", name),
     )
     ledger.begun.put(mapping, one, intent)
     assert ledger.row(mapping, one) == file()

@@ -11,9 +11,8 @@ from ftpsyncd.core.schedule import Queue
 from ftpsyncd.errors import FtpsyncdError, NameRefusedError, ServerUnavailableError
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.ledger.book import Ledger
-from ftpsyncd.mapping.late import LATE_S
 from ftpsyncd.mapping.leftovers import Leftovers, left_behind, unreachable
-from ftpsyncd.mapping.openintents import PUT_OFF_S
+from ftpsyncd.mapping.openintents import LATE_S, PUT_OFF_S
 from ftpsyncd.model import Did, Done, Exposure, Failed, Fingerprint, Intent, Kind, Row, Sweep
 from tests.core.vocabulary import NOW
 

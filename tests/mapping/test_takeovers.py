@@ -230,15 +230,17 @@ def test_what_another_one_may_have_done_is_in_doubt_for_both(story: Story, begun
     assert delete.sizes == (20, *(each.size for each in intent.fingerprints))
 
 
+@pytest.mark.parametrize("late", [False, True], ids=["begun last", "late"])
 @pytest.mark.parametrize(
     ("place", "doubted"), [(HERE, {"d", "d/a", "e/a"}), ("u@host:21/", {"a", "d", "d/a", "e/a"}), (f"{HERE}/x", set())]
 )
 def test_where_another_one_may_have_renamed_a_directory_all_below_is_in_doubt(
-    story: Story, place: str, doubted: set[str]
+    story: Story, place: str, doubted: set[str], *, late: bool
 ):
     story.had_published(place)
     source, path = ("site", "old") if place.endswith("/") else ("d", "e")
-    story.ledger.begun.put(story.other, path, Intent(Kind.DIR, source=source))
+    begun = Intent(Kind.FILE, brings=(source,)) if late else Intent(Kind.DIR, source=source)
+    story.ledger.begun.put(story.other, path, begun)
     site = story.site()
     story.ledger.put(site.id, "d", Row(Kind.DIR, Fingerprint(0, 0, 5), b"", WALL))
     for name in ("a", "d/a", "e/a"):

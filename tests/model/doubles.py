@@ -24,7 +24,7 @@ from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.local import tree
 from ftpsyncd.local.changes import Changes, WatchReport
 from ftpsyncd.local.scan import Scanner
-from ftpsyncd.mapping.late import LATE_S
+from ftpsyncd.mapping.openintents import LATE_S
 from ftpsyncd.model import Action, Kind, Listing, RootIdentity, parent
 from ftpsyncd.publishing.crew import Crew
 from ftpsyncd.publishing.workers import Worker

@@ -232,6 +232,8 @@ def doubtful(mirror: Mirror) -> tuple[set[str], set[str]]:
         paths |= {path, intent.source}
         if intent.kind is Kind.DIR and intent.source:
             moving |= {path, intent.source}
+        if intent.brings:
+            moving |= {path, *intent.brings}
     return paths, moving
 
 

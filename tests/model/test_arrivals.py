@@ -10,7 +10,7 @@ import pytest
 from ftpsyncd.engine.report import mapping_status
 from ftpsyncd.events import EventKind
 from ftpsyncd.mapping.inquiries import Inquiries
-from ftpsyncd.mapping.late import LATE_S
+from ftpsyncd.mapping.openintents import LATE_S
 from ftpsyncd.mapping.site import QUEUE_ROOM
 from ftpsyncd.remote.memory import MemoryFile
 from ftpsyncd.specs import DeletePolicy
@@ -168,6 +168,30 @@ def test_a_rename_that_comes_late_takes_nothing_along_that_comes_to_the_old_name
     """Nothing does until it is known: some of it would be here then, and some there."""
     hangs = (before, ("fault", "RNTO", "late", 1), ("rename", 1, "c"), ("go_on", 2.3), then)
     arriving(*hangs, *change, ("go_on", 2.0), steps=range(1, 60, 6))
+
+
+BEGUN_THERE = {
+    "filled anew": FILLED,
+    "filled anew, and the new one gone": (("delete", 3), *FILLED),
+    "gone": (("delete", 3),),
+    "filled anew, and the new one a file": (("delete", 3), ("write", "c", 20), *FILLED),
+    "filled anew, and the new one moved on": (("rename", 3, "d"), *FILLED),
+}
+
+
+@pytest.mark.parametrize("change", BEGUN_THERE.values(), ids=BEGUN_THERE)
+def test_a_rename_that_comes_late_is_not_forgotten_wherever_the_daemon_dies_at_what_is_begun_there(
+    change: tuple[Op, ...],
+):
+    """The server had refused it besides: a directory of the new name is made, and that is what is open there then."""
+    hangs = (("fault", "RNTO", "late", 1), ("fault", "RNTO", "refused", 1), ("rename", 1, "c"))
+    for killed in moments(14, 46):
+        for arrives in (1, 25):
+            with begun() as world:
+                world.later(killed, ("crash",))
+                world.all(*hangs, ("go_on", 4.0), ("start",), *change)
+                world.later(arrives, ("arrive",))
+                world.come_to_rest(arrived=False)
 
 
 @pytest.mark.parametrize("room", [1, QUEUE_ROOM])
