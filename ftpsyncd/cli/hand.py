@@ -222,7 +222,8 @@ class Moving:
         """A message, above what is on its way."""
         if self._live is not None:
             # The terminal breaks it: what somebody copies of it is in one piece.
-            self._screen.print(Text(one_line(sentence), style=style, no_wrap=True, overflow="ignore"), crop=False)
+            said = Text(one_line(sentence), style=style, no_wrap=True, overflow="ignore")
+            self._screen.print(Group(said), crop=False)
         else:
             click.echo(one_line(sentence), err=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -90,7 +91,9 @@ def print_lines(planned: Iterable[Planned], option: str = "") -> None:
         waiting += each.verb == "wait"
         amount = size(each.size) if each.verb == "upload" else ""
         verb = style(f"{each.verb.replace('_', ' '):<10}", fg=COLOURS.get(each.verb))
-        why = style(f"({one_line(each.why)})", dim=True)
+        # The command is the same for all of them, and named below.
+        reason = _APPROVE.sub("held", each.why) if each.held else each.why
+        why = style(f"({one_line(reason)})", dim=True)
         say(f"{verb} {amount:>7}  {each.mapping}: {quote(each.path or '.')}  {why}")
     for name, verbs in held.items():
         decides = f"`ftpsyncd approve {name}{option}` or `ftpsyncd discard {name}{option}` decides."
@@ -124,6 +127,7 @@ def _as_it_is(text: str, **_style: object) -> str:
     return text
 
 
+_APPROVE = re.compile(r"held for `ftpsyncd approve [^`]*`$")
 NO_ACTIONS = frozenset({"unmanaged", "parked", "wait", "paused"})
 COLOURS = {
     "upload": "green",

@@ -169,13 +169,13 @@ class Picture(Silent):
 
     def tell(self) -> None:
         """Put what was logged meanwhile above the picture, or in its place when that is gone."""
+        from rich.console import Group  # noqa: PLC0415 - see above
         from rich.text import Text  # noqa: PLC0415 - see above
 
-        for line in self._aside.taken():
-            text = Text.from_ansi(line)
-            # Whoever copies a command has it on one line, which the terminal breaks.
-            text.no_wrap, text.overflow = True, "ignore"
-            self._screen.print(text, crop=False)
+        lines = [Text.from_ansi(line, no_wrap=True, overflow="ignore") for line in self._aside.taken()]
+        if lines:
+            # In a group they stay as they are: whoever copies a command has it on one line, which the terminal breaks.
+            self._screen.print(Group(*lines), crop=False)
 
     def update(self, progress: Progress, transfers: Sequence[Transfer]) -> None:
         """Redraw."""
@@ -241,8 +241,9 @@ def summary(progress: Progress, status: Status, duration_s: float, signs: Marks,
 
     from ftpsyncd.cli.hanging import Hanging  # noqa: PLC0415 - see above
 
-    lines = summary_lines(progress, status, duration_s, signs, option)
-    return Group(*(Hanging(Text(), Text.assemble(*line)) for line in lines))
+    lines = [Text.assemble(*line) for line in summary_lines(progress, status, duration_s, signs, option)]
+    # Each begins with a sign, or with blanks.
+    return Group(*(Hanging(*line.divide([2])) for line in lines))
 
 
 def summary_lines(progress: Progress, status: Status, duration_s: float, signs: Marks, option: str = "") -> list[Line]:

@@ -103,7 +103,8 @@ def headline(status: Status, signs: Marks, start: str) -> RenderableType:
     """The verdict on the first line, the daemon itself on the second."""
     mappings = status.mappings
     calls = sum(1 for _ in calling(status))
-    waiting = sum(each.pending + each.in_flight for each in mappings)
+    settling = sum(each.pending for each in mappings if each.state is MappingState.SETTLING)
+    waiting = sum(each.pending + each.in_flight for each in mappings) - settling
     if not status.daemon.running:
         sign, style, verdict = signs.bad, "bold yellow", "The daemon is not running"
     elif calls:
@@ -116,7 +117,8 @@ def headline(status: Status, signs: Marks, start: str) -> RenderableType:
     elif waiting:
         sign, style, verdict = signs.busy, "bold cyan", f"{number(waiting, 'change')} on the way"
     elif any(each.state is MappingState.SETTLING for each in mappings):
-        sign, style, verdict = signs.wait, "bold cyan", "Waiting for files to settle"
+        waits = number(settling, "change waits", "changes wait") if settling else "Waiting for files"
+        sign, style, verdict = signs.wait, "bold cyan", f"{waits} to settle"
     else:
         sign, style, verdict = signs.good, "bold green", "All is well"
     daemon = status.daemon

@@ -274,9 +274,9 @@ def _offline_mapping(spec: MappingSpec, ledger: Ledger | None, mapping_id: int |
             message = f"paused by a person; `ftpsyncd resume {spec.name}` goes on"
         if not missing:
             message += _decided(ledger, mapping_id, approved)
-        if changed:
+        if changed and not missing:
             state, message, since = MappingState.HELD, changed_message(spec.name, changed), None
-        if hold is not None:
+        if hold is not None and not missing:
             unmounted = hold.kind is HoldKind.UNMOUNTED_SOURCE
             state, message = MappingState.SOURCE_MISSING if unmounted else MappingState.HELD, hold.message
             since = iso_of_past(hold.since_ns, time.time_ns())

@@ -14,11 +14,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from ftpsyncd.cli.hand import Place, Tally, moving, place, view
+from ftpsyncd.cli.hand import Moving, Place, Tally, moving, place, view
 from ftpsyncd.cli.output import UNICODE
 from ftpsyncd.cli.put import amount
 from ftpsyncd.errors import (
@@ -581,6 +583,15 @@ def test_progress_on_a_terminal(here, home):
     assert code == 0
     assert re.search(r"1 file, [\d.]+ MB, .*/s", seen)
     assert (here / "back" / "big").stat().st_size == 300_000_000
+
+
+def test_what_is_said_above_the_picture_is_not_broken_by_us():
+    paper = StringIO()
+    screen = Console(file=paper, width=40, force_terminal=True, color_system=None, _environ={"TERM": "xterm"})
+    sentence = "ftpsyncd: error: It is full. Free some space, then run `ftpsyncd put a.jpg web:/` once more."
+    with Moving(screen) as show:
+        show.say(sentence)
+    assert sentence in paper.getvalue()
 
 
 @pytest.mark.parametrize("width", [40, 80])

@@ -171,6 +171,7 @@ def test_held_deletes_are_listed_and_no_actions(ftpsyncd, config_file, how, limi
     # Files, as `status`, `approve` and the reasons count them.
     approve, discard = (f"`ftpsyncd {command} gallery -c {config_file}`" for command in ("approve", "discard"))
     assert f"3 deletes wait for a person: {approve} or {discard} decides." in told
+    assert told.count(f"held for {approve}") == 0, "it is named once, and not with every path"
     assert told.endswith("Nothing else to do.\n")
 
 

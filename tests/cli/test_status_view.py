@@ -230,6 +230,7 @@ def test_it_is_told_at_every_width_what_a_mapping_waits_for(width):
     waits = "2024/a.jpg: a program has it open for writing"
     settling = GOOD._replace(state=MappingState.SETTLING, pending=1, message=waits)
     text = drawn(view(WELL._replace(mappings=(settling,)), NOW, UNICODE, width), width)
+    assert text.startswith("· 1 change waits to settle\n")
     assert waits in " ".join(text.split())
     assert max(map(len, text.splitlines())) <= width
 

@@ -321,6 +321,12 @@ def test_lines_of_the_log_stand_above_the_picture(config_of_real):
     assert lines[-1].startswith("✓ 2 files (300 kB) published")
 
 
+def test_a_line_of_the_log_that_is_longer_than_the_terminal_is_wide_is_not_broken_by_us(config_of_real):
+    small_and_large(config_of_real)
+    text = on_a_terminal("sync", "--log-level", "debug", config_of_real, width=40)
+    assert re.search(r"gallery: published small.jpg \(7 bytes in [0-9.]+ s\)\r\n", text)
+
+
 @pytest.mark.parametrize("words", [["sync"], ["sync", "--json"]])
 def test_lines_of_the_log_are_plain_where_no_picture_is_drawn(config_of_real, words):
     small_and_large(config_of_real)

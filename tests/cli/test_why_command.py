@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import time
 
 import pytest
@@ -157,3 +158,15 @@ def test_a_local_name_with_a_colon_is_one(ftpsyncd, config_file, monkeypatch):
     (folder / "a.jpg").write_text("x")
     monkeypatch.chdir(folder.parent)
     assert ftpsyncd("why", "web:/a.jpg", "-c", config_file).out.startswith("not published yet")
+
+
+def test_a_status_without_a_daemon_tells_first_that_the_folder_is_missing(ftpsyncd, config_file):
+    """It named the commands that decide about the hold, and decide nothing while the folder is missing."""
+    publish(config_file, ["a.jpg"], held=True)
+    shutil.rmtree(config_file.parent / "gallery")
+    told = ftpsyncd("status", "-c", config_file).out
+    assert "gallery  source missing" in told
+    assert f"{config_file.parent}/gallery is not there; nothing is deleted at the server meanwhile" in " ".join(
+        told.split()
+    )
+    assert "approve" not in told
