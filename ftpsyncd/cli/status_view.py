@@ -139,11 +139,12 @@ def calling(status: Status) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     for server in status.servers:
         if server.state in {ServerState.REFUSED, ServerState.FULL}:
             yield f"server {server.name}", *_what_helps(server)
+    goes_on = "it goes on by itself" if status.daemon.running else "a sync, or the daemon, goes on"
     for each in status.mappings:
         if each.state is MappingState.SOURCE_MISSING:
             yield (
                 each.name,
-                f"{each.message or f'{each.local} is not there'}; it goes on by itself when that is mended",
+                f"{each.message or f'{each.local} is not there'}; {goes_on} when that is mended",
                 # Nothing can be decided about a folder that is not there; where another one is, the message says what.
                 (),
             )
