@@ -55,7 +55,8 @@ def status(mappings: Sequence[str], *, watch: bool, as_json: bool) -> None:
         return
     show(only(found, mappings), as_json=as_json)
     if found.daemon.running and not as_json and edited_wrongly(given(), found.daemon.uptime_s):
-        click.echo("The configuration on disk is wrong, and not in force: `ftpsyncd check` says why.", err=True)
+        wrong = "The configuration on disk is wrong, and not in force: `ftpsyncd check` says why."
+        click.echo(given().typed.text(wrong), err=True)
 
 
 def show(found: Status, *, as_json: bool) -> None:
@@ -82,7 +83,7 @@ def keep_showing(names: Sequence[str]) -> None:
     screen, asked = console(), given()
 
     def picture() -> RenderableType:
-        return Fitted(_drawn(only(ask_status(asked), names), screen), marks(screen), "ftpsyncd status")
+        return Fitted(_drawn(only(ask_status(asked), names), screen), marks(screen), "status without --watch shows all")
 
     if not redraws(screen):
         show(only(ask_status(asked), names), as_json=False)

@@ -139,8 +139,9 @@ def test_watching_is_readable_on_a_narrow_terminal_without_colours(config_file, 
 
 
 def test_watching_says_what_a_low_terminal_has_no_room_for(config_file, daemon):
-    written = on_a_terminal("status", "--watch", config_file, height=8, until="more lines: ftpsyncd status")
-    assert "more lines: ftpsyncd status" in written
+    told = "more lines: status without --watch shows all"
+    written = on_a_terminal("status", "--watch", config_file, height=8, until=told)
+    assert told in written
     assert "Needs you" not in written
 
 
@@ -489,7 +490,7 @@ def test_a_daemon_is_asked_and_steered_while_the_file_on_disk_is_wrong(ftpsyncd,
 
 def test_status_mentions_that_the_file_on_disk_is_wrong(ftpsyncd, broken_file, daemon):
     told = ftpsyncd("status", "-c", broken_file)
-    assert "ftpsyncd check" in told.err
+    assert f"`ftpsyncd check -c {broken_file}`" in told.err
     daemon.answer = daemon.answer._replace(daemon=daemon.answer.daemon._replace(uptime_s=-1.0))
     assert ftpsyncd("status", "-c", broken_file).err == ""  # the daemon read it later, so it took it
 
