@@ -198,9 +198,9 @@ def resume(mapping: str | None, server: str | None, *, as_json: bool) -> None:
 def approve(mapping: str, *, as_json: bool) -> None:
     """Let the held deletes of MAPPING go out: all that is gone now, and nothing that goes later.
 
-    Nothing is decided while the folder is missing. Without a running daemon it is looked through, and they go out with
-    the next `sync`, or when the daemon starts; nothing is decided then if it is not as you were told any more, or, with
-    75, while a `sync` runs.
+    Nothing is decided, which exits with 1, while the folder is missing. Without a running daemon it is looked through,
+    and they go out with the next `sync`, or when the daemon starts; nothing is decided then if it is not as you were
+    told any more, or, with 75, while a `sync` runs.
     """
     tell(CommandName.APPROVE, mapping=mapping, as_json=as_json)
 
@@ -217,10 +217,10 @@ def approve(mapping: str, *, as_json: bool) -> None:
 def discard(mapping: str, *, as_json: bool) -> None:
     """Drop the held deletes of MAPPING: the files stay at the server and are no longer ours.
 
-    Nothing is decided while the folder is missing. Without a running daemon it is looked through, and what is gone is
-    dropped at once; if not everything can be looked at, the next `sync` goes on, or the daemon when it starts, and
-    `status` says so until then. Nothing is decided then if the folder is not as you were told any more, or, with 75,
-    while a `sync` runs.
+    Nothing is decided, which exits with 1, while the folder is missing. Without a running daemon it is looked through,
+    and what is gone is dropped at once; if not everything can be looked at, the next `sync` goes on, or the daemon when
+    it starts, and `status` says so until then. Nothing is decided then if the folder is not as you were told any more,
+    or, with 75, while a `sync` runs.
     """
     tell(CommandName.DISCARD, mapping=mapping, as_json=as_json)
 

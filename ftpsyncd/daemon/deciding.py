@@ -16,7 +16,7 @@ from typing import NamedTuple
 from ftpsyncd.config import Config
 from ftpsyncd.daemon.service import LOOK_AGAIN_S, Service
 from ftpsyncd.daemon.steering import Steering
-from ftpsyncd.errors import LedgerError, LockHeldError
+from ftpsyncd.errors import CommandRefusedError, LedgerError, LockHeldError
 from ftpsyncd.inspection.survey import in_no_mapping, located
 from ftpsyncd.ledger.book import LEDGER
 from ftpsyncd.ledger.failures import FailureCounts
@@ -74,6 +74,7 @@ def decide(
         LockHeldError: somebody works on the ledger, a `sync` or a daemon.
         LedgerError: it cannot be used.
         UsageError: the path is in no mapping.
+        CommandRefusedError: the folder is missing, or held for another reason than people were told of.
     """
     names = _named(config, mapping, server, path)
     if name in {*_HOLDS, CommandName.RETRY} and not _has_ledger(config):
@@ -141,7 +142,7 @@ class _Decision:
             self._service.look()
             self._await(lambda at: all(mirror.looked_through(at.now) for mirror in self._mirrors))
             if undecided := self._engine.ask(lambda _at: self._undecided(holds)):
-                return undecided
+                raise CommandRefusedError(undecided)
         before, passes = self._engine.ask(self._standing), self._engine.ask(self._passes)
         said = Steering(self._service.config, self._engine).command(name, mapping=mapping, server=server, path=path)
         after = self._engine.ask(self._standing)

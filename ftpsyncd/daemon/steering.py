@@ -35,6 +35,7 @@ from ftpsyncd.specs import DeletePolicy, MappingSpec
 from ftpsyncd.status import Status
 
 _T = TypeVar("_T")
+_DECISIONS = frozenset({CommandName.APPROVE, CommandName.DISCARD})
 
 
 class Steering(Daemon):
@@ -107,6 +108,7 @@ class Steering(Daemon):
 
         def act(at: Moment) -> str:
             chosen = [each for each in self._chosen(mapping, server) if path is None or each.spec.name in found]
+            _require_decidable(name, chosen)
             said = "; ".join(_command(each, name, found.get(each.spec.name), at) for each in chosen)
             said = said or "nothing matches"
             # What a person was told is done outlives whatever happens next.
@@ -120,7 +122,7 @@ class Steering(Daemon):
             return any(_some(each, name) for each in self._chosen(mapping, server))
 
         begun = False
-        if name in {CommandName.APPROVE, CommandName.DISCARD}:
+        if name in _DECISIONS:
             # What is held may be hundreds of thousands of files: others have their turns between them.
             while self._told(some, begun=begun):
                 begun = True
@@ -221,6 +223,17 @@ class Steering(Daemon):
 
 def _no_answer(spare_s: float = 0.0) -> str:
     return f"The daemon's engine did not answer within {ANSWER_S - MARGIN_S - spare_s:g} s"
+
+
+def _require_decidable(name: CommandName, chosen: Sequence[Mirror]) -> None:
+    """Make sure that there is a folder that a decision can be about, if it is one.
+
+    Raises:
+        CommandRefusedError: there is none.
+    """
+    undecided = [each.removals.undecided for each in chosen] if name in _DECISIONS else []
+    if undecided and all(undecided):
+        raise CommandRefusedError("; ".join(undecided))
 
 
 def _command(mirror: Mirror, name: CommandName, path: str | None, at: Moment) -> str:

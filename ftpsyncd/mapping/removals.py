@@ -289,7 +289,7 @@ class Removals:
         """A person wants what is withheld to be done."""
         site = self._site
         if self.source.unseen:
-            return self._undecided
+            return self.undecided
         while self.changed_there.approve_some():
             pass
         files = self.changed_there.answered("approved")
@@ -309,7 +309,7 @@ class Removals:
         """A person wants what is withheld never to be done: the files stay at the server, unmanaged."""
         site = self._site
         if self.source.unseen:
-            return self._undecided
+            return self.undecided
         while self.discard_some():
             pass
         files = self.changed_there.answered("discarded")
@@ -327,7 +327,10 @@ class Removals:
         return f"{site.spec.name}: {_decided(files, 'discarded; the files stay at the server')}{later}"
 
     @property
-    def _undecided(self) -> str:
+    def undecided(self) -> str:
+        """What a person is told who decides about a folder that is not seen; empty if it is."""
+        if not self.source.unseen:
+            return ""
         why = self.source.missing or "its folder is still being looked at; say it again in a moment"
         return f"{self._site.spec.name}: nothing was decided: {why}"
 

@@ -15,7 +15,7 @@ from ftpsyncd.config import load
 from ftpsyncd.daemon import deciding
 from ftpsyncd.daemon.onepass import Progress
 from ftpsyncd.daemon.service import Service
-from ftpsyncd.errors import LedgerError, LockHeldError, NameRefusedError, UsageError
+from ftpsyncd.errors import CommandRefusedError, LedgerError, LockHeldError, NameRefusedError, UsageError
 from ftpsyncd.inspection.survey import offline_status
 from ftpsyncd.ledger.book import LEDGER, Ledger
 from ftpsyncd.local.scan import Scanner, fingerprint_of
@@ -74,6 +74,11 @@ class Site:
 
     def decide(self, name: CommandName, mapping: str | None = "m", path: str | None = None) -> str:
         return deciding.decide(self.config, name, mapping=mapping, path=path)
+
+    def refused(self, name: CommandName) -> str:
+        with pytest.raises(CommandRefusedError) as caught:
+            self.decide(name)
+        return caught.value.message
 
     @property
     def published(self) -> set[str]:
@@ -181,7 +186,7 @@ def test_a_discard_about_many_directories_is_carried_out_to_its_end(site: Site):
 def test_a_decision_is_not_about_another_folder_than_people_were_told_of(held: Site, name: CommandName):
     held.drop.rename(held.drop.with_name("before"))
     held.drop.mkdir()
-    said = held.decide(name)
+    said = held.refused(name)
     hold = held.hold()
     assert hold is not None
     assert "is not the folder that was published before" in hold.message
@@ -195,7 +200,7 @@ def test_a_decision_is_not_about_another_folder_than_people_were_told_of(held: S
 
 def test_nothing_is_decided_about_a_folder_that_is_missing(held: Site):
     held.drop.rename(held.drop.with_name("elsewhere"))
-    assert held.decide(CommandName.APPROVE) == f"m: nothing was decided: the folder {held.drop} is not there"
+    assert held.refused(CommandName.APPROVE) == f"m: nothing was decided: the folder {held.drop} is not there"
     held.drop.with_name("elsewhere").rename(held.drop)
     assert held.sync().held == 4
 
@@ -210,7 +215,7 @@ def test_nothing_is_decided_about_what_was_changed_at_the_server_while_the_folde
     site.delete("a")
     assert site.sync().held == 1
     site.drop.rename(site.drop.with_name("elsewhere"))
-    assert site.decide(name) == f"m: nothing was decided: the folder {site.drop} is not there"
+    assert site.refused(name) == f"m: nothing was decided: the folder {site.drop} is not there"
     site.drop.with_name("elsewhere").rename(site.drop)
     assert site.sync().held == 1
     assert site.published == {"a", "b"}

@@ -24,7 +24,7 @@ from ftpsyncd.daemon.steering import Steering
 from ftpsyncd.engine import mailbox
 from ftpsyncd.engine.loop import Engine
 from ftpsyncd.engine.report import iso
-from ftpsyncd.errors import ControlError, UnknownNameError, UsageError
+from ftpsyncd.errors import CommandRefusedError, ControlError, UnknownNameError, UsageError
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.ledger.failures import CHANGED
@@ -397,6 +397,20 @@ def test_what_went_with_its_directory_is_told_to_be_held_or_deleted_as_that_is(c
         assert daemon.why(str(folder / "d/e/never.jpg")).state == "absent"
         mirror.removals.holding.put(HoldKind.MASS_DELETE, "1 file was deleted", Moment(0.0, 1))
         assert daemon.why(str(folder / "d/e/a.jpg")).state == "held"
+
+
+@pytest.mark.parametrize("name", [CommandName.APPROVE, CommandName.DISCARD])
+def test_a_decision_about_a_folder_that_is_missing_is_refused(config: Config, name: CommandName) -> None:
+    """And not answered like one that was taken: a script would go on."""
+    with engine_of(config) as engine:
+        mirror = mirror_of(config, engine)
+        mirror.removals.source.missing = "the folder is not there"
+        engine.start()
+        daemon = Steering(config, engine)
+        with pytest.raises(CommandRefusedError, match=r"^gallery: nothing was decided: the folder is not there$"):
+            daemon.command(name, mapping="gallery", server=None, path=None)
+        mirror.removals.source.missing = ""
+        assert daemon.command(name, mapping="gallery", server=None, path=None) == "gallery: nothing is held"
 
 
 def test_a_command_whose_asker_has_left_is_not_carried_out(config: Config) -> None:

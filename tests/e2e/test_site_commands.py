@@ -296,8 +296,7 @@ def test_what_status_says_to_type_decides_about_what_it_has_told_of(s: Site, tmp
     s.until_equal()
     path.unlink()
     s.until_state("held")
-    s.environ["COLUMNS"] = "400"
-    [discard] = re.findall(r"  or  ftpsyncd (discard \S+ -c \S+)$", s.command("status").stdout, re.MULTILINE)
+    [discard] = re.findall(r"`ftpsyncd (discard \S+ -c \S+)`", s.command("status").stdout)
     subprocess.run([*s.program, *shlex.split(discard)], cwd=tmp_path, env=s.environment(), check=True, timeout=60)
     until(lambda: not s.mapping_status()["held"], "the decision", 30)
     assert len(contents(s.published)) == 1
