@@ -251,6 +251,9 @@ def _command(mirror: Mirror, name: CommandName, path: str | None, at: Moment) ->
             said = mirror.removals.approve(at)
         case CommandName.DISCARD:
             said = mirror.removals.discard(at)
+    if mirror.paused and name in {CommandName.RETRY, CommandName.RESCAN}:
+        # Nothing is tried, or published, before that.
+        said += f"; it is paused, `ftpsyncd resume {what}` goes on"
     return said
 
 

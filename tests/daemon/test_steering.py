@@ -399,6 +399,18 @@ def test_what_went_with_its_directory_is_told_to_be_held_or_deleted_as_that_is(c
         assert daemon.why(str(folder / "d/e/a.jpg")).state == "held"
 
 
+@pytest.mark.parametrize("name", [CommandName.RETRY, CommandName.RESCAN])
+def test_what_a_person_wants_tried_in_a_mapping_that_is_paused_is_not_said_to_be(config: Config, name: CommandName):
+    with engine_of(config) as engine:
+        mirror = mirror_of(config, engine)
+        engine.start()
+        daemon = Steering(config, engine)
+        assert "paused" not in daemon.command(name, mapping=None, server=None, path=None)
+        engine.ask(lambda _at: mirror.pause(1))
+        said = daemon.command(name, mapping=None, server=None, path=None)
+        assert said.endswith("; it is paused, `ftpsyncd resume gallery` goes on")
+
+
 @pytest.mark.parametrize("name", [CommandName.APPROVE, CommandName.DISCARD])
 def test_a_decision_about_a_folder_that_is_missing_is_refused(config: Config, name: CommandName) -> None:
     """And not answered like one that was taken: a script would go on."""
