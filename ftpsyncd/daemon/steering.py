@@ -336,7 +336,9 @@ def _live_reason(mirror: Mirror, path: str, relative: str, at: Moment) -> Why | 
             keeps = mirror.spec.deletes is DeletePolicy.KEEP
             what = f"it is gone here; not {'forgotten' if keeps else 'deleted at the server'} yet"
         failing = _failing(queue.gate, at.now) if pending.late else ""
-        sentence = f"{what}, because {pending.why} (for {waited_s} s){failing}{paused}{last}"
+        settles = pending.sighting is not None and not pending.busy
+        quiet = f" and has to be quiet for {mirror.spec.settle_s:g} s" if settles else ""
+        sentence = f"{what}, because {pending.why}{quiet} (for {waited_s} s){failing}{paused}{last}"
         return Why(path, name, "settling", sentence, {"waited_s": waited_s, "settle_s": mirror.spec.settle_s}, receipt)
     if (running := queue.at_work(name, relative)) is not None:
         return Why(path, name, "in_flight", f"it is being {_WORK[type(running)]} right now{last}", receipt=receipt)
