@@ -24,6 +24,12 @@ def pins(name: str) -> list[Requirement]:
     return [Requirement(line.rstrip("\\ ")) for line in text.splitlines() if line[:1].isalnum()]
 
 
+def asked(name: str) -> list[Requirement]:
+    """What the program asks for, with the extras of these pins."""
+    extras = [PROJECT["optional-dependencies"][extra] for extra in EXTRAS[name][1:]]
+    return [Requirement(line) for lines in (PROJECT["dependencies"], *extras) for line in lines]
+
+
 def holds(requirement: Requirement, python: str, extra: str = "") -> bool:
     """Whether a requirement concerns this Python."""
     environment = {"python_version": python, "python_full_version": f"{python}.0", "extra": extra}
@@ -45,13 +51,18 @@ def needs(requirement: Requirement, python: str) -> set[NormalizedName]:
 @pytest.mark.parametrize("name", EXTRAS)
 def test_all_that_is_needed_is_pinned(name: str, python: str):
     pinned = [requirement for requirement in pins(name) if holds(requirement, python)]
-    asked = list(map(Requirement, PROJECT["dependencies"]))
-    for extra in EXTRAS[name][1:]:
-        asked += map(Requirement, PROJECT["optional-dependencies"][extra])
-    wanted = {canonicalize_name(requirement.name) for requirement in asked}
-    for requirement in (*pinned, *asked):
+    wanted = {canonicalize_name(requirement.name) for requirement in asked(name)}
+    for requirement in (*pinned, *asked(name)):
         wanted |= needs(requirement, python)
     assert wanted - {canonicalize_name(requirement.name) for requirement in pinned} == set()
+
+
+@pytest.mark.parametrize("name", EXTRAS)
+def test_what_is_pinned_is_what_is_asked_for(name: str):
+    pinned = {canonicalize_name(requirement.name): requirement.specifier for requirement in pins(name)}
+    for requirement in asked(name):
+        (pin,) = pinned[canonicalize_name(requirement.name)]
+        assert requirement.specifier.contains(pin.version), requirement
 
 
 def test_every_python_is_tried():
