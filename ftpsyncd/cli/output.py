@@ -280,7 +280,7 @@ def local_time(moment: datetime) -> str:
     except OverflowError:
         # In the first or last hours of the calendar there is no time elsewhere.
         here = moment
-    return f"{here:%Y-%m-%d %H:%M:%S}"
+    return here.replace(tzinfo=None).isoformat(" ", "seconds")
 
 
 def in_local_time(sentence: str) -> str:

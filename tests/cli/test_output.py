@@ -209,3 +209,6 @@ class TestMomentsHere:
 
     def test_the_last_hour_of_the_calendar_has_a_date_too(self):
         assert local_time(datetime(9999, 12, 31, 23, tzinfo=UTC)) == "9999-12-31 23:00:00"
+
+    def test_a_year_has_four_digits(self):
+        assert local_time(datetime(5, 6, 7, 12, tzinfo=UTC)).startswith("0005-06-07 ")
