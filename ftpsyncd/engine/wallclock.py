@@ -33,6 +33,7 @@ class WallClock:
         self._slept_s = clock.slept_s()
         self._since = clock.monotonic() + self._slept_s
         """Since when the clock goes as it does; in seconds that the machine has slept, too."""
+        self._began = self._since
         self._offset_s = clock.wall_ns() / 1e9 - self._since
         self._distrust_until = 0.0
         self._known_ns = known_ns
@@ -53,7 +54,8 @@ class WallClock:
         if abs(offset_s - self._offset_s) > STEP_S:
             self._distrust_until = now + settle_s + STEP_S
             before_ns = wall_ns - int((offset_s - self._offset_s) * 1e9)
-            self.last_step = Step(before_ns - int(goes_s * 1e9), before_ns, wall_ns - before_ns)
+            began_ns = before_ns - int((self._since + goes_s - self._began) * 1e9)
+            self.last_step = Step(began_ns, before_ns, wall_ns - before_ns)
             self._known_ns = before_ns if goes_s >= PROVEN_S else self._known_ns + int(goes_s * 1e9)
             self._since += goes_s
             self.steps += 1

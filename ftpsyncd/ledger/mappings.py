@@ -113,6 +113,12 @@ class Mappings:
         row = self._read("SELECT files, bytes, last_publish_ns FROM mapping WHERE id=?", (mapping,)).fetchone()
         return Totals(*row)
 
+    def redate(self, mapping: int, since_ns: int, until_ns: int, by_ns: int) -> None:
+        """The clock was set: what was published last between two moments was so by so much later."""
+        self.flush()
+        sql = "UPDATE mapping SET last_publish_ns=last_publish_ns+? WHERE id=? AND last_publish_ns BETWEEN ? AND ?"
+        self._write(sql, (by_ns, mapping, since_ns, until_ns))
+
     def count(self, mapping: int, files: int, size: int, published_ns: int = 0) -> None:
         """So many files and bytes more, or less, are recorded as published, the last one then."""
         sums = self._sums.setdefault(mapping, _Sums())

@@ -69,11 +69,11 @@ class Exposures:
         for path in list(self._open.exposed):
             intent = self._open[path]
             exposed = intent.exposed
-            if exposed is not None and step.dated(exposed.since_ns):
-                # Not later: nothing foreign was there before, whatever time it was.
-                since_ns = min(exposed.since_ns, exposed.since_ns + step.by_ns)
-                until_ns = exposed.until_ns and exposed.until_ns + step.by_ns
-                self._open.put(path, intent._replace(exposed=exposed._replace(since_ns=since_ns, until_ns=until_ns)))
+            if exposed is None:
+                continue
+            redated = Exposure(exposed.size, step.redated(exposed.since_ns), step.redated(exposed.until_ns))
+            if redated != exposed:
+                self._open.put(path, intent._replace(exposed=redated))
 
     def inherit(self, path: str, intent: Intent) -> bool:
         """A mapping that is not there any more was sending a file, under its final name, where this one publishes.

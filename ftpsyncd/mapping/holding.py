@@ -10,7 +10,7 @@ from __future__ import annotations
 from ftpsyncd.core.deletes import Deletes
 from ftpsyncd.events import EventKind
 from ftpsyncd.logs import one_line
-from ftpsyncd.mapping.site import Moment, Site
+from ftpsyncd.mapping.site import Moment, Site, Step
 from ftpsyncd.model import Hold, HoldKind
 
 MARKED_AT_ONCE = 1000
@@ -51,6 +51,12 @@ class Holding:
         """The same hold is about more than was told."""
         if self.hold is not None:
             self.hold = self.hold._replace(message=message)
+            self._site.ledger.decisions.set_hold(self._site.id, self.hold)
+
+    def clock_was_set(self, step: Step) -> None:
+        """It began when the clock that is set now would have said so."""
+        if self.hold is not None and (since_ns := step.redated(self.hold.since_ns)) != self.hold.since_ns:
+            self.hold = self.hold._replace(since_ns=since_ns)
             self._site.ledger.decisions.set_hold(self._site.id, self.hold)
 
     def release(self, why: str, at: Moment) -> None:

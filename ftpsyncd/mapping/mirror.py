@@ -305,8 +305,15 @@ class Mirror:
         yield from self.comparing.listed(listing, at, order, deep=deep)
 
     def clock_was_set(self, step: Step, now: float) -> None:
-        """Somebody set this machine's clock: what failed may be due by it now, or nobody knows any more when it is."""
+        """Somebody set this machine's clock: what was noted by it in this run is told as it would have noted it."""
         self.intents.exposures.clock_was_set(step)
+        self.removals.holding.clock_was_set(step)
+        if (paused_ns := step.redated(self.paused_ns)) != self.paused_ns:
+            self.paused_ns = paused_ns
+            self.ledger.decisions.set_paused(self.id, paused_ns)
+        self.ledger.mappings.redate(self.id, *step)
+        self.ledger.failures.redate(self.id, *step)
+        # What failed in an earlier run may be due now, or nobody knows any more when it is.
         if self.ledger.failures.counts(self.id).retrying:
             self.dirty.mark_deep("", now)
 

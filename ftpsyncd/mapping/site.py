@@ -53,18 +53,18 @@ class Moment(NamedTuple):
 
 
 class Step(NamedTuple):
-    """The wall clock was set."""
+    """The wall clock was set: what was noted by it before is of another time."""
 
     since_ns: int
-    """From this moment on it had gone as it did, by itself."""
+    """When the daemon was started, by the clock as it went before."""
     until_ns: int
-    """What it said right before."""
+    """What that said right before it was set."""
     by_ns: int
     """How far it was set forward."""
 
-    def dated(self, moment_ns: int) -> bool:
-        """Whether a moment was noted by that clock, as it went before."""
-        return self.since_ns <= moment_ns <= self.until_ns
+    def redated(self, moment_ns: int) -> int:
+        """A moment as the clock that is set now would have noted it; the same, if it is not of this run."""
+        return moment_ns + self.by_ns if self.since_ns <= moment_ns <= self.until_ns else moment_ns
 
 
 _T = TypeVar("_T")

@@ -40,7 +40,7 @@ from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.ledger.decisions import UNDATED
 from ftpsyncd.ledger.failures import FailureCounts
 from ftpsyncd.mapping.mirror import Mirror
-from ftpsyncd.mapping.site import Moment
+from ftpsyncd.mapping.site import Moment, Step
 from ftpsyncd.model import (
     Action,
     Delete,
@@ -1028,6 +1028,32 @@ def test_since_a_time_to_come_nothing_is_held_or_paused(story: Story):
     story.mirror.removals.holding.put(HoldKind.REPLACED_SOURCE, "It is another folder.", Moment(NOW, WALL))
     assert status(Moment(NOW, WALL)).since == iso(WALL)
     assert status(Moment(NOW, WALL - S)).since is None
+
+
+@pytest.mark.parametrize("by_s", [3 * 365 * 86400, -3 * 365 * 86400, -3600])
+def test_what_this_run_noted_is_told_by_the_clock_as_it_is_set_now(story: Story, by_s: int):
+    """As on a machine that starts in 1970: nothing is held for decades, or tried again in some."""
+    later = story.ledger.mappings.number("later", "elsewhere")
+    for mapping in (story.id, later):
+        story.ledger.failures.put(mapping, "old", Failure(A, 1, True, 5, "Error", "x", "", "", 5))  # noqa: FBT003
+    story.apply(failed(BROKEN))
+    story.apply(Done(other_file("b"), Did.PUBLISHED, A))
+    story.mirror.pause(WALL)
+    story.mirror.removals.holding.put(HoldKind.REPLACED_SOURCE, "It is another folder.", Moment(NOW, WALL))
+    before = {path: each._asdict() for path, each in story.ledger.failures.all(story.id)}
+    story.mirror.clock_was_set(Step(WALL - 10 * S, WALL + 10 * S, by_s * S), NOW)
+    at = Moment(NOW, WALL + by_s * S)
+    after = dict(story.ledger.failures.all(story.id))
+    assert after["old"]._asdict() == before["old"]
+    for field in ("failed_ns", "next_try_ns"):
+        assert getattr(after["d/a"], field) == before["d/a"][field] + by_s * S
+    assert mapping_status(story.mirror, at).since == iso(at.wall_ns)
+    assert mapping_status(story.mirror, at).last_publish == iso(at.wall_ns)
+    assert story.ledger.decisions.paused_ns(story.id) == at.wall_ns
+    assert story.ledger.decisions.hold(story.id) == story.mirror.removals.hold
+    story.mirror.clock_was_set(Step(at.wall_ns - 10 * S, at.wall_ns + 10 * S, -by_s * S), NOW)
+    assert {path: each._asdict() for path, each in story.ledger.failures.all(story.id)} == before
+    assert story.mirror.paused_ns == WALL
 
 
 def test_since_when_a_mapping_waits_for_a_person_is_told(story: Story):

@@ -1106,16 +1106,39 @@ def test_what_a_directory_lacks_that_takes_the_place_of_another_waits_as_all_tha
         world.come_to_rest()
 
 
-@pytest.mark.parametrize("set_s", [4000.0, -4000.0, 400 * 86400.0, -400 * 86400.0])
-def test_what_failed_is_tried_at_once_when_the_clock_was_set_as_it_is_told(set_s: float):
+CLOCK_SET_S = (4000.0, -4000.0, 400 * 86400.0, -400 * 86400.0)
+
+
+@pytest.mark.parametrize("set_s", CLOCK_SET_S)
+def test_what_failed_in_an_earlier_run_is_tried_at_once_when_the_clock_was_set(set_s: float):
     """Its next try is due by the clock as it is now, or of a time that nobody can tell any more."""
     with begun() as world:
         world.server.fail("STOR", FAULTS["broken"](), times=1000)
         world.do(("write", "2", 20))
         world.do(("go_on", 5000.0))
+        world.do(("restart",))
+        world.do(("go_on", 30.0))
         world.server._faults.clear()
         world.do(("set_clock", set_s))
         world.do(("go_on", 60.0))
+        assert f"{BASE}/2" in world.server.files
+
+
+@pytest.mark.parametrize("set_s", CLOCK_SET_S)
+def test_what_failed_is_tried_when_it_would_have_been_though_the_clock_was_set(set_s: float):
+    with begun() as world:
+        world.server.fail("STOR", FAULTS["broken"](), times=1000)
+        world.do(("write", "2", 20))
+        world.do(("go_on", 5000.0))
+        failure = world._ledger.failures.of(world._mirror.id, "2")
+        assert failure is not None
+        left_s = (failure.next_try_ns - world.time.wall_ns()) / 1e9
+        assert left_s > 60
+        world.server._faults.clear()
+        world.do(("set_clock", set_s))
+        world.do(("go_on", left_s - 10))
+        assert f"{BASE}/2" not in world.server.files
+        world.do(("go_on", 30.0))
         assert f"{BASE}/2" in world.server.files
 
 
