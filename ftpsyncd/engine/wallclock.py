@@ -11,6 +11,8 @@ import math
 from ftpsyncd.mapping.site import Clock, Moment, Step
 
 STEP_S = 1.0
+READ_MOST = 5
+"""Times that the clocks are read until that does not take long."""
 PROVEN_S = 86400.0
 """A clock that was not set for so long is right: one without a battery is set as soon as there is a network, and one
 that a person has set wrong is noticed within a day."""
@@ -30,11 +32,12 @@ class WallClock:
         self.last_step = Step(0, 0, 0)
         """How it was set last."""
         self._clock = clock
-        self._slept_s = clock.slept_s()
-        self._since = clock.monotonic() + self._slept_s
+        now, wall_ns, self._slept_s = self._read()
+        self._since = now + self._slept_s
         """Since when the clock goes as it does; in seconds that the machine has slept, too."""
         self._began = self._since
-        self._offset_s = clock.wall_ns() / 1e9 - self._since
+        """When the engine was made, likewise."""
+        self._offset_s = wall_ns / 1e9 - self._since
         self._distrust_until = 0.0
         self._known_ns = known_ns
         """What time it was then at least."""
@@ -48,13 +51,14 @@ class WallClock:
         Args:
             settle_s: the longest quiet time: for so long after the clock was set, a file's stamp may be of before.
         """
-        now, wall_ns, self._slept_s = self._clock.monotonic(), self._clock.wall_ns(), self._clock.slept_s()
+        now, wall_ns, self._slept_s = self._read()
         offset_s = wall_ns / 1e9 - now - self._slept_s
         goes_s = self._goes_s(now)
         if abs(offset_s - self._offset_s) > STEP_S:
             self._distrust_until = now + settle_s + STEP_S
             before_ns = wall_ns - int((offset_s - self._offset_s) * 1e9)
-            began_ns = before_ns - int((self._since + goes_s - self._began) * 1e9)
+            # With room for what the clocks differ by while they are read.
+            began_ns = before_ns - int((self._since + goes_s - self._began + STEP_S) * 1e9)
             self.last_step = Step(began_ns, before_ns, wall_ns - before_ns)
             self._known_ns = before_ns if goes_s >= PROVEN_S else self._known_ns + int(goes_s * 1e9)
             self._since += goes_s
@@ -62,6 +66,14 @@ class WallClock:
             goes_s = 0.0
         self._offset_s = offset_s
         return Moment(now, wall_ns, now >= self._distrust_until, goes_s if self.steps else math.inf)
+
+    def _read(self) -> tuple[float, int, float]:
+        """All clocks at one moment: a process that is stopped in between would see one set."""
+        for _ in range(READ_MOST):
+            now, wall_ns, slept_s = self._clock.monotonic(), self._clock.wall_ns(), self._clock.slept_s()
+            if self._clock.monotonic() - now < STEP_S / 2:
+                break
+        return now, wall_ns, slept_s
 
     def _goes_s(self, now: float) -> float:
         """For how long the clock has gone as it does, at a moment that was the last one or later."""

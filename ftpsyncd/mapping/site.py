@@ -56,7 +56,7 @@ class Step(NamedTuple):
     """The wall clock was set: what was noted by it before is of another time."""
 
     since_ns: int
-    """When the daemon was started, by the clock as it went before."""
+    """Right before the daemon was started, by the clock as it went then."""
     until_ns: int
     """What that said right before it was set."""
     by_ns: int

@@ -38,7 +38,7 @@ def test_a_clock_that_was_set_is_not_compared_with_stamps_for_a_while(by_s: int)
     machine.wall_ns += by_s * S
     at = machine.clock.moment(SETTLE_S)
     assert (at.wall_trusted, at.wall_goes_s, machine.clock.steps) == (False, 0.0, 1)
-    assert machine.clock.last_step == pytest.approx((WALL, WALL + 100 * S, by_s * S), abs=10_000, rel=0)
+    assert machine.clock.last_step == pytest.approx((WALL - S, WALL + 100 * S, by_s * S), abs=10_000, rel=0)
     machine.go_on(SETTLE_S + 1)
     at = machine.clock.moment(SETTLE_S)
     assert (at.wall_trusted, at.wall_goes_s, machine.clock.steps) == (True, SETTLE_S + 1, 1)
@@ -64,6 +64,25 @@ def test_a_clock_that_was_set_while_the_machine_slept_was_set():
     assert (machine.clock.steps, at.wall_trusted) == (1, False)
     assert machine.clock.last_step.by_ns == pytest.approx(1000 * S, abs=10_000, rel=0)
     assert machine.clock.surely_ns(at) == pytest.approx(machine.wall_ns - 1000 * S, abs=10_000, rel=0)
+
+
+@pytest.mark.parametrize("stopped", [1, 2])
+def test_a_process_that_is_stopped_between_two_clocks_has_not_seen_one_set(stopped: int):
+    """By SIGSTOP, or on a machine that has too much to do."""
+    machine = Machine()
+
+    def wall_ns() -> int:
+        nonlocal stopped
+        if stopped:
+            stopped -= 1
+            machine.go_on(5)
+        return machine.wall_ns
+
+    machine.clock._clock = Clock(lambda: machine.now, wall_ns, lambda: 0.0)
+    for _ in range(3):
+        machine.go_on(1)
+        at = machine.clock.moment(SETTLE_S)
+        assert (at.now, at.wall_ns, machine.clock.steps) == (machine.now, machine.wall_ns, 0)
 
 
 def test_how_long_this_machine_has_slept_is_known():
