@@ -270,11 +270,29 @@ class Ledger:
         return rows
 
     def forget_some(self, mapping: int, directory: str) -> bool:
-        """Before `forget_tree`: drop some of the rows below a directory, but not its own; whether there may be more."""
-        some = self._some_below(mapping, directory)
+        """Before `forget_tree`: drop some of the rows below a directory, but not its own; whether there may be more.
+
+        What is in a directory goes before the directory: wherever this is broken off, and whatever is on disk by then,
+        each row that is left can be found gone.
+        """
+        (here, values), (further, bounds) = inside(directory)
+        some = self._last(mapping, further, bounds, "dir,name")
+        if some is None and (some := self._last(mapping, here, values, "name")) is not None:
+            self._forget_where(mapping, further, bounds)
         if some is not None:
             self._forget_where(mapping, *some)
         return some is not None
+
+    def _last(
+        self, mapping: int, where: str, values: Sequence[bytes], keys: str
+    ) -> tuple[str, tuple[bytes, ...]] | None:
+        """A condition for the last `MOVED_AT_ONCE` of some rows; None if there are not so many."""
+        order = ",".join(f"{key} DESC" for key in keys.split(","))
+        sql = f"SELECT {keys} FROM entry WHERE mapping=? AND {where} ORDER BY {order} LIMIT 1 OFFSET ?"  # noqa: S608 - constants
+        first = self._read(sql, (mapping, *values, MOVED_AT_ONCE - 1)).fetchone()
+        if first is None:
+            return None
+        return f"{where} AND ({keys})>=({','.join('?' * len(first))})", (*values, *first)
 
     def _forget_where(self, mapping: int, where: str, values: Sequence[object]) -> int:
         """Drop some rows; how many those are."""
