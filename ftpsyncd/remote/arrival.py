@@ -48,6 +48,8 @@ class Part:
         self._name = name
         self._file: BinaryIO = os.fdopen(descriptor, "r+b")
         self._lasting = lasting
+        self._private = False
+        """Only its owner can read it while it arrives, whatever a new file would allow."""
 
     @classmethod
     def opened(cls, into: Directory, name: str, source: str, entry: RemoteEntry) -> Part:
@@ -74,6 +76,32 @@ class Part:
             yield
         except OSError as error:
             raise unwritable(self._into.path / self._final, error) from error
+
+    def be_private(self) -> None:
+        """Be for our eyes only until the end, which may not come, where a file is replaced that is not for all."""
+        there = self._into.look(self._final)
+        with self._touched():
+            ours = os.fstat(self._file.fileno())
+            if there is not None and stat.S_ISREG(there.st_mode) and not there.st_mode & stat.S_IROTH:
+                self._private = True
+                self._allow(stat.S_IMODE(ours.st_mode) & stat.S_IRWXU)
+            else:
+                # An earlier try may have found one.
+                self._private = bool(ours.st_size) and not ours.st_mode & (stat.S_IRWXG | stat.S_IRWXO)
+
+    def _be_as_new(self) -> None:
+        """Have the rights of a new file."""
+        if self._private:
+            # Where no further file can be made it stays private.
+            with contextlib.suppress(OSError):
+                self._allow(stat.S_IMODE(_new(self._into).st_mode))
+
+    def _allow(self, rights: int) -> None:
+        try:
+            os.fchmod(self._file.fileno(), rights)
+        except OSError as error:
+            if error.errno not in _NOT_SET:
+                raise
 
     def length(self) -> int:
         """Bytes that are in it."""
@@ -137,6 +165,7 @@ class Part:
                 self._take_place()
                 os.replace(self._name, self._final, src_dir_fd=here, dst_dir_fd=here)
                 return
+            self._be_as_new()
             try:
                 # Unlike a rename, a link never replaces, whoever was quicker.
                 os.link(self._name, self._final, src_dir_fd=here, dst_dir_fd=here, follow_symlinks=False)
@@ -158,6 +187,7 @@ class Part:
         """
         there, descriptor = self._into.look(self._final), self._file.fileno()
         if there is None or not stat.S_ISREG(there.st_mode):
+            self._be_as_new()
             return
         ours = os.fstat(descriptor)
         try:
@@ -167,6 +197,7 @@ class Part:
         except OSError as error:
             if error.errno not in _NOT_SET:
                 raise
+            self._be_as_new()
 
     def leave(self) -> None:
         """Stay for the next try if that can find it and there is enough in it to be continued."""
@@ -248,10 +279,15 @@ def _is_owned_by_us(into: Directory, found: os.stat_result) -> bool:
     """
     if found.st_uid == os.geteuid():
         return True
-    trial = _beside("owner", secrets.token_hex(8))
+    return _new(into).st_uid == found.st_uid
+
+
+def _new(into: Directory) -> os.stat_result:
+    """A new file, as the disk makes it: to whom it belongs, and who may do what with it."""
+    trial = _beside("trial", secrets.token_hex(8))
     descriptor = os.open(trial, _WRITE | os.O_EXCL, 0o666, dir_fd=into.descriptor)
     try:
-        return os.fstat(descriptor).st_uid == found.st_uid
+        return os.fstat(descriptor)
     finally:
         os.close(descriptor)
         os.unlink(trial, dir_fd=into.descriptor)

@@ -71,6 +71,7 @@ def fetch(
     _vacant(into, name, overwrite=overwrite)
     part = Part.opened(into, name, f"{origin}\0{remote}", entry)
     try:
+        part.be_private()
         continued = _fill(session, remote, entry, part, progress)
         size, dated = part.complete(entry)
         part.publish(overwrite=overwrite)

@@ -206,6 +206,28 @@ class TestContinuedDownloads:
         assert (tmp_path / "f").stat().st_mtime == 1_500_000_000
         assert not part.exists()
 
+    def test_a_part_that_others_could_read_is_closed_where_it_is_to_replace_a_private_file(
+        self, again, source, part, tmp_path
+    ):
+        part.chmod(0o644)
+        (tmp_path / "f").touch(0o600)
+        seen = []
+        fetched = again.download(
+            source, tmp_path / "f", progress=lambda _count: seen.append(stat.S_IMODE(part.stat().st_mode))
+        )
+        assert fetched.continued_at == self.PART
+        assert set(seen) == {0o600}
+        assert stat.S_IMODE((tmp_path / "f").stat().st_mode) == 0o600
+
+    @pytest.mark.parametrize("overwrite", [True, False])
+    def test_a_part_that_was_private_for_a_file_that_has_gone_gets_the_rights_of_a_new_one(
+        self, again, source, part, tmp_path, overwrite
+    ):
+        part.chmod(0o600)
+        assert again.download(source, tmp_path / "f", overwrite=overwrite).continued_at == self.PART
+        assert stat.S_IMODE((tmp_path / "f").stat().st_mode) == rights_of_new(tmp_path)
+        assert {path.name for path in tmp_path.iterdir()} == {"f"}
+
     def test_a_part_that_is_not_its_beginning_is_not_continued(self, again, source, part, tmp_path):
         part.write_bytes(self.CONTENT[: self.PART - 1] + b"!")
         assert again.download(source, tmp_path / "f").continued_at == 0
@@ -323,6 +345,51 @@ def test_a_file_that_is_replaced_keeps_its_rights(ftp, remote, picture, tmp_path
         ftp.download(f"{remote.base}/p", place)
         assert stat.S_IMODE(place.stat().st_mode) == rights
         assert place.read_bytes() == picture.read_bytes()
+
+
+def rights_of_new(folder):
+    (folder / "new").touch()
+    found = stat.S_IMODE((folder / "new").stat().st_mode)
+    (folder / "new").unlink()
+    return found
+
+
+@pytest.mark.parametrize("rights", [0o600, 0o640])
+def test_a_private_file_that_is_replaced_is_private_while_it_arrives_too(ftp, remote, picture, tmp_path, rights):
+    ftp.upload(picture, f"{remote.base}/p")
+    place = tmp_path / "into" / "p"
+    place.parent.mkdir()
+    place.write_bytes(b"before")
+    place.chmod(rights)
+    seen: list[int] = []
+
+    def look(_count):
+        seen.extend(path.stat().st_mode & 0o077 for path in place.parent.iterdir() if path != place)
+
+    ftp.download(f"{remote.base}/p", place, progress=look)
+    assert seen
+    assert set(seen) == {0}
+    assert stat.S_IMODE(place.stat().st_mode) == rights
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_private_file_of_somebody_else_is_replaced_by_one_with_the_rights_of_a_new_one(
+    ftp, remote, picture, tmp_path, monkeypatch
+):
+    """Who may not set the owner: others' rights would be for others."""
+    ftp.upload(picture, f"{remote.base}/p")
+    (tmp_path / "p").write_bytes(b"before")
+    (tmp_path / "p").chmod(0o600)
+    os.chown(tmp_path / "p", 65534, 65534)
+
+    def refuse(*_words):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "fchown", refuse)
+    ftp.download(f"{remote.base}/p", tmp_path / "p")
+    assert stat.S_IMODE((tmp_path / "p").stat().st_mode) == rights_of_new(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted({"p", picture.name})
 
 
 def test_but_a_server_gives_nobody_a_program_that_runs_with_the_rights_of_its_owner(ftp, remote, picture, tmp_path):

@@ -1277,6 +1277,14 @@ MUTATIONS = (
     ),
     Mutation(
         "G7",
+        "what is to replace a private file can be read by others while it arrives",
+        "remote/arrival.py",
+        "                self._allow(stat.S_IMODE(ours.st_mode) & stat.S_IRWXU)\n",
+        "                self._allow(stat.S_IMODE(ours.st_mode))\n",
+        "tests/contract/test_library.py::test_a_private_file_that_is_replaced_is_private_while_it_arrives_too",
+    ),
+    Mutation(
+        "G7",
         "a name of a server that is a path leads out of the folder",
         "remote/fetchtree.py",
         '    if "/" in name or os.sep in name or',
