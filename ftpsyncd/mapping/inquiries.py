@@ -210,7 +210,8 @@ class Inquiries:
             return False
         if not queue.occupied(name, path) and not isinstance(queue.waiting(name, path), RenameDir | Sweep):
             self._ask_all(path)
-        return path in self._open
+        # What there was nothing to be asked about is only awaited by now.
+        return bool(self._late.brings.to_ask(path)) or (path in self._open and not self._late.is_awaited(path))
 
     def clear_below(self, directory: str) -> bool:
         """A directory is to be removed at the server: is it known what is in it? If not, it is looked at again then.

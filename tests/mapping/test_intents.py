@@ -109,6 +109,30 @@ def test_a_rename_that_may_come_late_is_awaited_also_while_the_new_directory_is_
     assert story.intents.inquiries.may_leave("a/1", NOW) is not None
 
 
+def test_nothing_waits_for_an_answer_about_a_directory_that_can_have_brought_nothing(story: Story):
+    story.directory("new")
+    story.ledger.begun.put(story.id, "new", Intent(Kind.DIR, brings=("old",)))
+    story.crash()
+    assert not story.intents.inquiries.settles_first(Upload(M, "new/a", A))
+    assert story.queue.take(NOW) is None
+    assert story.intents.inquiries.may_leave("old/a", NOW) is not None, "it may be published there now"
+
+
+def test_of_a_pass_that_ends_it_is_asked_at_once_what_was_brought_late(story: Story):
+    story.directory("old")
+    story.ledger.begun.put(story.id, "new", Intent(Kind.DIR, brings=("old",)))
+    story.crash(one_pass=True)
+    leaving = story.intents.inquiries.may_leave("old/a", NOW)
+    assert leaving is not None
+    assert leaving.asked
+    asked = story.asked()
+    assert asked == [RenameDir(M, "new", "old", 0, interrupted=True, ask_only=True)]
+    story.over(*asked)
+    assert story.intents.inquiries.may_leave("old/a", NOW) is None
+    story.over(*story.asked())
+    assert not story.intents
+
+
 def test_of_a_delete_that_was_cut_off_nobody_knows_whether_it_was_done_though_an_earlier_try_is_awaited_there(
     story: Story,
 ):
