@@ -215,7 +215,7 @@ class Intent(NamedTuple):
     source: str = ""
     """Where a rename comes from."""
     fingerprints: tuple[Fingerprint, ...] = ()
-    """Of the files that may be at the server under this path, the latest last."""
+    """Of the files that may be at the server under this path, the latest last; also where a directory is to be."""
     received: int = 0
     """The server began to receive the latest of them into ``temporary``, or one of ``parts``, when the file's ctime was
     this (ns), and nothing else was sent there since; 0: nothing is known to be there."""

@@ -198,7 +198,7 @@ class Inquiries:
         if path in self._exposures:
             return True
         intent = self._open.get(path)
-        if intent is None or intent.kind is not Kind.FILE or not intent.fingerprints:
+        if intent is None or not intent.fingerprints:
             return False
         site = self._site
         return not site.queue.occupied(site.spec.name, path) and site.ledger.row(site.id, path) is None
@@ -319,7 +319,8 @@ class Inquiries:
         ledger, mapping = self._site.ledger, self._site.id
         if ledger.row(mapping, sweep.path) is None:
             size = fingerprint.size if fingerprint is not None else 0
-            ledger.put(mapping, sweep.path, Row(sweep.kind, Fingerprint(size, 0, 0), b"", at.wall_ns))
+            kind = Kind.FILE if fingerprint is not None else sweep.kind
+            ledger.put(mapping, sweep.path, Row(kind, Fingerprint(size, 0, 0), b"", at.wall_ns))
             self._site.dirty.mark(sweep.path, at.now)
 
     def _only_tells(self, path: str) -> bool:

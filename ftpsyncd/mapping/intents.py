@@ -102,8 +102,15 @@ class Intents:
                 intent = Intent(Kind.DIR, self._open.temporary_of(action.path))
             case _:
                 return action
-        self._open.put(action.path, intent._replace(brings=self._open.brings.get(action.path, ())))
+        self._note(action.path, intent)
         return action
+
+    def _note(self, path: str, intent: Intent) -> None:
+        """What is begun now takes the place of what was begun there before, but for what may come late all the same."""
+        earlier = self._open.get(path) or Intent(Kind.FILE)
+        if intent.kind is Kind.DIR:
+            intent = intent._replace(fingerprints=earlier.fingerprints, exposed=earlier.exposed)
+        self._open.put(path, intent._replace(brings=earlier.brings))
 
     def _begin_file(self, action: Upload | Rename) -> tuple[Upload | Rename, Intent]:
         source = action.source if isinstance(action, Rename) else ""
@@ -199,7 +206,7 @@ class Intents:
                 continue
             if not whatever and intent.exposed is not None:
                 self.exposures.let_go(each)
-            elif intent.temporary:
+            elif intent.temporary or intent.kind is Kind.DIR:
                 self._open.put(each, intent._replace(fingerprints=(), received=0, parts=(), exposed=None))
             else:
                 self.late.let_go(each)

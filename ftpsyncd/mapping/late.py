@@ -190,10 +190,10 @@ class Late:
         intent = self._open.get(action.path)
         if intent is None or action.path not in self._hanging:
             return None
-        if intent.kind is Kind.DIR:
-            return Intent(Kind.DIR, brings=intent.brings)
         # Also when nothing was done: what was published before stays published, and has to await the same.
         prints = self._published(action.path)
+        if intent.kind is Kind.DIR and not prints:
+            return intent._replace(temporary="", source="")
         match action:
             case _ if prints:
                 pass

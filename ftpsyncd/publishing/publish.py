@@ -329,8 +329,10 @@ class Publisher:
         there = session.stat(remote)
         if there is None or not _keeps(session, remote):
             return Did.SWEPT
-        if Kind.DIR in {action.kind, there.kind}:
-            return Did.ADOPTED if action.kind is there.kind else Did.SWEPT
+        if there.kind is Kind.DIR:
+            return Did.ADOPTED if action.kind is Kind.DIR else Did.SWEPT
+        if not action.fingerprints and not action.exposed:
+            return Did.SWEPT
         return swept(there, action, hidden=self._is_hidden(session, action))
 
     def _is_hidden(self, session: RemoteSession, action: Sweep) -> bool:

@@ -194,6 +194,19 @@ def test_a_rename_that_comes_late_is_not_forgotten_wherever_the_daemon_dies_at_w
                 world.come_to_rest(arrived=False)
 
 
+@pytest.mark.parametrize("then", [("all",), ("upon", "MKD", ("crash",))], ids=["lives", "killed"])
+@pytest.mark.parametrize("file", [("write", "c", 20), ("rename", 2, "c")], ids=["new", "renamed"])
+def test_a_directory_takes_the_place_of_a_file_that_comes_late(file: Op, then: Op):
+    """It came between the question whether it was there and the making of the directory, which was refused for it."""
+    hangs = (("fault", "RNTO", "late", 1), ("fault", "CONNECT", "unavailable", 1), file, ("go_on", 2.3))
+    for arrives in moments(2 * STEPS):
+        with begun() as world:
+            world.all(*hangs, ("delete", -1), ("make_folder", "c"), ("write", "c/1", 20), then)
+            world.later(arrives, ("arrive",))
+            world.all(("go_on", 30.0), ("start",))
+            world.come_to_rest(arrived=False)
+
+
 @pytest.mark.parametrize("room", [1, QUEUE_ROOM])
 def test_what_awaits_a_rename_that_may_come_late_is_told_and_waits_a_minute_at_most(
     room: int, monkeypatch: pytest.MonkeyPatch
