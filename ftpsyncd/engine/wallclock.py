@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import math
 
-from ftpsyncd.mapping.site import Clock, Moment, Step
+from ftpsyncd.mapping.site import STEP_S, Clock, Moment, Step
 
-STEP_S = 1.0
 READ_MOST = 5
 """Times that the clocks are read until that does not take long."""
 PROVEN_S = 86400.0

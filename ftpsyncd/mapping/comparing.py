@@ -22,7 +22,7 @@ from ftpsyncd.mapping.offers import Offers
 from ftpsyncd.mapping.othernames import OtherNames
 from ftpsyncd.mapping.recorded import Facts, Recorded
 from ftpsyncd.mapping.removals import Removals
-from ftpsyncd.mapping.site import Moment, Site
+from ftpsyncd.mapping.site import STEP_S, Moment, Site
 from ftpsyncd.mapping.unreadable import Unreadable
 from ftpsyncd.mapping.waits import Waits
 from ftpsyncd.model import (
@@ -187,7 +187,7 @@ class Comparing:
 
     def _plan(self, facts: Facts, at: Moment, order: Order, *, deep: bool) -> None:
         listing, rows, failures = facts
-        trusted = at.wall_trusted and self._is_native()
+        trusted = self._is_native() and self._is_of_one_clock(listing, at)
         look = Look(
             self._site.spec,
             self._selection,
@@ -226,6 +226,11 @@ class Comparing:
                     self._note(decision, at)
         self._mark_known_directories(listing, rows, at)
         self._site.dirty.push_deep(below, order)
+
+    def _is_of_one_clock(self, listing: Listing, at: Moment) -> bool:
+        """Whether the wall clock was not set so shortly before the look that stamps of before may seem to be old."""
+        looked_s = (at.wall_ns - listing.taken_wall_ns) / 1e9
+        return at.wall_trusted and at.wall_goes_s - looked_s > self._site.spec.settle_s + STEP_S
 
     def _was_more(self, path: str, listing: Listing, *, had_failure: bool) -> bool:
         """Whether something that is not there, and never was published, was known of, or something below it."""

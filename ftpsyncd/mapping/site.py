@@ -21,6 +21,9 @@ from ftpsyncd.specs import MappingSpec
 QUEUE_ROOM = 1000
 """No further directory is gone through while this many actions of the mapping wait: an outage costs no memory."""
 
+STEP_S = 1.0
+"""The wall clock has been set if it is further from the other one than before by more than this."""
+
 
 def slept_s() -> float:
     """For how long this machine has slept since it was started, where it tells (Linux)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -1061,6 +1062,21 @@ class TestWhatWasGoneBeforeItWasLookedFor:
         down.mirror.pump(AT)
         assert down.mirror.removals.absent.since("old/a") == NOW
         assert down.disk.names == []
+
+
+@pytest.mark.parametrize(("goes_s", "is_quiet"), [(math.inf, True), (60.0, True), (12.5, False), (9.0, False)])
+def test_a_look_right_after_the_clock_was_set_does_not_prove_later_that_a_file_is_at_rest(
+    story: Story, goes_s: float, *, is_quiet: bool
+):
+    """Of a large directory, it is compared to its end some seconds later: by then that clock is trusted again."""
+    seen_ns = WALL - 10 * S
+    listing = Listing("", Presence.PRESENT, {"a.jpg": file(inode=99)}, inode=1, device=DISK, taken_wall_ns=seen_ns)
+    story.mirror.watcher = WatchReport("native", None, "", 0)
+    story.mirror.dirty.mark_deep("", NOW)
+    at = AT._replace(wall_goes_s=goes_s)
+    story.mirror.pump(at)
+    story.mirror.on_answer(listing, at)
+    assert isinstance(story.queue.waiting(M, "a.jpg"), Upload) is is_quiet
 
 
 def test_a_file_that_never_comes_to_rest_is_told_once_after_ten_minutes_and_never_offered(story: Story):
