@@ -50,6 +50,7 @@ from ftpsyncd.model import (
     Failed,
     Failure,
     Fingerprint,
+    Hold,
     HoldKind,
     Kind,
     MakeDir,
@@ -1050,6 +1051,7 @@ def test_what_this_run_noted_is_told_by_the_clock_as_it_is_set_now(story: Story,
     assert mapping_status(story.mirror, at).since == iso(at.wall_ns)
     assert mapping_status(story.mirror, at).last_publish == iso(at.wall_ns)
     assert story.ledger.decisions.paused_ns(story.id) == at.wall_ns
+    assert story.mirror.removals.hold == Hold(HoldKind.REPLACED_SOURCE, at.wall_ns, "It is another folder.")
     assert story.ledger.decisions.hold(story.id) == story.mirror.removals.hold
     story.mirror.clock_was_set(Step(at.wall_ns - 10 * S, at.wall_ns + 10 * S, -by_s * S), NOW)
     assert {path: each._asdict() for path, each in story.ledger.failures.all(story.id)} == before

@@ -313,6 +313,15 @@ MUTATIONS = (
         "    return frozenset(empty) - frozenset(empty).union(final",
         "tests/core/test_downloads.py",
     ),
+    Mutation(
+        "G2",
+        "a file that was looked at right after the clock was set forward does not have to come to rest",
+        "mapping/comparing.py",
+        "        trusted = self._is_native() and self._is_of_one_clock(listing, at)\n",
+        "        trusted = self._is_native() and at.wall_trusted\n",
+        "tests/mapping/test_mirror.py"
+        "::test_a_look_right_after_the_clock_was_set_does_not_prove_later_that_a_file_is_at_rest",
+    ),
     # ── G3 nothing lost ──────────────────────────────────────────────────────────────────────────────────────
     Mutation(
         "G3",
@@ -1078,6 +1087,14 @@ MUTATIONS = (
         "        return self.state is Breaker.OFFLINE and self._connects\n",
         "tests/engine/test_outcomes.py::test_where_other_connections_work_the_further_ones_are_refused_and_no_server_is_down",
     ),
+    Mutation(
+        "G5",
+        "after a step forward of the clock each connection fails a file of its TLS ticket",
+        "remote/wire.py",
+        "        if max(aged_s, time.monotonic() - self._began) < _TICKET_CHECK_S:\n",
+        "        if time.monotonic() - self._began < _TICKET_CHECK_S:\n",
+        "tests/remote/test_tickets.py::test_a_clock_that_was_set_forward_ends_the_ticket_of_a_young_connection",
+    ),
     # ── G6 bounded ───────────────────────────────────────────────────────────────────────────────────────────
     Mutation(
         "G6",
@@ -1427,6 +1444,14 @@ MUTATIONS = (
         "        while newest - first < keep_ns:\n",
         "        while False:\n",
         "tests/ledger/test_history.py::test_a_clock_that_stays_years_ahead_over_restarts_drops_nothing[2]",
+    ),
+    Mutation(
+        "G8",
+        "a hold of a machine that started in 1970 is told as one of decades",
+        "mapping/mirror.py",
+        "        self.removals.holding.clock_was_set(step)\n",
+        "",
+        "tests/engine/test_outcomes.py::test_what_this_run_noted_is_told_by_the_clock_as_it_is_set_now",
     ),
     Mutation(
         "G8",
