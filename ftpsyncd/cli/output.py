@@ -168,21 +168,30 @@ class Fitted:
         picture: from its beginning on.
         signs: what the terminal can show.
         all_of_it: how to see the rest, in a few words; empty: there is no way.
+        low: the picture where there is no room for all of it, with what matters most at its beginning.
     """
 
-    def __init__(self, picture: RenderableType, signs: Marks, all_of_it: str = "") -> None:
+    def __init__(
+        self, picture: RenderableType, signs: Marks, all_of_it: str = "", *, low: RenderableType | None = None
+    ) -> None:
         self._picture = picture
         self._dots = signs.dots
         self._all_of_it = all_of_it
+        self._low = low
 
     def __rich_console__(self, screen: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         """The lines that fit."""
         from rich.segment import Segment, Segments  # noqa: PLC0415 - see above
         from rich.text import Text  # noqa: PLC0415 - see above
 
+        def lines_of(picture: RenderableType) -> list[list[Segment]]:
+            whole = Segment.split_lines(screen.render(picture, options.update(height=None)))
+            return [row for line in whole for row in _rows(line, options.max_width)]
+
         rows = options.height or screen.height
-        whole = Segment.split_lines(screen.render(self._picture, options.update(height=None)))
-        lines = [row for line in whole for row in _rows(line, options.max_width)]
+        lines = lines_of(self._picture)
+        if len(lines) > rows and self._low is not None:
+            lines = lines_of(self._low)
         shown = lines if len(lines) <= rows else lines[: max(1, rows - 1)]
         for number_, line in enumerate(shown):
             yield Segments([*line, *([Segment.line()] if number_ < rows - 1 else [])])

@@ -68,12 +68,12 @@ def show(found: Status, *, as_json: bool) -> None:
         screen.print(_drawn(found, screen))
 
 
-def _drawn(found: Status, screen: Console) -> RenderableType:
+def _drawn(found: Status, screen: Console, *, calls_first: bool = False) -> RenderableType:
     from ftpsyncd.cli.status_view import Typed, view  # noqa: PLC0415 - see above
 
     asked = given()
     typed = Typed("" if found.daemon.running else starting(asked), asked.option)
-    return view(found, datetime.now(UTC), marks(screen), screen.width, typed)
+    return view(found, datetime.now(UTC), marks(screen), screen.width, typed, calls_first=calls_first)
 
 
 def keep_showing(names: Sequence[str]) -> None:
@@ -83,7 +83,9 @@ def keep_showing(names: Sequence[str]) -> None:
     screen, asked = console(), given()
 
     def picture() -> RenderableType:
-        return Fitted(_drawn(only(ask_status(asked), names), screen), marks(screen), "status without --watch shows all")
+        found = only(ask_status(asked), names)
+        low = _drawn(found, screen, calls_first=True)
+        return Fitted(_drawn(found, screen), marks(screen), "status without --watch shows all", low=low)
 
     if not redraws(screen):
         show(only(ask_status(asked), names), as_json=False)

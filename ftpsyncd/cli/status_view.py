@@ -70,7 +70,15 @@ class Typed(NamedTuple):
     """What stands behind each."""
 
 
-def view(status: Status, now: datetime, signs: Marks, width: int, typed: Typed = Typed()) -> RenderableType:  # noqa: B008
+def view(
+    status: Status,
+    now: datetime,
+    signs: Marks,
+    width: int,
+    typed: Typed = Typed(),  # noqa: B008 - immutable
+    *,
+    calls_first: bool = False,
+) -> RenderableType:
     """Everything about one moment.
 
     Args:
@@ -79,14 +87,17 @@ def view(status: Status, now: datetime, signs: Marks, width: int, typed: Typed =
         signs: what the terminal can show.
         width: of the terminal, columns.
         typed: for the commands that are named.
+        calls_first: begin with what needs a person, since there may be no room for what is further down.
     """
     parts: list[RenderableType] = [headline(status, signs, typed.start)]
+    calls = ("Needs you", _calls(status, signs, typed))
     for title, body in (
+        *([calls] if calls_first else ()),
         ("", _mappings(status, now, signs, width)),
         # What the last daemon, or a `sync`, found of them is no longer known.
         ("Servers", _servers(status, now, signs, typed) if status.daemon.running else None),
         ("On their way", _transfers(status.transfers, signs, width)),
-        ("Needs you", _calls(status, signs, typed)),
+        *(() if calls_first else [calls]),
         ("Failed", _problems([each for each in status.problems if not each.held], now, signs, typed)),
         ("Held", _problems([each for each in status.problems if each.held], now, signs, typed)),
     ):
