@@ -328,7 +328,7 @@ def _replan(mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment) ->
 def _not_renamed(mirror: Mirror, action: RenameDir, at: Moment) -> None:
     """The server would not rename a directory: its files are taken one by one."""
     mirror.offers.not_renamed(action.path)
-    mirror.dirty.mark_deep(action.path, at.now)
+    mirror.offers.not_brought(action.path, at)
 
 
 def _record_failure(mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment) -> None:

@@ -237,8 +237,16 @@ class Offers:
                 self._site.dirty.mark(path, at.now)
         if isinstance(action, RenameDir):
             # Its source has another path now, moved with a directory above it. What the target holds is still to come.
-            self._site.dirty.mark_deep(action.path, at.now)
+            self.not_brought(action.path, at)
             self._site.dirty.mark(action.path, at.now)
+
+    def not_brought(self, directory: str, at: Moment) -> None:
+        """A directory did not get this name: what waits below it is planned anew, behind what makes the directory.
+
+        Begun now, it would be made for something in it, and nothing would be open about it.
+        """
+        self._queue.withdraw_below(self._name, directory, MakeDir | Upload | Rename | RenameDir)
+        self._site.dirty.mark_deep(directory, at.now)
 
     def look_again(self, action: Action, at: Moment) -> None:
         """An action is over: look at what had to wait for its end."""

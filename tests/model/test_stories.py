@@ -86,3 +86,17 @@ def test_a_directory_that_is_made_again_is_there_wherever_its_removal_was_cut_of
             world.do(("go_on", 7.0))
             world.do(("make_folder", path))
             world.come_to_rest()
+
+
+def test_a_directory_that_the_server_would_not_rename_is_made_before_what_waited_for_it():
+    """Made for something in it, it stayed there when the daemon died, and it was gone here by the next start."""
+    for steps in moments(1, STEPS):
+        with begun() as world:
+            world.all(("pause",), ("rename", 1, "c"), ("go_on", 3.0))
+            world.all(("write", "c/9", 20), ("make_folder", "c/d"), ("write", "c/d/1", 20), ("go_on", 8.0))
+            world.do(("fault", "RNTO", "refused", 1))
+            world.later(steps, ("crash",))
+            world.all(("resume",), ("go_on", 10.0))
+            world.drop.delete("c")
+            world.do(("start",))
+            world.come_to_rest()
