@@ -100,3 +100,22 @@ def test_a_directory_that_the_server_would_not_rename_is_made_before_what_waited
             world.drop.delete("c")
             world.do(("start",))
             world.come_to_rest()
+
+
+def test_a_directory_is_renamed_before_what_waited_for_it_also_where_its_old_name_is_another_one_by_then():
+    """The one that it was in was renamed first; what waits for it does not make it under its new name instead."""
+    for steps in moments(STEPS):
+        with begun() as world:
+            world.drop.make_folder("x")
+            world.all(("write", "x/1", 20), ("write", "x/2", 20))
+            world.drop.rename("a", "x/a")
+            world.all(("go_on", 20.0), ("pause",))
+            world.drop.rename("x/a", "z")
+            world.drop.rename("x", "y")
+            world.do(("go_on", 3.0))
+            world.all(("write", "z/9", 20), ("make_folder", "z/d"), ("write", "z/d/1", 20), ("go_on", 8.0))
+            world.later(steps, ("crash",))
+            world.all(("resume",), ("go_on", 10.0))
+            world.drop.delete("z")
+            world.do(("start",))
+            world.come_to_rest()

@@ -608,6 +608,14 @@ MUTATIONS = (
     ),
     Mutation(
         "G3",
+        "what waits below a directory is begun when that did not get its name",
+        "mapping/offers.py",
+        "        self._queue.withdraw_below(self._name, directory, MakeDir | Upload | Rename | RenameDir)\n",
+        "",
+        "tests/model/test_stories.py::test_a_directory_that_the_server_would_not_rename_is_made_before_what_waited_for_it",
+    ),
+    Mutation(
+        "G3",
         "a directory that seems to have been renamed late is believed to hold what was under its old name",
         "engine/done.py",
         "    if row is None or row.kind is Kind.FILE:\n        mirror.ledger.move(",
