@@ -101,7 +101,8 @@ def test_a_child_has_a_connection_of_its_own(kind, tls, act, tmp_path):
         (server.home / "there").write_bytes(b"x")
         words = [str(server.port), USER, PASSWORD, tls, str(certificates().ca), act]
         ended = subprocess.run(
-            [sys.executable, str(program), *words],
+            # From 3.12 on, Python warns of a fork beside threads, which is what is tried here.
+            [sys.executable, "-W", "ignore:This process:DeprecationWarning", str(program), *words],
             capture_output=True,
             text=True,
             timeout=60,
