@@ -49,11 +49,12 @@ class Machine:
     def boot(self) -> None:
         """Boot it; returns when all its units have started."""
         # --keep-unit and --register=no: there may be no systemd on this machine to ask for a scope. The hierarchy of
-        # cgroups is the legacy one, since this machine may have no other to share. No capability and no system call
-        # beyond nspawn's own choice is granted: what the unit needs must do in a container, too.
+        # cgroups is the legacy one, since this machine may have no other to share; from Debian 13 on, systemd wants
+        # that said twice. No capability and no system call beyond nspawn's own choice is granted: what the unit needs
+        # must do in a container, too.
         command = ["systemd-nspawn", "--quiet", "--keep-unit", "--register=no", "--private-network", "--console=pipe",
                    f"--directory={self.tree}", "--machine=ftpsyncd-test", "--boot",
-                   "systemd.unified_cgroup_hierarchy=0"]  # fmt: skip
+                   "systemd.unified_cgroup_hierarchy=0", "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"]  # fmt: skip
         with self.log.open("ab") as log:
             self._nspawn = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         until(self._find_leader, "the machine's first process", _BOOT_S)
