@@ -224,9 +224,10 @@ def require_reachable(program: str) -> None:
 
 
 def _installed() -> list[Path]:
-    """What pip has put beside this package, which may be elsewhere itself (an editable installation)."""
+    """What pip has put beside this package, which may be elsewhere itself (an editable installation, a PYTHONPATH)."""
     beside = {Path(sysconfig.get_path(kind)) for kind in ("purelib", "platlib")}
-    return [Path(__file__), *(found for place in beside for found in place.iterdir() if found.exists())]
+    there = [place for place in beside if place.is_dir()]
+    return [Path(__file__), *(found for place in there for found in place.iterdir() if found.exists())]
 
 
 def _remedy(closed: Path) -> str:

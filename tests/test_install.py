@@ -291,6 +291,13 @@ def test_a_python_in_a_closed_directory_is_told_as_what_is_wrong(monkeypatch: py
     assert f"`/usr/bin/python3 -m venv --clear {environment}`" in caught.value.remedy
 
 
+def test_a_python_into_which_nothing_was_installed_has_nothing_closed(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "executable", "/usr/bin/env")
+    monkeypatch.setattr(install, "__file__", "/usr/bin/env")
+    monkeypatch.setattr(sysconfig, "get_path", lambda _kind: "/nowhere/site-packages")
+    install.require_reachable("/usr/bin/env")
+
+
 @pytest.mark.parametrize("kind", ["package", "module.py"])
 def test_what_the_umask_of_root_has_closed_is_found(kind: str, monkeypatch: pytest.MonkeyPatch):
     """`pip install` makes what it installs as the umask says; the service could not begin after an update."""
