@@ -64,11 +64,16 @@ class Brought:
         self._dues.pop(path, None)
         self._to_ask.pop(path, None)
 
-    def taking(self, path: str) -> Iterator[tuple[str, str]]:
-        """New paths and old ones of the directories with which a path may leave."""
+    def taking(self, path: str, *, whole: bool = False) -> Iterator[tuple[str, str]]:
+        """New paths and old ones of the directories with which a path may leave.
+
+        Args:
+            path: it.
+            whole: or something below it.
+        """
         for new, olds in list(self._open.brings.items()):
             for old in olds:
-                if path == old or path.startswith(f"{old}/"):
+                if path == old or path.startswith(f"{old}/") or (whole and old.startswith(f"{path}/")):
                     yield new, old
 
     def due(self, path: str, old: str, now: float) -> float:

@@ -361,10 +361,12 @@ class Comparing:
         if self._offers.moves_from(path) or self._site.queue.occupied(self._site.spec.name, path):
             self._offers.again.add(path)
             return
-        if (leaving := self._intents.inquiries.may_leave(path, at.now)) is not None:
+        whole = kind is Kind.DIR
+        if (leaving := self._intents.inquiries.may_leave(path, at.now, whole=whole)) is not None:
+            whose = "a directory in it" if leaving.old.startswith(f"{path}/") else "its directory"
             # Each look finds it gone anew: what is told of it counts from the first.
             known = [each for each in (since, self._removals.absent.since(path)) if each is not None]
-            self._wait_for_late(path, leaving, "its directory", at, gone_since=min(known, default=at.now))
+            self._wait_for_late(path, leaving, whose, at, gone_since=min(known, default=at.now))
             return
         if kind is Kind.DIR:
             if not self._removals.absent.knows(path):

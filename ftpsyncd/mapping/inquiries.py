@@ -31,6 +31,7 @@ class Leaving(NamedTuple):
 
     new: str
     """Its new path."""
+    old: str
     until: float
     """When it will be known (monotonic seconds)."""
     asked: bool
@@ -141,7 +142,7 @@ class Inquiries:
                 return True
         return False
 
-    def may_leave(self, path: str, now: float) -> Leaving | None:
+    def may_leave(self, path: str, now: float, *, whole: bool = False) -> Leaving | None:
         """Whether nothing is done at a path, as it may leave with a directory that is renamed late.
 
         Else some of what the directory holds would be here then, and some there, and neither be known. When the time is
@@ -150,16 +151,17 @@ class Inquiries:
         Args:
             path: of what is to be brought, or to go.
             now: monotonic seconds.
+            whole: it goes with all that is in it.
         """
         brings = self._late.brings
-        for new, old in brings.taking(path):
+        for new, old in brings.taking(path, whole=whole):
             if self._is_asked(new, old):
-                return Leaving(new, now + LATE_S, asked=True)
+                return Leaving(new, old, now + LATE_S, asked=True)
             due = brings.due(new, old, now)
             if due > now:
-                return Leaving(new, due, asked=False)
+                return Leaving(new, old, due, asked=False)
             if self._is_asked(new, old):
-                return Leaving(new, now + LATE_S, asked=True)
+                return Leaving(new, old, now + LATE_S, asked=True)
         return None
 
     def may_go_along(self, path: str) -> bool:

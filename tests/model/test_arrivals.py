@@ -194,6 +194,23 @@ def test_a_rename_that_comes_late_is_not_forgotten_wherever_the_daemon_dies_at_w
                 world.come_to_rest(arrived=False)
 
 
+LEAVES: tuple[Op, ...] = (("fault", "RNTO", "late", 1), ("fault", "RNTO", "refused", 1), ("rename", 4, "c"))
+
+
+def test_a_directory_that_leaves_another_one_late_does_not_stay_when_both_are_gone_here():
+    """What was in it is not deleted under its old name, where nothing would be, and forgotten."""
+    killed = (("upon", "MKD", ("crash",)), *LEAVES, ("go_on", 4.0), ("start",), ("delete", 1), ("delete", -1))
+    arriving(("write", "a/b/1", 20), ("go_on", 10.0), *killed, steps=range(1, 60))
+
+
+def test_a_directory_with_one_in_it_that_may_leave_late_waits_to_be_deleted_and_says_so():
+    with begun() as world:
+        world.all(("write", "a/b/1", 20), ("go_on", 10.0), *LEAVES, ("go_on", 4.0), ("delete", 1), ("go_on", 10.0))
+        said = world.why("a").sentence
+        assert "not deleted at the server yet, because the connection ended under a rename of a directory in it" in said
+        world.come_to_rest()
+
+
 @pytest.mark.parametrize("then", [("all",), ("upon", "MKD", ("crash",))], ids=["lives", "killed"])
 @pytest.mark.parametrize("file", [("write", "c", 20), ("rename", 2, "c")], ids=["new", "renamed"])
 def test_a_directory_takes_the_place_of_a_file_that_comes_late(file: Op, then: Op):

@@ -586,7 +586,7 @@ MUTATIONS = (
         "G3",
         "what comes to the old name of a directory goes along with a rename that comes late",
         "mapping/brought.py",
-        '                if path == old or path.startswith(f"{old}/"):\n',
+        '                if path == old or path.startswith(f"{old}/") or (whole and old.startswith(f"{path}/")):\n',
         "                if not path:\n",
         f"{ARRIVALS}::test_a_rename_that_comes_late_takes_nothing_along_that_comes_to_the_old_name",
     ),
@@ -605,6 +605,14 @@ MUTATIONS = (
         "            intent = intent._replace(fingerprints=earlier.fingerprints, exposed=earlier.exposed)\n",
         "            pass\n",
         f"{ARRIVALS}::test_a_directory_takes_the_place_of_a_file_that_comes_late",
+    ),
+    Mutation(
+        "G3",
+        "a directory is removed with one in it that may have left late",
+        "mapping/brought.py",
+        '                if path == old or path.startswith(f"{old}/") or (whole and old.startswith(f"{path}/")):\n',
+        '                if path == old or path.startswith(f"{old}/"):\n',
+        f"{ARRIVALS}::test_a_directory_that_leaves_another_one_late_does_not_stay_when_both_are_gone_here",
     ),
     Mutation(
         "G3",
