@@ -61,6 +61,8 @@ class Inquiries:
         """Directories that are gone and not yet removed at the server, because something below them is open."""
         self._until_told: dict[str, dict[str, None]] = {}
         """By the new path of a directory that may be renamed late, what is not begun until the server has told."""
+        self._below_waits: set[str] = set()
+        """Directories of which it has to be known first whether they came, for what is to be done below them."""
         self._ahead: list[str] = []
         """Open intents that are to be looked at when the queue has room."""
         self._look_at_all_at = -math.inf
@@ -139,6 +141,7 @@ class Inquiries:
             if self._may_have_come(directory) and self._have_asked(directory):
                 return True
             if self._may_have_been_renamed(directory) and self._have_asked(directory):
+                self._below_waits.add(directory)
                 return True
         return False
 
@@ -250,11 +253,17 @@ class Inquiries:
         """An intent is about another path now."""
         if (waiting := self._until_told.pop(path, None)) is not None:
             self._until_told.setdefault(path_after, {}).update(waiting)
+        if path in self._below_waits:
+            self._below_waits.discard(path)
+            self._below_waits.add(path_after)
 
     def ended(self, path: str) -> None:
         """An intent is over: look again at what had to wait for it, and at directories that may be removed now."""
         for each in self._until_told.pop(path, ()):
             self._site.dirty.mark(each, 0.0)
+        if path in self._below_waits:
+            self._below_waits.discard(path)
+            self._site.dirty.mark_deep(path, 0.0)
         # It is asked at the end of each action: one that is open below a directory is enough.
         for directory in [d for d in self._to_remove if not any(self._open_below(d))]:
             self._to_remove.discard(directory)

@@ -194,6 +194,15 @@ def test_a_rename_that_comes_late_is_not_forgotten_wherever_the_daemon_dies_at_w
                 world.come_to_rest(arrived=False)
 
 
+def test_what_is_in_a_directory_that_may_have_come_late_is_looked_at_when_that_is_known():
+    """Nothing else has it looked at: the directory that it is in is recorded, and had been looked through."""
+    with begun() as world:
+        world.all(("write", "a/b/1", 20), ("go_on", 10.0))
+        world.all(("fault", "RNTO", "late", 1), ("fault", "RNTO", "refused", 1), ("rename", 1, "c"), ("go_on", 4.0))
+        world.all(("crash",), ("write", "c/b/2", 20), ("offline",), ("start",), ("go_on", 5.0), ("online",))
+        world.come_to_rest(arrived=False)
+
+
 LEAVES: tuple[Op, ...] = (("fault", "RNTO", "late", 1), ("fault", "RNTO", "refused", 1), ("rename", 4, "c"))
 
 

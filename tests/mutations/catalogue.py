@@ -616,6 +616,14 @@ MUTATIONS = (
     ),
     Mutation(
         "G3",
+        "what waits below a directory until it is known whether that came late is not looked at then",
+        "mapping/inquiries.py",
+        "                self._below_waits.add(directory)\n",
+        "",
+        f"{ARRIVALS}::test_what_is_in_a_directory_that_may_have_come_late_is_looked_at_when_that_is_known",
+    ),
+    Mutation(
+        "G3",
         "what waits below a directory is begun when that did not get its name",
         "mapping/offers.py",
         "        self._queue.withdraw_below(self._name, directory, MakeDir | Upload | Rename | RenameDir)\n",
