@@ -237,10 +237,11 @@ class Mirror:
         self.removals.all_compared(at)
 
     def _is_known_gone(self, path: str) -> bool:
-        """Whether it is no news that a path is gone: that is noted, or it is being deleted, or waits to be."""
+        """Whether it is no news that a path is gone: that is noted, or a delete or a rename of it waits, or runs."""
         name, queue = self.spec.name, self.queue
         goes = any(isinstance(action, Delete) for action in (queue.waiting(name, path), queue.at_work(name, path)))
-        return goes or self.removals.absent.knows(path) or self.waits.is_gone(path)
+        moves = queue.moves_from(name, path)
+        return goes or moves or self.removals.absent.knows(path) or self.waits.is_gone(path)
 
     def _sees(self) -> bool:
         """Whether there is a folder to look at."""

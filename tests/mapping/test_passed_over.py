@@ -209,6 +209,26 @@ def test_two_names_of_a_file_that_are_both_being_deleted_do_not_have_each_other_
             assert looks.call_count < 3
 
 
+@pytest.mark.parametrize("begun", [False, True], ids=["to be renamed", "being renamed"])
+def test_two_names_of_a_file_that_both_get_others_do_not_have_each_other_looked_at_for_ever(*, begun: bool):
+    """`plan` did not end, and the daemon took a core until the server had answered."""
+    with Ledger(Path(":memory:")) as ledger:
+        tale = Tale(ledger, {"old": folder(50), "inner": folder(60), "old/b": PICTURE, "inner/b": PICTURE})
+        ledger.put(tale.id, "inner/a", published(PICTURE))
+        tale.mirror.dirty.mark_deep("", NOW)
+        for _ in range(4):
+            tale.goes_once_on()
+        if begun:
+            assert {action.path for action in (tale.begins(), tale.begins()) if action} == {"old/b", "inner/b"}
+        tale.mirror.dirty.mark("old/a", tale.at.now)
+        with mock.patch.object(tale.mirror.other_names, "_look_at", wraps=tale.mirror.waits.look_at) as looks:
+            for _ in range(10):
+                tale.goes_once_on()
+        assert tale.queue.moves_from(M, "old/a")
+        assert tale.queue.moves_from(M, "inner/a")
+        assert looks.call_count < 3
+
+
 def told(tale: Tale, path: str) -> str:
     known = steering.known_now(tale.mirror, path, path, tale.at)
     return known.sentence if isinstance(known, Why) else known.renamed_first

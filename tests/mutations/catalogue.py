@@ -704,6 +704,15 @@ MUTATIONS = (
     ),
     Mutation(
         "G3",
+        "two names of a file that both get others have each other looked at for ever",
+        "mapping/mirror.py",
+        "        return goes or moves or self",
+        "        return goes or self",
+        "tests/mapping/test_passed_over.py"
+        "::test_two_names_of_a_file_that_both_get_others_do_not_have_each_other_looked_at_for_ever[to be renamed]",
+    ),
+    Mutation(
+        "G3",
         "a pass is over before what follows from the last outcome is known",
         "engine/loop.py",
         "            self.up_to_date = self._finished = False\n",
