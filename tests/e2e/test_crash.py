@@ -32,11 +32,12 @@ def test_killed_at_20_random_moments_it_ends_with_both_sides_equal_and_nothing_l
                 s.start()
                 wait_a_moment(moments.uniform(0.0, LONGEST_LIFE_S))
                 s.kill()
+            # On a busy machine whoever changes things has few turns, too.
+            until(lambda: changer.changes > 10 * KILLS, "much has changed", 60)
         s.start()
         # Temporary files count as a difference.
         s.until_equal(60)
         s.until_state("in_sync")
         spy.until_seen_all()
         spy.assert_never_torn(changer.ever)
-        assert changer.changes > 10 * KILLS
         until(lambda: s.mapping_status()["published_files"] == sum(p.is_file() for p in s.drop.rglob("*")), "counted")
