@@ -43,10 +43,13 @@ class OtherNames:
         self._look_at = look_at
         self._gone: list[str] = []
         """Directories that are gone: what has names outside of them is still to be looked at."""
+        self._led: set[str] = set()
+        """Names that are gone and have led to the others, and about which something runs still."""
 
     def clear(self) -> None:
         """Nothing can be seen."""
         self._gone.clear()
+        self._led.clear()
 
     def listed(self, listing: Listing, rows: dict[str, Row], failures: dict[str, Failure], at: Moment) -> None:
         """Names were looked at: where one is new, or stands for another file than before, look at the others.
@@ -75,15 +78,25 @@ class OtherNames:
         known = set(self._known(path, row, failure))
         inodes = {print_.inode for print_ in known}
         if entry is not None and entry.kind is Kind.FILE:
+            self._led.discard(path)
             if entry.fingerprint in known:
                 return set()
             # Nearly every file has one name only, and is written in place or replaced.
             inodes.discard(entry.fingerprint.inode)
             if entry.linked:
                 inodes.add(entry.fingerprint.inode)
-        elif self._known_gone(path):
+        elif self._known_gone(path) or self._has_led(path):
             return set()
         return inodes
+
+    def _has_led(self, path: str) -> bool:
+        """Whether a name that is gone has led to the others before, and what ran about it then runs still."""
+        if not self._site.queue.occupied(self._site.spec.name, path):
+            self._led.discard(path)
+            return False
+        led = path in self._led
+        self._led.add(path)
+        return led
 
     def _known(self, path: str, row: Row | None, failure: Failure | None) -> Iterator[Fingerprint]:
         """Of the files that were seen or published under a path and may be there still."""

@@ -229,6 +229,24 @@ def test_two_names_of_a_file_that_both_get_others_do_not_have_each_other_looked_
         assert looks.call_count < 3
 
 
+def test_two_names_of_a_file_that_are_gone_while_they_are_sent_do_not_have_each_other_looked_at_until_they_are():
+    """A large file whose names were both taken away in the middle of it took a core for as long as it was sent."""
+    with Ledger(Path(":memory:")) as ledger:
+        changed = file(20, inode=PICTURE.fingerprint.inode)._replace(linked=True)
+        tale = Tale(ledger, {"old": folder(50), "inner": folder(60), "old/a": changed, "inner/a": changed})
+        ledger.put(tale.id, "inner/a", published(PICTURE))
+        tale.mirror.dirty.mark_deep("", NOW)
+        tale.goes_on()
+        tale.goes_on(AFTER_S)
+        assert {action.path for action in (tale.begins(), tale.begins()) if action} == {"old/a", "inner/a"}
+        del tale.there["old/a"], tale.there["inner/a"]
+        tale.mirror.dirty.mark("old/a", tale.at.now)
+        with mock.patch.object(tale.mirror.other_names, "_look_at", wraps=tale.mirror.waits.look_at) as looks:
+            for _ in range(10):
+                tale.goes_once_on()
+        assert 0 < looks.call_count < 4
+
+
 def told(tale: Tale, path: str) -> str:
     known = steering.known_now(tale.mirror, path, path, tale.at)
     return known.sentence if isinstance(known, Why) else known.renamed_first

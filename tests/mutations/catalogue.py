@@ -713,6 +713,15 @@ MUTATIONS = (
     ),
     Mutation(
         "G3",
+        "two names of a file that are gone while they are sent have each other looked at until they are",
+        "mapping/othernames.py",
+        "        self._led.add(path)\n",
+        "",
+        "tests/mapping/test_passed_over.py"
+        "::test_two_names_of_a_file_that_are_gone_while_they_are_sent_do_not_have_each_other_looked_at_until_they_are",
+    ),
+    Mutation(
+        "G3",
         "a pass is over before what follows from the last outcome is known",
         "engine/loop.py",
         "            self.up_to_date = self._finished = False\n",
