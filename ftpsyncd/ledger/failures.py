@@ -196,10 +196,10 @@ class Failures:
         """The clock was set: what failed between two moments did so, and is tried again, by so much later."""
         if mapping in self._failing:
             sql = (
-                "UPDATE failure SET failed_ns=failed_ns+?1, next_try_ns=next_try_ns+?1"
-                " WHERE mapping=?2 AND failed_ns BETWEEN ?3 AND ?4"
+                "UPDATE failure SET failed_ns=failed_ns+?, next_try_ns=next_try_ns+?"
+                " WHERE mapping=? AND failed_ns BETWEEN ? AND ?"
             )
-            self._write(sql, (by_ns, mapping, since_ns, until_ns))
+            self._write(sql, (by_ns, by_ns, mapping, since_ns, until_ns))
 
     def clear(self, mapping: int, path: str) -> None:
         """Drop the failure of one path."""
