@@ -95,7 +95,10 @@ def test_what_a_new_interpreter_would_see_otherwise_gets_one(
 
 
 def test_another_number_is_set_wherever_it_was_imported(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (openintents, leftovers):
-        monkeypatch.setattr(module, "LATE_S", openintents.LATE_S)  # set back afterwards
+    delivered = openintents.LATE_S
+    having = [each for each in sys.modules.values() if vars(each).get("LATE_S") is delivered]
+    for module in having:
+        monkeypatch.setattr(module, "LATE_S", delivered)  # set back afterwards, all of them
+    assert {openintents, leftovers} < set(having)
     hurried.put("ftpsyncd.mapping.openintents.LATE_S=20")
     assert openintents.LATE_S == vars(leftovers)["LATE_S"] == 20.0
