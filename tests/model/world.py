@@ -503,9 +503,14 @@ class World(Life):
     def _foreign_paths(self) -> list[str]:
         return [path for path, file in self.server.files.items() if file.content in self.foreign]
 
+    def _blocked(self) -> set[str]:
+        """What cannot be published because something that has to stay at the server is in its way."""
+        return set()
+
     def _compare_directories(self) -> None:
         here = {f"{BASE}/{path}" for path in self.drop.folders()} | {BASE, "/"}
-        if self.spec.empty_dirs and (missing := here - self.server.dirs - {f"{BASE}/"}):
+        blocked = {f"{BASE}/{path}" for path in self._blocked()}
+        if self.spec.empty_dirs and (missing := here - self.server.dirs - blocked - {f"{BASE}/"}):
             raise self._broken(f"the directories {missing} are here, and not at the server")
         for directory in self.server.dirs - here:
             below = [path for path in self.server.files if path.startswith(f"{directory}/")]
