@@ -277,15 +277,33 @@ class Deletes:
             self._admitted.append(admission)
             self._recent += files
 
-    def deleted(self, path: str) -> None:
-        """A file has been deleted: it counts for the whole of its minute."""
-        if admission := next(self._open_at(path), None):
+    def deleted(self, path: str, now: float) -> None:
+        """A file has been deleted: it counts for the whole of its minute.
+
+        Args:
+            path: of the file.
+            now: monotonic seconds.
+        """
+        admission = next(self._open_at(path), None)
+        if admission is not None:
             self._settle(admission, 1)
         if self._allowed:
             for each in chain((path,), above(path)):
                 if files := self._allowed.get(each):
                     self._allow(each, files - 1)
-                    break
+                    return
+        if admission is None:
+            self._counted_as_gone(path, now)
+
+    def _counted_as_gone(self, path: str, now: float) -> None:
+        """A delete was done that had waited: of what was found gone anew meanwhile, it is not to come any more."""
+        for each in chain((path,), above(path)):
+            absence = self._absent.get(each)
+            if absence is not None and absence.files > absence.approved:
+                self._put(each, absence._replace(files=absence.files - 1))
+                self._admitted.append(_Admission(path, now, 1, 0))
+                self._recent += 1
+                return
 
     def _take_back(self, admissions: Iterable[_Admission], files: int) -> None:
         """What was admitted is gone from the disk still, or again: it was not deleted, and does not count twice."""

@@ -181,7 +181,7 @@ def _directory_lost(mirror: Mirror, action: RenameDir, at: Moment) -> None:
 def _removed(mirror: Mirror, action: Delete | RemoveDir, did: Did, at: Moment) -> None:
     path = action.path
     if isinstance(action, Delete):
-        mirror.removals.deleted(path)
+        mirror.removals.deleted(path, at.now)
         mirror.ledger.forget(mirror.id, path)
         mirror.other_cases.deleted(path)
     elif did in {Did.LEFT, Did.MOUNTED} and mirror.ledger.holds_any(mirror.id, path):

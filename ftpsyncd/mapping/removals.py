@@ -339,9 +339,9 @@ class Removals:
         """Whether more may be gone than is known; below a directory on another disk, nothing was looked for."""
         return not self._all_seen or self.comparing() or self.source.places.any_swapped
 
-    def deleted(self, path: str) -> None:
-        """A file is gone from the server."""
-        self.absent.deleted(path)
+    def deleted(self, path: str, now: float) -> None:
+        """A file is gone from the server (monotonic seconds)."""
+        self.absent.deleted(path, now)
         self.changed_there.over(path)
 
 

@@ -191,7 +191,7 @@ def test_what_was_not_deleted_and_is_gone_still_counts_once():
 def test_what_was_deleted_and_is_gone_again_counts_twice():
     deletes = gone("a")
     admit_all(deletes)
-    deletes.deleted("a")
+    deletes.deleted("a", NOW)
     deletes.note("a", 1, NOW + 1)
     assert deletes.allowed(2, NOW + 1)
     assert not deletes.allowed(1, NOW + 1)
@@ -203,7 +203,7 @@ def test_what_is_left_of_a_directory_that_was_deleted_in_part_counts_once(left: 
     deletes.note_directory("d", 30, NOW)
     deletes.admit("d", NOW)
     for n in range(29):
-        deletes.deleted(f"d/e/{n}")
+        deletes.deleted(f"d/e/{n}", NOW)
     if left == "d":
         deletes.note_directory("d", 1, NOW + 1)
     else:
@@ -215,10 +215,34 @@ def test_what_is_left_of_a_directory_that_was_deleted_in_part_counts_once(left: 
 def test_a_file_that_was_not_deleted_does_not_count_again_with_its_directory():
     deletes = gone("d/a", "d/b")
     admit_all(deletes)
-    deletes.deleted("d/b")
+    deletes.deleted("d/b", NOW)
     deletes.note_directory("d", 1, NOW + 1)
     assert deletes.allowed(2, NOW + 1)
     assert not deletes.allowed(1, NOW + 1)
+
+
+@pytest.mark.parametrize("gone_anew", ["d/a", "d", "e"])
+def test_a_delete_that_had_waited_and_is_done_counts_once_though_it_was_found_gone_anew(gone_anew: str):
+    """It was in the queue when its directory went, too, and was sent all the same."""
+    deletes = gone("d/a")
+    deletes.admit("d/a", NOW)
+    files = {"d/a": 1, "d": 2, "e": 1}[gone_anew]
+    (deletes.note if gone_anew == "d/a" else deletes.note_directory)(gone_anew, files, NOW + 1)
+    deletes.deleted("d/a", NOW + 2)
+    still_gone = files if gone_anew == "e" else files - 1
+    assert (deletes.files, deletes.recent) == (still_gone, 1)
+    assert deletes.allowed(still_gone + 1, NOW + 3)
+    assert deletes.allowed(still_gone, NOW + 3) is not bool(still_gone)
+    assert deletes.allowed(still_gone, NOW + 62)
+
+
+def test_a_delete_that_a_person_allowed_counts_for_nobody_though_it_was_found_gone_anew():
+    deletes = gone("d/a")
+    deletes.approve()
+    deletes.admit("d/a", NOW)
+    deletes.note_directory("d", 2, NOW + 1)
+    deletes.deleted("d/a", NOW + 2)
+    assert (deletes.files, deletes.recent) == (2, 0)
 
 
 def test_what_was_admitted_a_minute_ago_is_not_remembered():
@@ -353,7 +377,7 @@ def test_an_approval_outlives_the_process_until_all_is_deleted():
     deletes.admit("d", NOW)
     deletes.doom("d")
     for name in many(60):
-        deletes.deleted(f"d/{name}")
+        deletes.deleted(f"d/{name}", NOW)
     deletes = kept.deletes()
     deletes.note_directory("d", 40, NOW)
     assert deletes.allowed(0, NOW)
@@ -361,8 +385,8 @@ def test_an_approval_outlives_the_process_until_all_is_deleted():
     deletes.note_directory("d", 41, NOW)
     assert not deletes.allowed(0, NOW)
     for name in many(40):
-        deletes.deleted(f"d/{name}")
-    deletes.deleted("a")
+        deletes.deleted(f"d/{name}", NOW)
+    deletes.deleted("a", NOW)
     assert not kept
 
 
@@ -520,7 +544,7 @@ class Guarded:
             deletion = going_on[number % len(going_on)]
             deletion.to_come -= 1
             self.deleted.append(deletion.at)
-            self.deletes.deleted(deletion.path)
+            self.deletes.deleted(deletion.path, self.now)
 
     def wait(self, _path: str, seconds: int) -> None:
         self.now += seconds

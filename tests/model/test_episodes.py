@@ -415,6 +415,20 @@ def test_more_deletes_than_allowed_wait_for_a_person():
         assert world.server.files == {}
 
 
+def test_a_delete_that_waits_when_its_directory_goes_too_is_one_of_so_many_at_once():
+    """Sent before the others, it is not gone a second time with the directory, and not forgotten either."""
+    with begun() as world:
+        world.do(("pause",))
+        world.drop.delete("a/1")
+        world.do(("go_on", 15.0))
+        assert world._mirror.queue.load("gallery").waiting == 1
+        world.do(("delete_all",))
+        world.do(("go_on", 3.0))
+        world.do(("resume",))
+        world.do(("go_on", 40.0))
+        assert len(world.server.files) == MAX_DELETES == world._mirror.removals.held
+
+
 def live_reason(world: World, path: str) -> str:
     """What the daemon says of a path by itself, before it looks at the ledger."""
     assert world._engine is not None

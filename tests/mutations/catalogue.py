@@ -764,6 +764,14 @@ MUTATIONS = (
     ),
     Mutation(
         "G4",
+        "a delete that had waited when its directory went, too, is not one of so many at once",
+        "core/deletes.py",
+        "        if admission is None:\n",
+        "        if admission is None and not now:\n",
+        f"{EPISODES}::test_a_delete_that_waits_when_its_directory_goes_too_is_one_of_so_many_at_once",
+    ),
+    Mutation(
+        "G4",
         "max_deletes is not asked",
         "core/deletes.py",
         "        return not unapproved or unapproved + self._recent <= limit\n",
