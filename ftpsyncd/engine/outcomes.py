@@ -148,7 +148,7 @@ class Outcomes:
                 mirror.queue.withdraw(mirror.spec.name, failed.action.path)
                 mirror.intents.inquiries.put_off(failed.action.path)
                 look_at_source(mirror, failed.action, at)
-                if not mirror.intents.late.brings.asks(failed.action):
+                if not mirror.intents.late.directories.asks(failed.action):
                     _not_renamed(mirror, failed.action, at)
             else:
                 mirror.intents.inquiries.ask_only(failed.action)
@@ -307,7 +307,7 @@ def _refused(mirror: Mirror, action: Action, error: FtpsyncdError) -> None:
 
 def _replan(mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment) -> None:
     """The disk is not what the plan saw, or no directory was renamed late."""
-    late = isinstance(action, RenameDir) and mirror.intents.late.brings.asks(action)
+    late = isinstance(action, RenameDir) and mirror.intents.late.directories.asks(action)
     _refused(mirror, action, error)
     # Not at once: two files that change names are each the other's source.
     busy = isinstance(error, FileBusyError)
@@ -337,7 +337,7 @@ def _record_failure(mirror: Mirror, action: Action, error: FtpsyncdError, at: Mo
     if isinstance(action, Sweep):
         _not_swept(mirror, action, error, at)
         return
-    late = isinstance(action, RenameDir) and mirror.intents.late.brings.asks(action)
+    late = isinstance(action, RenameDir) and mirror.intents.late.directories.asks(action)
     _refused(mirror, action, error)
     look_at_source(mirror, action, at)
     if isinstance(action, RenameDir):

@@ -32,6 +32,7 @@ class Leaving(NamedTuple):
     new: str
     """Its new path."""
     old: str
+    """Its old one."""
     until: float
     """When it will be known (monotonic seconds)."""
     asked: bool
@@ -102,7 +103,7 @@ class Inquiries:
     def _is_due(self, path: str, now: float) -> bool:
         if path not in self._open or self._open.is_continued(path):
             return False
-        due = (self._late.brings.is_due(path, now), self._late_is_over(path, now))
+        due = (self._late.directories.is_due(path, now), self._late_is_over(path, now))
         return any(due) and self._open.may_be_asked(path, now)
 
     def _late_is_over(self, path: str, now: float) -> bool:
@@ -156,11 +157,11 @@ class Inquiries:
             now: monotonic seconds.
             whole: it goes with all that is in it.
         """
-        brings = self._late.brings
-        for new, old in brings.taking(path, whole=whole):
+        directories = self._late.directories
+        for new, old in directories.taking(path, whole=whole):
             if self._is_asked(new, old):
                 return Leaving(new, old, now + LATE_S, asked=True)
-            due = brings.due(new, old, now)
+            due = directories.due(new, old, now)
             if due > now:
                 return Leaving(new, old, due, asked=False)
             if self._is_asked(new, old):
@@ -169,7 +170,7 @@ class Inquiries:
 
     def may_go_along(self, path: str) -> bool:
         """Whether `may_leave` would have a path wait; nothing is asked for that."""
-        return any(not self._open.is_put_off(new) for new, _ in self._late.brings.taking(path))
+        return any(not self._open.is_put_off(new) for new, _ in self._late.directories.taking(path))
 
     def _is_asked(self, new: str, old: str) -> bool:
         """Whether the server will tell soon whether a directory has come to its new path; it is asked, then."""
@@ -184,7 +185,7 @@ class Inquiries:
             if waiting is not None and queue.waiting(name, new) is not waiting:
                 # Its place was taken by the question.
                 self._until_told.setdefault(new, {})[new] = None
-        return old in self._late.brings.to_ask(new) or self._open.renames.get(new) == old
+        return old in self._late.directories.to_ask(new) or self._open.renames.get(new) == old
 
     def await_answer(self, leaving: Leaving, path: str) -> None:
         """Have a path looked at when the server has told what `may_leave` waits for, whatever that is."""
@@ -194,7 +195,7 @@ class Inquiries:
 
     def _may_have_been_renamed(self, path: str) -> bool:
         """Whether a directory may have got this name, which is not only awaited."""
-        return path in self._open.renames or bool(self._late.brings.to_ask(path))
+        return path in self._open.renames or bool(self._late.directories.to_ask(path))
 
     def _may_have_come(self, path: str) -> bool:
         """Whether the server may have a file at a path, or a part of one, of which the ledger has nothing."""
@@ -216,7 +217,7 @@ class Inquiries:
         if not queue.occupied(name, path) and not isinstance(queue.waiting(name, path), RenameDir | Sweep):
             self._ask_all(path)
         # What there was nothing to be asked about is only awaited by now.
-        return bool(self._late.brings.to_ask(path)) or (path in self._open and not self._late.is_awaited(path))
+        return bool(self._late.directories.to_ask(path)) or (path in self._open and not self._late.is_awaited(path))
 
     def clear_below(self, directory: str) -> bool:
         """A directory is to be removed at the server: is it known what is in it? If not, it is looked at again then.
@@ -278,10 +279,10 @@ class Inquiries:
 
     def _ask_what_came(self, path: str) -> bool:
         """Ask which directory may have come to a path, if any is to be asked about; whether that is so."""
-        for old in self._late.brings.to_ask(path):
+        for old in self._late.directories.to_ask(path):
             if self._site.ledger.row(self._site.id, old) is None:
                 # Nothing was published under that name.
-                self._late.brings.told(path, old)
+                self._late.directories.told(path, old)
                 continue
             action = RenameDir(self._site.spec.name, path, old, 0, interrupted=True, ask_only=True)
             self._site.queue.offer(action)
@@ -314,7 +315,7 @@ class Inquiries:
 
     def ask_only(self, rename: RenameDir) -> None:
         """Whether a directory was renamed is to be asked, and it is not to be tried any more."""
-        if rename.path in self._open.renames or self._late.brings.asks(rename):
+        if rename.path in self._open.renames or self._late.directories.asks(rename):
             self._site.queue.offer(rename._replace(interrupted=True, ask_only=True))
 
     def about_rename(self, path: str, intent: Intent) -> None:

@@ -163,8 +163,8 @@ class Intents:
         if isinstance(action, MakeDir) and self._may_be_a_file(path):
             # It was not made. What is in its place is still to be asked, and nothing else of it is open.
             return
-        if isinstance(action, RenameDir) and self.late.brings.asks(action):
-            self.late.brings.told(path, action.source)
+        if isinstance(action, RenameDir) and self.late.directories.asks(action):
+            self.late.directories.told(path, action.source)
             self.inquiries.ended(path)
             return
         reused = self._temporaries.over(path)

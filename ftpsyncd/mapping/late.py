@@ -47,7 +47,8 @@ class Late:
         self._open = open_
         self._exposures = exposures
         self._twice = twice
-        self.brings = Brought(open_, twice=twice)
+        self.directories = Brought(open_, twice=twice)
+        """Those that a rename may bring."""
         self.parts: set[str] = set()
         """Whose temporary file may still be in the hands of a session that nobody listens to, and come back when it is
         gone."""
@@ -83,7 +84,7 @@ class Late:
         self._came_along.discard(path)
         if self._open[path].temporary:
             self.parts.add(path)
-        self.brings.cut_off(path)
+        self.directories.cut_off(path)
         self._hang(path)
 
     def _hang(self, path: str) -> None:
@@ -167,7 +168,7 @@ class Late:
         part = self._open.temporary_of(path) if self._twice and path in self.parts else ""
         self._over(path)
         if brings:
-            self.brings.settled(path)
+            self.directories.settled(path)
         if after is not None and not rest.fingerprints:
             self._open.put(path, after)
             self._await(path)
@@ -214,7 +215,7 @@ class Late:
             self._open.put(path, NOTHING._replace(brings=brings))
             self._await(path)
         else:
-            self.brings.drop(path)
+            self.directories.drop(path)
 
     def _over(self, path: str) -> None:
         """Nothing is open about a path any more, and nothing of it is awaited."""
@@ -256,7 +257,7 @@ class Late:
         was_told = path not in self._came_along
         brings = self._open.brings.get(path, ())
         self._over(path)
-        self.brings.drop(path)
+        self.directories.drop(path)
         if path_after not in self._open and not (was_told and path == path_after):
             self._came_along.add(path_after)
         self._open.put(path_after, after)
