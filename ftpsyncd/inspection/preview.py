@@ -128,12 +128,10 @@ class _Plan:
         yield from self._left(rehearsal)
 
     def _told(self, event: Event, rehearsal: Rehearsal) -> None:
-        hold = rehearsal.mirror.removals.hold
-        if event.kind is EventKind.HELD and hold is not None and hold.kind is HoldKind.MASS_DELETE:
-            files = rehearsal.mirror.removals.absent.files
-            limit = self._spec.max_deletes.of(self._ledger.mappings.totals(self._id).files)
-            at_once = number(files, "file at once is", "files at once are")
-            self._beyond = f"held: {at_once} more than max_deletes ({limit:,}) allows"
+        removals = rehearsal.mirror.removals
+        if event.kind is EventKind.HELD and removals.holding.kind is HoldKind.MASS_DELETE:
+            at_once = number(removals.absent.files, "file at once is", "files at once are")
+            self._beyond = f"held: {at_once} more than max_deletes ({removals.limit.files:,}) allows"
 
     # ── what is done ─────────────────────────────────────────────────────────────────────────────────────────
 

@@ -53,7 +53,7 @@ class Removals:
         self.takes_back = False
         """Not all deletes are taken back that were: until then nothing begins, and nothing is concluded."""
         self.holding = Holding(site, self.absent)
-        self._limit = Limit(site, self.absent, self.holding)
+        self.limit = Limit(site, self.absent, self.holding)
         self.source = Source(site, self.holding, self._stop)
         self._site = site
         self._clearing = Clearing(site, self.absent, self._delete_action)
@@ -71,7 +71,7 @@ class Removals:
         """Stand in for what guarded the same place under settings that are over."""
         self.absent.go_on_from(before.absent)
         self.source.go_on_from(before.source)
-        self._limit.go_on_from(before._limit)
+        self.limit.go_on_from(before.limit)
 
     @property
     def hold(self) -> Hold | None:
@@ -214,7 +214,7 @@ class Removals:
         if self._site.spec.deletes is DeletePolicy.KEEP:
             self.absent.back(path)
             return False
-        if self._limit.allows(at):
+        if self.limit.allows(at):
             self.absent.admit(path, at.now)
             self._delete(path, kind)
         return True
@@ -238,7 +238,7 @@ class Removals:
     def go_on(self, at: Moment) -> None:
         """Go on deleting directories that are gone, as far as the queue has room."""
         self.absent.forget_old(at.now)
-        self._limit.tell(at.now, all_seen=self._all_seen)
+        self.limit.tell(at.now, all_seen=self._all_seen)
         if self._unsure:
             self._forget_decisions()
         self._clearing.go_on(at)

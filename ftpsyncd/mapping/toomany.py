@@ -37,9 +37,10 @@ class Limit:
         self._holding = holding
         self._too_many: TooMany | None = None
         """What is held; None after a start, until it is known what is gone."""
+        self._published_before = site.ledger.mappings.totals(site.id).files
 
     def __repr__(self) -> str:
-        return f"<Limit {self._files} {self._too_many!r}>"
+        return f"<Limit {self.files} {self._too_many!r}>"
 
     def go_on_from(self, before: Limit) -> None:
         """Stand in for the limit of settings that are over."""
@@ -48,15 +49,18 @@ class Limit:
             self._too_many.set_anew()
 
     @property
-    def _files(self) -> int:
-        return self._site.spec.max_deletes.of(self._site.ledger.mappings.totals(self._site.id).files)
+    def files(self) -> int:
+        """So many; a share is of what is published, in one pass of what was when it began, however far that is."""
+        one_pass, mappings = self._site.one_pass, self._site.ledger.mappings
+        published = self._published_before if one_pass else mappings.totals(self._site.id).files
+        return self._site.spec.max_deletes.of(published)
 
     def allows(self, at: Moment) -> bool:
         """Whether all that is gone may be deleted without a person; else it is put on hold."""
-        if self._absent.allowed(self._files, at.now):
+        if self._absent.allowed(self.files, at.now):
             return True
-        self._too_many = TooMany(self._files, self._absent.recent)
-        message = self._too_many.message(self._site.spec.name, self._absent, self._files, at.now)
+        self._too_many = TooMany(self.files, self._absent.recent)
+        message = self._too_many.message(self._site.spec.name, self._absent, self.files, at.now)
         self._holding.put(HoldKind.MASS_DELETE, message, at)
         return False
 
@@ -69,11 +73,11 @@ class Limit:
         """
         if self._holding.kind is not HoldKind.MASS_DELETE:
             return
-        if self._too_many is None and all_seen and self._absent.files > self._files:
+        if self._too_many is None and all_seen and self._absent.files > self.files:
             # What was deleted in the minute before is not known any more.
-            self._too_many = TooMany(self._files, 0)
+            self._too_many = TooMany(self.files, 0)
         if self._too_many is not None and self._too_many.is_news(self._absent, now):
-            message = self._too_many.message(self._site.spec.name, self._absent, self._files, now)
+            message = self._too_many.message(self._site.spec.name, self._absent, self.files, now)
             self._holding.reword(message)
 
 

@@ -47,7 +47,7 @@ from ftpsyncd.model import (
     Upload,
 )
 from ftpsyncd.publishing.lastlook import Folder
-from ftpsyncd.specs import DeletePolicy, MappingSpec
+from ftpsyncd.specs import DeleteLimit, DeletePolicy, MappingSpec
 from ftpsyncd.status import MappingState
 from tests.core.vocabulary import (
     DISK,
@@ -100,13 +100,22 @@ class Story:
         *,
         delete_after_s: float = 0.0,
         deletes: DeletePolicy = DeletePolicy.MIRROR,
+        max_deletes: DeleteLimit = DeleteLimit(),  # noqa: B008 - frozen
         one_pass: bool = False,
         selection: Without = Without(),  # noqa: B008 - frozen
     ) -> None:
         self.events: list[Event] = []
         self.queue = Queue(4)
         self.disk = Asked()
-        spec = MappingSpec(M, Path("/srv/gallery"), "web", "/htdocs", delete_after_s=delete_after_s, deletes=deletes)
+        spec = MappingSpec(
+            M,
+            Path("/srv/gallery"),
+            "web",
+            "/htdocs",
+            delete_after_s=delete_after_s,
+            deletes=deletes,
+            max_deletes=max_deletes,
+        )
         self.ledger = ledger
         self.id = ledger.mappings.number(M, "there")
         self.mirror = Mirror(
@@ -1192,6 +1201,33 @@ def test_one_pass_does_not_wait_for_ever_for_a_file_that_is_always_replaced(stor
     assert told.kind is EventKind.FAILED
     assert not story.mirror.waits.any_unsettled()
     assert story.ledger.failures.of(story.id, "webcam.jpg") is not None
+
+
+@pytest.mark.parametrize("one_pass", [True, False])
+def test_what_one_pass_publishes_does_not_count_when_it_is_decided_whether_deletes_are_too_many(
+    story: Story, *, one_pass: bool
+):
+    """How far it was by then is chance: a plan told that the delete is held, and the pass deleted."""
+    story = Story(story.ledger, max_deletes=DeleteLimit(percent=50), one_pass=one_pass)
+    story.ledger.put(story.id, "new", published(file(inode=9)))
+    story.sees("old", a=None)
+    assert isinstance(story.queue.waiting(M, "old/a"), Delete) != one_pass
+    assert (story.mirror.removals.hold is not None) == one_pass
+
+
+def test_nor_does_what_it_deletes(story: Story):
+    """The share became smaller with each of them."""
+    for number in range(3):
+        story.ledger.put(story.id, f"old/{number}", published(file(inode=9 + number)))
+    story = Story(story.ledger, max_deletes=DeleteLimit(percent=50), one_pass=True)
+    for name in ("0", "1"):
+        story.sees("old", **{name: None})
+        delete = story.starts(f"old/{name}")
+        story.queue.finish(delete)
+        apply(story.mirror, Done(delete, Did.DELETED), AT, lost=0)
+    assert story.mirror.removals.hold is None
+    story.sees("old", **{"2": None})
+    assert story.mirror.removals.hold is not None
 
 
 @pytest.mark.parametrize(

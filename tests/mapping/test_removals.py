@@ -114,7 +114,7 @@ def test_a_hold_tells_what_else_was_deleted_in_the_minute_before(story: Deleting
 def limited(story: Deleting, files: int) -> None:
     """Let so many files be deleted at once."""
     story.mirror.spec = story.mirror.spec._replace(max_deletes=DeleteLimit(files))
-    story.mirror.removals._limit._site = story.mirror.site._replace(spec=story.mirror.spec)
+    story.mirror.removals.limit._site = story.mirror.site._replace(spec=story.mirror.spec)
 
 
 def gone(story: Deleting, removals: Removals, name: str, now: float) -> None:
@@ -183,7 +183,7 @@ def test_so_does_one_that_outlived_a_restart_when_all_was_looked_at(story: Delet
     assert story.look(LATER) == []
     again = Removals(story.mirror.site)
     limited(story, files)
-    again._limit._site = story.mirror.removals._limit._site
+    again.limit._site = story.mirror.removals.limit._site
     again.gone("d", Kind.DIR, at(LATER))
     gone(story, again, "c", LATER)
     again.go_on(at(LATER + 2))

@@ -516,7 +516,7 @@ def test_the_other_names_of_what_was_in_many_directories_are_looked_for_some_at_
 def test_of_a_large_directory_that_is_gone_only_so_much_waits_to_be_deleted(two: Two) -> None:
     count = 2 * QUEUE_ROOM + 10
     two.mirror.spec = two.mirror.spec._replace(max_deletes=DeleteLimit(count))
-    two.mirror.removals._limit._site = two.mirror.site._replace(spec=two.mirror.spec)
+    two.mirror.removals.limit._site = two.mirror.site._replace(spec=two.mirror.spec)
     two.ledger.put(two.mirror.id, "old", made(50))
     publish(two, {f"old/{name}": entry for name, entry in many(count).items()})
     two.lists(A, {}, frozenset({"old"}))
@@ -716,7 +716,7 @@ def let_very_many_deletes_wait(two: Two) -> None:
     """All of a directory is gone, and the server away; then it is there again."""
     entries = many()
     two.engine.servers[A].queue.gate.failed(NOW, Breaker.OFFLINE, "it is down")
-    two.mirror.removals._limit._site = two.mirror.site._replace(
+    two.mirror.removals.limit._site = two.mirror.site._replace(
         spec=two.mirror.spec._replace(max_deletes=DeleteLimit(2 * SOME))
     )
     publish(two, entries)
