@@ -114,8 +114,8 @@ class Look(NamedTuple):
     """Go into subdirectories that are known already, too."""
     sighting_of: Callable[[str], Sighting | None] = lambda _path: None
     """How an unsettled file looked before."""
-    moved_from: Callable[[Fingerprint], tuple[str, Row] | None] = lambda _fingerprint: None
-    """A published file with this fingerprint whose path seems to be gone."""
+    moved_from: Callable[[str, Fingerprint], tuple[str, Row] | None] = lambda _path, _fingerprint: None
+    """A published file with the fingerprint of what is at a path, whose own path seems to be gone."""
 
 
 def plan_directory(
@@ -201,7 +201,7 @@ def _publish(path: str, entry: Entry, row: Row | None, look: Look, *, busy: str)
     """A file that the server does not have in this form: rename, wait or upload; ``busy`` says who writes it."""
     mapping = look.spec.name
     # Content that was published under a path that is gone has been quiet since: it need not settle again.
-    moved = look.moved_from(entry.fingerprint)
+    moved = look.moved_from(path, entry.fingerprint)
     if moved is not None and moved[0] != path:
         source, source_row = moved
         return Rename(

@@ -196,7 +196,7 @@ class Comparing:
             stamp_ns=listing.taken_wall_ns if trusted else None,
             deep=deep,
             sighting_of=self._waits.sighting_of,
-            moved_from=lambda fingerprint: self._offers.moved_from(fingerprint, at.now),
+            moved_from=lambda path, fingerprint: self._offers.moved_from(path, fingerprint, at.now),
         )
         below: list[str] = []
         for decision in plan_directory(listing, rows, failures, look):

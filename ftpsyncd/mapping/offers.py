@@ -299,7 +299,7 @@ class Offers:
             return False
         return not _is_left_by(action, path, listing.entries.get(name))
 
-    def moved_from(self, fingerprint: Fingerprint, now: float) -> tuple[str, Row] | None:
+    def moved_from(self, path: str, fingerprint: Fingerprint, now: float) -> tuple[str, Row] | None:
         """A published file with this fingerprint that is known, or may well be, gone from its path.
 
         Not one that somebody changed at the server: what is there is not what is to be published. Nor one that may
@@ -307,22 +307,33 @@ class Offers:
         there is no other.
 
         Args:
+            path: where it is now.
             fingerprint: it.
             now: monotonic seconds.
         """
         ledger, mapping = self._site.ledger, self._site.id
         may_have_left = None
-        for path, row in ledger.inodes.files(mapping, fingerprint):
-            failure = ledger.failures.of(mapping, path)
+        for source, row in ledger.inodes.files(mapping, fingerprint):
+            failure = ledger.failures.of(mapping, source)
             changed = failure is not None and failure.kind == CHANGED
-            if changed or self._queue.moves_from(self._name, path):
+            if changed or self._is_taken(source, path):
                 continue
-            leaving = self._inquiries.may_leave(path, now)
+            leaving = self._inquiries.may_leave(source, now)
             if leaving is None:
-                return path, row
+                return source, row
             if leaving.asked:
-                may_have_left = path, row
+                may_have_left = source, row
         return may_have_left
+
+    def _is_taken(self, source: str, path: str) -> bool:
+        """Whether what is published under one path is to get another name than this one, or is there as another file.
+
+        Such a file would be renamed, or sent, first: the rename of what it takes the place of would come to nothing.
+        """
+        waiting = self._queue.waiting(self._name, path)
+        if isinstance(waiting, Rename) and waiting.source == source:
+            return False
+        return self._queue.moves_from(self._name, source) or any(self._queue.files(self._name, source))
 
     def moves_from(self, path: str) -> bool:
         """Whether a rename away from this path waits, runs, or is still to be cleared up."""

@@ -66,7 +66,7 @@ HIDDEN = "and some of what is published below it was there when it was otherwise
 
 def moved(entry: Entry, source: str):
     """The ledger knows a path with this entry's content that may be gone."""
-    return lambda fingerprint: (source, published(entry)) if fingerprint == entry.fingerprint else None
+    return lambda _path, fingerprint: (source, published(entry)) if fingerprint == entry.fingerprint else None
 
 
 def upload(entry: Entry, path: str = "a") -> Upload:
@@ -766,7 +766,7 @@ class World:
                 WALL,
                 WALL,
                 deep=True,
-                moved_from=lambda fingerprint: self._same_file(fingerprint, tree),
+                moved_from=lambda _path, fingerprint: self._same_file(fingerprint, tree),
             )
             for decision in plan_directory(shown, children(self.rows, directory), {}, look):
                 if isinstance(decision, Enter):

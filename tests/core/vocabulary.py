@@ -151,7 +151,7 @@ class Scene:
     deep: bool = False
     clock_trusted: bool = True
     seen: Mapping[str, Sighting] = field(default_factory=dict)
-    moved_from: Callable[[Fingerprint], tuple[str, Row] | None] = lambda _fingerprint: None
+    moved_from: Callable[[str, Fingerprint], tuple[str, Row] | None] = lambda _path, _fingerprint: None
 
     def decisions(self) -> list[Decision]:
         look = Look(

@@ -195,6 +195,25 @@ def test_a_file_that_left_is_looked_at_again_when_its_rename_is_taken_back(story
     assert story.disk.names == [("old", frozenset({"a"}))]
 
 
+def test_a_file_that_is_looked_at_twice_is_renamed_all_the_same(story: Story):
+    """Its own rename took away its source: it was sent, and what was there before counted as deleted."""
+    for _ in range(2):
+        story.sees("", b=PICTURE)
+        story.mirror.pump(AT)
+        assert isinstance(story.queue.waiting(M, "b"), Rename)
+
+
+def test_what_a_file_took_the_place_of_is_sent_and_the_file_is_renamed(story: Story):
+    """Taken back for a rename that would come to nothing, it left its old path, which then counted as deleted."""
+    other = file(inode=8)
+    story.ledger.put(story.id, "b", published(other))
+    story.sees("", b=PICTURE)
+    story.sees("", c=other)
+    assert isinstance(story.queue.waiting(M, "b"), Rename)
+    assert not story.queue.moves_from(M, "b")
+    assert "c" in story.mirror.waits.pending
+
+
 def test_nothing_is_looked_at_again_while_another_rename_leaves_the_same_path(story: Story):
     story.queue.offer(RenameDir(M, "new", "old", 50))
     story.queue.offer(RenameDir(M, "newer", "old", 50))
