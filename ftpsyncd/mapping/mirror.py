@@ -11,6 +11,7 @@ engine's thread only; the engine owns all mirrors.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from itertools import chain
 
 from ftpsyncd.core.plan import Selection
 from ftpsyncd.core.schedule import Queue
@@ -33,7 +34,7 @@ from ftpsyncd.mapping.site import QUEUE_ROOM, Moment, Site, Step
 from ftpsyncd.mapping.takeovers import Takeovers
 from ftpsyncd.mapping.unreadable import Unreadable
 from ftpsyncd.mapping.waits import SOON_S, Waits
-from ftpsyncd.model import Delete, Listing, Presence, RootIdentity
+from ftpsyncd.model import Delete, Listing, Presence, RootIdentity, above
 from ftpsyncd.publishing.lastlook import Folder
 from ftpsyncd.specs import MappingSpec
 
@@ -237,11 +238,19 @@ class Mirror:
         self.removals.all_compared(at)
 
     def _is_known_gone(self, path: str) -> bool:
-        """Whether it is no news that a path is gone: that is noted, or a delete or a rename of it waits, or runs."""
+        """Whether it is no news that a path is gone, or a directory above it.
+
+        That is noted, or a delete or a rename of it waits, or runs.
+        """
         name, queue = self.spec.name, self.queue
-        goes = any(isinstance(action, Delete) for action in (queue.waiting(name, path), queue.at_work(name, path)))
-        moves = queue.moves_from(name, path)
-        return goes or moves or self.removals.absent.knows(path) or self.waits.is_gone(path)
+        return any(
+            isinstance(queue.waiting(name, each), Delete)
+            or isinstance(queue.at_work(name, each), Delete)
+            or queue.moves_from(name, each)
+            or self.removals.absent.knows(each)
+            or self.waits.is_gone(each)
+            for each in chain((path,), above(path))
+        )
 
     def _sees(self) -> bool:
         """Whether there is a folder to look at."""

@@ -26,7 +26,7 @@ class OtherNames:
     Args:
         site: the mapping.
         sighting_of: how a file looked that was not at rest.
-        known_gone: whether it is noted already that a path is gone.
+        known_gone: whether it is noted already that a path is gone, perhaps with its directory.
         look_at: has a path looked at, in monotonic seconds.
     """
 
@@ -135,5 +135,5 @@ class OtherNames:
         """Look at the published names of a file but for one, and for those that have been published as it was seen."""
         if inode:
             for other, published in self._site.ledger.inodes.names(self._site.id, inode):
-                if other != path and published != seen:
+                if other != path and published != seen and not self._known_gone(other):
                     self._look_at(other, at.now)

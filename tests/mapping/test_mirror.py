@@ -1148,6 +1148,17 @@ class TestOtherNames:
         story.sees("", b=file(20, 3)._replace(linked=True))
         assert self.asked(story) == {("old", "a")}
 
+    def test_a_file_in_the_place_of_the_directory_of_the_other_name_leads_there_once(self, ledger: Ledger):
+        """The two sent each other in circles until the directory was deleted: a plan did not end, nor a daemon rest."""
+        story, changed = Story(ledger, delete_after_s=10.0), file(20, 2)._replace(linked=True)
+        story.sees("", old=changed)
+        assert self.asked(story) == {("old", "a")}
+        for _ in range(2):
+            story.absent("old")
+            assert self.asked(story) == {("", "old")}
+            story.sees("", old=changed)
+            assert self.asked(story) == set()
+
     def test_a_name_that_is_new_and_nothing_else_has_no_other_looked_at(self, story: Story):
         story.queue.offer(Upload(M, "b", PICTURE.fingerprint))
         story.sees("", b=PICTURE._replace(linked=True))

@@ -714,10 +714,19 @@ MUTATIONS = (
         "G3",
         "two names of a file that both get others have each other looked at for ever",
         "mapping/mirror.py",
-        "        return goes or moves or self",
-        "        return goes or self",
+        "            or queue.moves_from(name, each)\n",
+        "",
         "tests/mapping/test_passed_over.py"
         "::test_two_names_of_a_file_that_both_get_others_do_not_have_each_other_looked_at_for_ever[to be renamed]",
+    ),
+    Mutation(
+        "G5",
+        "a file and the directory whose place it has send each other in circles until that is deleted",
+        "mapping/mirror.py",
+        "            for each in chain((path,), above(path))\n",
+        "            for each in (path,)\n",
+        "tests/mapping/test_mirror.py"
+        "::TestOtherNames::test_a_file_in_the_place_of_the_directory_of_the_other_name_leads_there_once",
     ),
     Mutation(
         "G3",
