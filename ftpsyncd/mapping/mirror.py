@@ -216,13 +216,14 @@ class Mirror:
             # It may have told meanwhile that it is there again.
             self._take_up(at)
         if self._sees():
-            self.offers.take_over(at.now)
             for directory in self.queue.space.to_look_at(self.spec.name, at.now):
                 self.dirty.mark_deep(directory, at.now)
             self._compare_some(at)
             self._take_up(at)
         # What was taken up may have told otherwise.
         if self._sees():
+            # A pass is not over before what renames were to leave, and do not by now, was looked at.
+            self.offers.take_over(at.now)
             self.removals.go_on(at)
             if self.looks.ask_what_is_due(at) and not self.busy_looking(at.now):
                 self._all_compared(at)

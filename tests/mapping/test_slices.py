@@ -232,6 +232,29 @@ def test_a_long_turn_leaves_messages_to_the_next_one(two: Two) -> None:
     assert [action.path for action in two.handed(B)] == [f"{number}" for number in range(10)], "in their order"
 
 
+def test_a_pass_is_not_over_before_what_a_rename_was_to_leave_is_looked_at(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is taken back while some names are compared, and nothing else is to be done."""
+    publish(two, {"old": file()})
+    two.lists(A, {"old": file()})
+    two.engine.rescan()
+    two.turn()
+    two.lists(A, {"old": file()})
+    two.turn()
+    assert two.mirror.finished(NOW)
+    monkeypatch.setattr("ftpsyncd.mapping.comparing.NAMES_AT_ONCE", 1)
+    two.mirror.queue.offer(Rename(A, "new", "old", file().fingerprint, b""))
+    two.lists(A, {}, frozenset({"a", "new"}))
+    two.turn()
+    assert two.waiting == 1
+    two.turn()
+    assert two.waiting == 0
+    assert two.engine.up_to_date
+    assert two.disk.asked == [("", frozenset({"old"}))]
+    assert not two.mirror.finished(NOW)
+
+
 def test_a_long_turn_leaves_mappings_to_the_next_one(two: Two) -> None:
     pumped: list[str] = []
     for name, mirror in two.engine.mirrors.items():
