@@ -243,6 +243,22 @@ def test_a_temporary_file_that_gets_its_name_while_it_is_judged_is_no_finding(s:
             assert list(Verification(config, "drop", ledger).run()) == []
 
 
+@pytest.mark.parametrize(
+    ("brings", "found"), [(("sub",), set()), ((), {"sub", *(f"sub/{name}.jpg" for name in "abcde")})]
+)
+def test_what_a_rename_that_comes_late_has_taken_along_is_no_finding(
+    s: Site, brings: tuple[str, ...], found: set[str]
+) -> None:
+    """The server is asked about it by the daemon, which mends it; neither is what it has brought to the new name."""
+    config = load(s.config, environ=s.environment())
+    with Ledger(config.state_dir / LEDGER) as ledger:
+        mapping = ledger.mappings.find("drop", destination(config.mappings["drop"], config.servers["web"]))
+        assert mapping is not None
+        ledger.begun.put(mapping, "new", Intent(Kind.DIR, brings=brings))
+        (s.published / "sub").rename(s.published / "new")
+        assert {finding.path for finding in Verification(config, "drop", ledger).run()} == found
+
+
 def test_a_connection_that_grows_too_old_is_replaced(s: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """After hours: proftpd refuses all data connections of one whose TLS session is too old."""
     config = load(s.config, environ=s.environment())

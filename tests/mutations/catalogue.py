@@ -672,6 +672,14 @@ MUTATIONS = (
     ),
     Mutation(
         "G8",
+        "verify tells that what a rename may have taken along late is missing",
+        "inspection/verify.py",
+        "& {intent.source, *intent.brings} or",
+        "& {intent.source} or",
+        "tests/e2e/test_verify.py::test_what_a_rename_that_comes_late_has_taken_along_is_no_finding",
+    ),
+    Mutation(
+        "G8",
         "a delete that waits for what may come late is told by nobody",
         "mapping/waits.py",
         "        return self.sighting is not None or self.late\n",
