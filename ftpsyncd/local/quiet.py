@@ -16,15 +16,20 @@ import os
 import signal
 import stat
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from ftpsyncd.errors import FileBusyError, FileChangedError, LocalUnreadableError, SourceMissingError
-from ftpsyncd.local import tree
+from ftpsyncd.local import mounts, tree
 from ftpsyncd.model import basename, parent
 
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 """O_NONBLOCK: opening a FIFO must not wait for its writer; O_NOCTTY: a terminal must not become ours."""
+
+_DELEGATED = frozenset({"nfs4", "cifs", "smb3"})
+"""Types of file systems on which a lease is a delegation or an oplock of the file server. Where that grants none, the
+kernel says EAGAIN of every file, whoever writes it (``nfs4_add_lease``, ``cifs_setlease`` in Linux)."""
 
 
 def writer_present(fd: int) -> bool | None:
@@ -34,8 +39,8 @@ def writer_present(fd: int) -> bool | None:
         fd: opened read-only; further read-only descriptors, our own included, do not matter.
 
     Returns:
-        None if it cannot be told: the file belongs to another user and CAP_LEASE is absent (EACCES), or the file
-        system or the system has no leases (EINVAL, EOPNOTSUPP, ENOLCK and others).
+        None if it cannot be told: the file belongs to another user and CAP_LEASE is absent (EACCES), the file system
+        or the system has no leases (EINVAL, EOPNOTSUPP, ENOLCK and others), or a file server grants none.
     """
     if sys.platform != "linux":
         return None
@@ -45,12 +50,19 @@ def writer_present(fd: int) -> bool | None:
         fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     except OSError as error:
-        return True if error.errno == errno.EAGAIN else None
+        return True if error.errno == errno.EAGAIN and not _is_delegated(fd) else None
     try:
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     except OSError as error:
         # EAGAIN: the kernel took the lease back already, because a writer was waiting for it.
         return True if error.errno == errno.EAGAIN else None
+    return False
+
+
+def _is_delegated(fd: int) -> bool:
+    with suppress(OSError):  # that cannot be told now: it is asked again
+        mount = mounts.of_descriptor(fd)
+        return mount is not None and mount.filesystem in _DELEGATED
     return False
 
 

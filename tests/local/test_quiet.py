@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from ftpsyncd.errors import FileBusyError, FileChangedError, LocalUnreadableError, SourceMissingError
-from ftpsyncd.local import quiet
+from ftpsyncd.local import mounts, quiet
 
 
 @pytest.fixture
@@ -75,6 +75,25 @@ def test_where_leases_are_refused_it_cannot_be_told(reading: int, monkeypatch: p
 
     monkeypatch.setattr(fcntl, "fcntl", refuse)
     assert quiet.writer_present(reading) is None
+
+
+@pytest.mark.parametrize(
+    ("filesystem", "writing"),
+    [("nfs4", None), ("cifs", None), ("smb3", None), ("ext4", True), ("fuse.sshfs", True), ("9p", True)],
+)
+def test_a_file_server_that_delegates_nothing_refuses_all_leases(
+    reading: int, monkeypatch: pytest.MonkeyPatch, filesystem: str, *, writing: bool | None
+) -> None:
+    """Where it does not, nothing of such a disk would ever be published."""
+
+    def refuse(_descriptor: int, command: int, _what: int) -> None:
+        if command == fcntl.F_SETLEASE:
+            raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(fcntl, "fcntl", refuse)
+    mount = mounts.Mount(1, "/", filesystem, "server:/x")
+    monkeypatch.setattr(mounts, "of_descriptor", {reading: mount}.get)
+    assert quiet.writer_present(reading) is writing
 
 
 @pytest.mark.parametrize(("number", "writing"), [(errno.EAGAIN, True), (errno.EINVAL, None)])

@@ -285,8 +285,8 @@ MUTATIONS = (
         "G2",
         "who has a file open for writing does not matter",
         "local/quiet.py",
-        "        return True if error.errno == errno.EAGAIN else None\n    try:\n        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)",
-        "        return False if error.errno == errno.EAGAIN else None\n    try:\n        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)",
+        "        return True if error.errno == errno.EAGAIN and not",
+        "        return False if error.errno == errno.EAGAIN and not",
         f"{EPISODES}::test_a_file_that_is_being_written_is_not_published",
     ),
     Mutation(
@@ -323,6 +323,14 @@ MUTATIONS = (
         "::test_a_look_right_after_the_clock_was_set_does_not_prove_later_that_a_file_is_at_rest",
     ),
     # ── G3 nothing lost ──────────────────────────────────────────────────────────────────────────────────────
+    Mutation(
+        "G3",
+        "a file server that grants no leases is taken for somebody who writes every file",
+        "local/quiet.py",
+        " and not _is_delegated(fd) else None",
+        " else None",
+        "tests/local/test_quiet.py::test_a_file_server_that_delegates_nothing_refuses_all_leases",
+    ),
     Mutation(
         "G3",
         "a file that is made again while it is looked for is not looked at once more",
