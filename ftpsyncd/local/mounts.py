@@ -66,52 +66,46 @@ def _unescaped(field: bytes) -> str:
     return os.fsdecode(_ESCAPE.sub(lambda found: bytes([int(found[1], 8) & 0xFF]), field))
 
 
-def read() -> list[Mount]:
-    """The mounts of this process; empty where the system has no mountinfo, or it cannot be read now."""
-    try:
-        return _read()
-    except OSError:
-        return []
-
-
-def _read() -> list[Mount]:
-    """As `read`.
-
-    Raises:
-        OSError: it is there, but no descriptor is left, for one.
-    """
-    try:
-        return parse(_MOUNTINFO.read_bytes())
-    except FileNotFoundError:
-        return []
-
-
 class _Table:
     """The mounts of this process, parsed anew only when the kernel says that one came or went: it tells by poll(2)."""
 
     def __init__(self) -> None:
         self._using = threading.Lock()
-        self._poll: select.poll | None = None
+        self._descriptor = -1
+        """Stays open: it can be read also when no further one is left."""
+        self._poll = select.poll()
         self._mounts: Sequence[Mount] = ()
 
     def mounts(self) -> Sequence[Mount]:
-        """Those of now; the same object for as long as nothing changes."""
+        """Those of now; the same object for as long as nothing changes; none where the system has no mountinfo.
+
+        Raises:
+            OSError: it was never opened, and no descriptor is left, for one.
+        """
         with self._using:
-            if self._poll is None:
+            if self._descriptor < 0:
                 try:
-                    descriptor = os.open(_MOUNTINFO, os.O_RDONLY | os.O_CLOEXEC)
-                except OSError:
+                    self._descriptor = os.open(_MOUNTINFO, os.O_RDONLY | os.O_CLOEXEC)
+                except FileNotFoundError:
                     return self._mounts
-                self._poll = select.poll()
-                self._poll.register(descriptor, select.POLLPRI | select.POLLERR)
-                self._mounts = read()
-            elif self._poll.poll(0):
-                self._mounts = read()
+                self._poll.register(self._descriptor, select.POLLPRI | select.POLLERR)
+            elif not self._poll.poll(0):
+                return self._mounts
+            with open(self._descriptor, "rb", buffering=0, closefd=False) as file:
+                file.seek(0)
+                self._mounts = parse(file.read())
             return self._mounts
 
 
-current = _Table().mounts
-"""As `read`, at the cost of one system call while nothing changes."""
+_table = _Table()
+
+
+def current() -> Sequence[Mount]:
+    """The mounts of this process, at the cost of one system call while nothing changes; none if that cannot be told."""
+    try:
+        return _table.mounts()
+    except OSError:
+        return ()
 
 
 def mount_id(path: Path) -> int | None:
@@ -152,17 +146,15 @@ def of_descriptor(descriptor: int) -> Mount | None:
         OSError: it cannot be told now: no descriptor is left, for one.
     """
     known = _mount_id_of(descriptor)
-    return next((mount for mount in _read() if mount.mount_id == known), None)
+    return next((mount for mount in _table.mounts() if mount.mount_id == known), None)
 
 
 def filesystem_type(path: Path) -> str:
     """The type of the file system that ``path`` is on (for an absent path: that of its nearest parent); "" unknown."""
-    mounts = read()
-    known = mount_id(path)
-    if known is not None:
-        for mount in mounts:
-            if mount.mount_id == known:
-                return mount.filesystem
+    mounts, known = current(), mount_id(path)
+    for mount in mounts:
+        if mount.mount_id == known:
+            return mount.filesystem
     return _covering(mounts, os.path.realpath(path))
 
 
@@ -180,7 +172,7 @@ def is_network_filesystem(path: Path) -> bool:
 
 def below(path: Path) -> frozenset[Mount]:
     """Every mount inside the directory ``path``, with places relative to it; changes when one comes or goes."""
-    return frozenset(_inside(read(), path))
+    return frozenset(_inside(current(), path))
 
 
 def points_below(path: Path, table: Sequence[Mount]) -> frozenset[str]:
@@ -193,7 +185,7 @@ def _inside(table: Sequence[Mount], path: Path) -> list[Mount]:
     return [mount._replace(point=mount.point.removeprefix(prefix)) for mount in table if mount.point.startswith(prefix)]
 
 
-def _covering(mounts: list[Mount], path: str) -> str:
+def _covering(mounts: Sequence[Mount], path: str) -> str:
     filesystem, longest = "", -1
     for mount in mounts:
         inside = path == mount.point or path.startswith(mount.point.rstrip("/") + "/")

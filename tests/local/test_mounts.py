@@ -7,6 +7,7 @@ import fcntl
 import os
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -66,7 +67,7 @@ def test_what_only_this_kernel_changes_is_not(filesystem: str) -> None:
 
 
 def test_the_real_thing(tmp_path: Path) -> None:
-    assert mounts.mount_id(tmp_path) in {mount.mount_id for mount in mounts.read()}
+    assert mounts.mount_id(tmp_path) in {mount.mount_id for mount in mounts.current()}
     assert mounts.filesystem_type(tmp_path)
     assert mounts.filesystem_type(tmp_path / "absent") == mounts.filesystem_type(tmp_path)
     assert mounts.mount_id(tmp_path / "absent") is None
@@ -112,6 +113,8 @@ def test_a_file_system_whose_source_cannot_be_read_now_is_no_other_one(
 ) -> None:
     monkeypatch.setattr(os, "fstatvfs", lambda _descriptor: SimpleNamespace(f_fsid=0))
     assert tree.root_identity(tmp_path) is not None
+    if unread == "mountinfo":
+        monkeypatch.setattr(mounts._table, "_descriptor", -1)
     no_descriptor_left(monkeypatch, unread)
     with pytest.raises(NoDescriptorError):
         tree.root_identity(tmp_path)
@@ -119,14 +122,14 @@ def test_a_file_system_whose_source_cannot_be_read_now_is_no_other_one(
 
 def no_descriptor_left(monkeypatch: pytest.MonkeyPatch, word: str) -> None:
     """Files whose paths have this word in them cannot be opened."""
-    read_bytes = Path.read_bytes
+    for where in (os, Path):
 
-    def refused(path: Path) -> bytes:
-        if word in str(path):
-            raise OSError(errno.EMFILE, "Too many open files")
-        return read_bytes(path)
+        def refused(path: Any, *args: Any, opened: Any = where.open, **more: Any) -> Any:
+            if word in str(path):
+                raise OSError(errno.EMFILE, "Too many open files")
+            return opened(path, *args, **more)
 
-    monkeypatch.setattr(Path, "read_bytes", refused)
+        monkeypatch.setattr(where, "open", refused)
 
 
 class TestADiskThatIsKnownByANumberOnly:
@@ -216,3 +219,17 @@ def test_of_an_open_directory_it_is_known_which_mount_it_is_on() -> None:
         os.close(descriptor)
     assert mount is not None
     assert (mount.point, mount.filesystem) == ("/proc", "proc")
+
+
+def test_what_was_mounted_is_not_forgotten_where_nothing_can_be_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder in which a disk is mounted would pass for one without: what is on the disk may be deleted at the server."""
+    table = mounts._Table()
+    monkeypatch.setattr(mounts, "_MOUNTINFO", tmp_path / "mountinfo")
+    (tmp_path / "mountinfo").write_bytes(_TEXT)
+    assert len(table.mounts()) == 5
+    monkeypatch.setattr(table, "_poll", SimpleNamespace(poll=lambda _patience: [(0, 0)]))
+    no_descriptor_left(monkeypatch, "mountinfo")
+    assert len(table.mounts()) == 5
+    os.close(table._descriptor)
