@@ -75,7 +75,11 @@ class InotifySource:
         self._reason = reason
         self._stopped = threading.Event()
         self._kernel = open_kernel()
-        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        try:
+            self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        except OSError:
+            self._kernel.close()
+            raise
         self._poll = select.poll()
         self._poll.register(self._kernel.fileno(), select.POLLIN)
         self._poll.register(self._wake, select.POLLIN)

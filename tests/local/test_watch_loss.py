@@ -236,6 +236,25 @@ def test_without_an_instance_everything_is_polled_until_there_is_one(
         watched.close()
 
 
+def test_an_instance_that_takes_the_last_descriptor_is_given_back(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[inotify.Inotify] = []
+
+    def open_kernel() -> inotify.Kernel:
+        opened.append(inotify.Inotify())
+        return opened[-1]
+
+    def refused(_value: int, _flags: int) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(os, "eventfd", refused)
+    watched = Watched(root, open_kernel=open_kernel).start()
+    try:
+        assert watched.report.kind == "poll"
+        assert [kernel.fileno() for kernel in opened] == [-1]
+    finally:
+        watched.close()
+
+
 _IN_A_NAMESPACE = """
 import sys
 from pathlib import Path
