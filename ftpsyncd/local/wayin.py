@@ -60,7 +60,7 @@ def _go(folder: Path, flags: int) -> int:
                     raise
                 owner, target = _read(name, current, error)
                 links.append((name, owner))
-                ahead += reversed(target.parts)
+                ahead += reversed(target.parts or ".")
                 continue
             os.close(current)
             current = below

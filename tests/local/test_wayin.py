@@ -98,9 +98,11 @@ def test_a_way_is_gone_as_the_kernel_goes_it(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "nowhere").symlink_to("nothing/there")
     (tmp_path / "up").symlink_to("a b/drop/..")
     (tmp_path / "top").symlink_to("/")
+    (folder / "same").symlink_to(".")
     monkeypatch.chdir(tmp_path)
     for way in (folder, tmp_path / "up/drop", Path("up/drop"), Path("a b/../up/drop"), tmp_path / f"top{folder}"):
         assert _name(wayin.open_folder(way, tree.DIRECTORY_FLAGS)) == str(folder)
+    assert set(Scanner(folder / "same").list_dir("").entries) == {"same"}
     assert _name(wayin.open_folder(tmp_path / "top", tree.DIRECTORY_FLAGS)) == "/"
     assert _name(wayin.open_folder(Path(), tree.DIRECTORY_FLAGS)) == str(tmp_path)
     for name, number in (
