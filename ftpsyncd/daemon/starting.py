@@ -99,19 +99,21 @@ class Start:
             FtpsyncdError: it cannot start.
         """
         begin(threading.Thread(target=self._run, name="ftpsyncd-start", daemon=True))
-        began_at = time.monotonic()
+        began_at = look_at = time.monotonic()
         later: list[tuple[Wish, Future[str] | None]] = []
         while True:
             try:
                 # By then it is known which of the disks that are asked side by side do not answer.
-                wish = self._wishes.get(timeout=1.2 * patience.ANSWER_S)
+                left_s = look_at + 1.2 * patience.ANSWER_S - time.monotonic()
+                wish = self._wishes.get(timeout=max(0.0, left_s))
                 if wish[0] is Wish.GO_ON:
                     break
                 later.append(wish)
             except Empty:
                 if any(wish is Wish.STOP for wish, _ in later):
                     return False
-                self._waiting.tell(self._service.awaits, time.monotonic() - began_at)
+                look_at = time.monotonic()
+                self._waiting.tell(self._service.awaits, look_at - began_at)
         for wish in later:
             self._wishes.put(wish)
         self._outcome.result()

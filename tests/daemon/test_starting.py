@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -105,6 +106,18 @@ def test_a_start_that_hangs_is_ended_by_a_signal(service: Hanging) -> None:
     _, outcome = begun(Start(service, wishes))
     wishes.put((Wish.STOP, None))
     assert outcome.result(30) is False
+
+
+@pytest.mark.usefixtures("told")
+def test_who_asks_for_the_end_again_and_again_does_not_put_it_off(service: Hanging) -> None:
+    wishes: Wishes = SimpleQueue()
+    thread, outcome = begun(Start(service, wishes))
+    deadline = time.monotonic() + 10
+    while thread.is_alive() and time.monotonic() < deadline:
+        wishes.put((Wish.STOP, None))
+        thread.join(0.01)
+    assert outcome.done()
+    assert outcome.result() is False
 
 
 @pytest.mark.usefixtures("told")
