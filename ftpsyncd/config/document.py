@@ -210,7 +210,7 @@ class Document:
     def _mapping(self, node: yaml.Node, loc: Loc) -> dict[str, object]:
         out: dict[str, object] = {}
         own: dict[str, int] = {}
-        for key_node, value_node, merged in _pairs(node):
+        for key_node, value_node, merged in _pairs(node, set()):
             line = key_node.start_mark.line + 1
             if not isinstance(key_node, yaml.ScalarNode):
                 self._keys[(*loc, "?")] = _place(key_node.start_mark)
@@ -353,8 +353,13 @@ def _explain(path: Path, error: yaml.MarkedYAMLError) -> str:
     return f"{where}  not valid YAML: {error.problem or error.context}; check indentation and quotes in this line"
 
 
-def _pairs(node: yaml.Node) -> Iterator[tuple[yaml.Node, yaml.Node, bool]]:
-    """Keys and values of a mapping; its own first, then those merged in by ``<<`` (True), which give way."""
+def _pairs(node: yaml.Node, known: set[int]) -> Iterator[tuple[yaml.Node, yaml.Node, bool]]:
+    """Keys and values of a mapping; its own first, then those merged in by ``<<`` (True), which give way.
+
+    Args:
+        node: of the mapping.
+        known: the nodes merged in by now: what each has need not be gone through again.
+    """
     merges: list[yaml.Node] = []
     for key, value in node.value:
         merged = value.value if isinstance(value, yaml.SequenceNode) else [value]
@@ -363,8 +368,9 @@ def _pairs(node: yaml.Node) -> Iterator[tuple[yaml.Node, yaml.Node, bool]]:
         else:
             yield key, value, False
     for merge in merges:
-        for key, value, _ in _pairs(merge):
-            yield key, value, True
+        if id(merge) not in known:
+            known.add(id(merge))
+            yield from ((key, value, True) for key, value, _ in _pairs(merge, known))
 
 
 def _resolve(text: str) -> object:

@@ -152,6 +152,20 @@ mappings:
     assert config.mappings["two"].remote == "/two"
 
 
+@pytest.mark.timeout(30)
+def test_what_is_merged_in_again_and_again_is_read_once(loaded):
+    many = "".join(
+        f'  m{n}: &m{n} {{<<: [{", ".join([f"*m{n - 1}"] * 10)}], remote: "web:/{n}"}}\n' for n in range(1, 30)
+    )
+    config = loaded(f"""
+{SERVERS}
+mappings:
+  m0: &m0 {{local: drop, remote: "web:/0", settle: 9s}}
+{many}
+""")
+    assert [(m.settle_s, m.remote) for m in config.mappings.values()] == [(9.0, f"/{n}") for n in range(30)]
+
+
 @pytest.mark.parametrize("section", ["defaults", "control", "log"])
 def test_a_section_may_be_empty(loaded, section):
     assert loaded(MINIMAL + f"{section}:\n  # all commented out\n").mappings
