@@ -98,9 +98,12 @@ def _all_of(path: Path) -> Iterator[Path]:
 
 
 def _is_empty(path: Path) -> bool:
-    """Whether a power failure, or a restore that broke off, has left nothing of a ledger but its name."""
+    """Whether a power failure, or a restore that broke off, has left nothing of a ledger but its name.
+
+    What is in a write-ahead log beside it is lost, too: SQLite deletes that.
+    """
     try:
-        return path.stat().st_size == 0 and not path.with_name(f"{path.name}-wal").exists()
+        return path.stat().st_size == 0
     except OSError:
         return False
 

@@ -184,6 +184,21 @@ def test_a_ledger_of_which_nothing_is_left_is_begun_anew_with_a_word(path: Path)
         assert bool(notice) is emptied
 
 
+def test_what_is_beside_an_empty_file_is_no_ledger(path: Path):
+    """SQLite deletes the write-ahead log then, whatever is in it."""
+    log = path.with_name(f"{path.name}-wal")
+    with Ledger(path) as ledger:
+        fill(ledger, ledger.mappings.number("gallery", "here"), 1)
+        ledger.commit()
+        kept = log.read_bytes()
+    path.write_bytes(b"")
+    log.write_bytes(kept)
+    ledger, notice = open_for_work(path, keep_history_s=0, now=NOW)
+    with ledger:
+        assert ledger.mappings.all() == []
+        assert notice.startswith(f"the ledger {path} is an empty file")
+
+
 def test_a_ledger_that_is_gone_is_told_of_where_there_was_one(path: Path):
     with Claim(path.parent / "state") as claim:
         ledger, notice = open_for_work(path.parent / "state/ledger.db", keep_history_s=0, now=NOW, claim=claim)
