@@ -13,7 +13,7 @@ from typing import NamedTuple
 from ftpsyncd.core.plan import KEPT
 from ftpsyncd.errors import ChangedAtServerError, NameNotSendableError
 from ftpsyncd.ledger.database import Cursor
-from ftpsyncd.ledger.tables import among, failure_of, inside, key_of, signed, stored
+from ftpsyncd.ledger.tables import among, failure_of, inside, key_of, stored
 from ftpsyncd.model import Failure, join
 
 CHANGED = ChangedAtServerError.__name__
@@ -180,7 +180,7 @@ class Failures:
                 *key_of(path),
                 size,
                 None if mtime_ns is None else stored(mtime_ns),
-                None if inode is None else signed(inode),
+                inode,
                 failure.attempts,
                 int(failure.parked),
                 failure.next_try_ns,

@@ -64,7 +64,7 @@ class InBulk:
         for kind, size, mtime_ns, inode, raw in cursor.fetchall():
             name = raw.decode(ENCODING, ERRORS)
             entry = found(name)
-            # Numbers that are stored otherwise (`stored`, `signed`) are merely not found to be the same here.
+            # Dates that are stored otherwise (`stored`) are merely not found to be the same here.
             if entry is not None and entry[1] == (size, mtime_ns, inode) and entry[0] is file and kind == 0:
                 note(name)
             else:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 
 from ftpsyncd.ledger.database import Cursor
-from ftpsyncd.ledger.tables import BY_INODE, inside, row_of, signed, stored, subtree
+from ftpsyncd.ledger.tables import BY_INODE, inside, row_of, stored, subtree
 from ftpsyncd.model import Fingerprint, Row, join
 
 ROWS_AT_ONCE = 10_000
@@ -32,7 +32,7 @@ class Inodes:
         cursor = self._read(
             f"SELECT dir, name, kind, size, mtime_ns, inode, sha256, published_ns, device FROM {BY_INODE}"  # noqa: S608 - a constant
             " WHERE mapping=? AND inode=? AND size=? AND mtime_ns=? AND kind=0 LIMIT 8",
-            (mapping, signed(fingerprint.inode), fingerprint.size, stored(fingerprint.mtime_ns)),
+            (mapping, fingerprint.inode, fingerprint.size, stored(fingerprint.mtime_ns)),
         )
         return [(join(os.fsdecode(r[0]), os.fsdecode(r[1])), row_of(r[2:])) for r in cursor]
 
@@ -40,7 +40,7 @@ class Inodes:
         """Recorded directories with this inode: candidates for the old path of a directory rename."""
         cursor = self._read(
             f"SELECT dir, name FROM {BY_INODE} WHERE mapping=? AND inode=? AND kind=1 LIMIT 8",  # noqa: S608 - a constant
-            (mapping, signed(inode)),
+            (mapping, inode),
         )
         return [join(os.fsdecode(r[0]), os.fsdecode(r[1])) for r in cursor]
 
@@ -49,7 +49,7 @@ class Inodes:
         cursor = self._read(
             f"SELECT dir, name, kind, size, mtime_ns, inode, sha256, published_ns, device FROM {BY_INODE}"  # noqa: S608 - a constant
             " WHERE mapping=? AND inode=? AND kind=0",
-            (mapping, signed(inode)),
+            (mapping, inode),
         )
         return [(join(os.fsdecode(r[0]), os.fsdecode(r[1])), row_of(r[2:]).fingerprint) for r in cursor]
 

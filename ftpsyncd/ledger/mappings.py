@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ftpsyncd.ledger.database import Cursor
-from ftpsyncd.ledger.tables import signed, unsigned
 from ftpsyncd.model import RootIdentity
 from ftpsyncd.specs import Overlap, overlap
 
@@ -88,14 +87,11 @@ class Mappings:
     def root(self, mapping: int) -> RootIdentity | None:
         """The folder this mapping was published from."""
         row = self._read("SELECT root_inode, root_filesystem FROM mapping WHERE id=?", (mapping,)).fetchone()
-        return None if row[0] is None else RootIdentity(unsigned(row[0]), unsigned(row[1]))
+        return None if row[0] is None else RootIdentity(*row)
 
     def set_root(self, mapping: int, root: RootIdentity) -> None:
         """Remember the folder this mapping is published from."""
-        self._write(
-            "UPDATE mapping SET root_inode=?, root_filesystem=? WHERE id=?",
-            (signed(root.inode), signed(root.filesystem), mapping),
-        )
+        self._write("UPDATE mapping SET root_inode=?, root_filesystem=? WHERE id=?", (*root, mapping))
 
     # ── how much they have published ─────────────────────────────────────────────────────────────────────────
 

@@ -1,6 +1,6 @@
 """The ledger's tables: their SQL from the first version on, and how paths, numbers and rows are stored in them. Pure.
 
-Paths are BLOBs of the bytes that the file system gives, cut into directory and name; numbers that exceed SQLite's
+Paths are BLOBs of the bytes that the file system gives, cut into directory and name; dates that exceed SQLite's
 integers are kept all the same.
 """
 
@@ -166,7 +166,7 @@ def row_values(item: tuple[tuple[int, str], Row]) -> tuple[object, ...]:
         0 if row.kind is Kind.FILE else 1,
         size,
         stored(mtime_ns),
-        signed(inode),
+        inode,
         row.sha256,
         row.published_ns,
         row.device,
@@ -196,16 +196,6 @@ def among(names: Sequence[str]) -> tuple[str, list[bytes]]:
     values = [os.fsencode(name) for name in names]
     values += values[-1:] * ((1 << (len(values) - 1).bit_length()) - len(values))
     return f"({','.join('?' * len(values))})", values
-
-
-def signed(number: int) -> int:
-    """SQLite's integers are signed 64 bit; inode numbers may use all 64 bits."""
-    return number - (1 << 64) if number >= 1 << 63 else number
-
-
-def unsigned(number: int) -> int:
-    """Undo `signed`."""
-    return number + (1 << 64) if number < 0 else number
 
 
 def stored(number: int) -> int | bytes:
@@ -248,7 +238,7 @@ def _paths(joined: bytes) -> tuple[str, ...]:
 
 def row_of(r: tuple[int, int, int | bytes, int, bytes, int, int]) -> Row:
     """From kind on."""
-    return Row(_KIND_OF[r[0]], Fingerprint(r[1], loaded(r[2]), unsigned(r[3])), r[4], r[5], r[6])
+    return Row(_KIND_OF[r[0]], Fingerprint(r[1], loaded(r[2]), r[3]), r[4], r[5], r[6])
 
 
 def failure_of(
@@ -258,5 +248,5 @@ def failure_of(
     size, mtime_ns, inode = r[:3]
     fingerprint = None
     if size is not None and mtime_ns is not None and inode is not None:
-        fingerprint = Fingerprint(size, loaded(mtime_ns), unsigned(inode))
+        fingerprint = Fingerprint(size, loaded(mtime_ns), inode)
     return Failure(fingerprint, r[3], bool(r[4]), r[5], r[6], r[7], r[8], r[9], r[10])
