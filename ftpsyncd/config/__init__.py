@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "KEEP_HISTORY_S",
-    "NOT_YET_ACTIVE",
     "Config",
     "ControlSpec",
     "LogSpec",
@@ -45,15 +44,8 @@ __all__ = [
     "schema",
 ]
 
-NOT_YET_ACTIVE: Mapping[str, str] = MappingProxyType({})
-"""Keys that are accepted and validated, but change nothing yet, with what that means for the user.
-
-Delete the entry with the commit that brings the behaviour.
-"""
-
 KEEP_HISTORY_S = 30 * 86400.0
 """How long receipts are kept where the file does not say."""
-
 
 _JOIN = "Use sudo, or join the group of the service: `usermod -aG ftpsyncd USER`, then log in again."
 
@@ -92,8 +84,6 @@ class Config(NamedTuple):
     """Whom to tell when something needs a person; None: nobody."""
     warnings: tuple[str, ...] = ()
     """Allowed, but probably not wanted; one sentence each, with its place in the file."""
-    inactive: tuple[str, ...] = ()
-    """Keys set in this file that change nothing yet (:data:`NOT_YET_ACTIVE`): ``key.path: what that means``."""
     places: Mapping[str, str] = MappingProxyType({})
     """Of keys that refer to secrets and certificates (``servers.web.tls_ca``): ``file:line:col  key.path``."""
 

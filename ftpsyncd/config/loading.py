@@ -14,9 +14,9 @@ import stat
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from ftpsyncd.config import KEEP_HISTORY_S, NOT_YET_ACTIVE, Config, ControlSpec, LogSpec, password, rules
+from ftpsyncd.config import KEEP_HISTORY_S, Config, ControlSpec, LogSpec, password, rules
 from ftpsyncd.config.document import Document, Loc, key_path, read
 from ftpsyncd.config.keys import AlertKeys, ControlKeys, LogKeys, MappingKeys, ServerKeys, TopKeys
 from ftpsyncd.config.places import Places
@@ -78,7 +78,6 @@ def load(path: Path, *, environ: Mapping[str, str], document: Document | None = 
         log=LogSpec(str(log.level), str(log.format)),
         alerts=alerts,
         warnings=tuple(document.line(problem) for problem in sorted(document.warnings)),
-        inactive=tuple(_inactive(document, servers)),
         places=MappingProxyType(_places(document, servers)),
     )
 
@@ -392,15 +391,3 @@ def _places(document: Document, servers: Mapping[str, object]) -> dict[str, str]
     keys = ("password", "tls_ca", "client_cert", "client_key")
     locs: list[Loc] = [("alerts", "webhook"), *(("servers", name, key) for name in servers for key in keys)]
     return {key_path(loc): document.where(loc) for loc in locs if document.has(loc)}
-
-
-def _inactive(document: Document, servers: Mapping[str, Any]) -> list[str]:
-    out = []
-    for key, reason in NOT_YET_ACTIVE.items():
-        parts = key.split(".")
-        names = servers if "*" in parts else [""]
-        for name in names:
-            loc = tuple(name if part == "*" else part for part in parts)
-            if document.has(loc):
-                out.append(f"{'.'.join(loc)}: {reason}")
-    return out

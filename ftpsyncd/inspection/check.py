@@ -75,8 +75,6 @@ def _config(config: Config) -> Generator[Finding, None, set[str]]:
     yield Finding(Level.OK, Area.CONFIG, "config", f"{config.path} is valid: {counts}.")
     for warning in config.warnings:
         yield Finding(Level.WARNING, Area.CONFIG, "config", str(warning))
-    for key in config.inactive:
-        yield Finding(Level.WARNING, Area.CONFIG, "config", f"Not yet active: {key}")
     missing = missing_secrets(config)
     unfit = set(missing)
     for problem in chain.from_iterable(missing.values()):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsyncd.config import NOT_YET_ACTIVE, load, schema
+from ftpsyncd.config import load, schema
 from ftpsyncd.config.password import NAME_PATTERNS
 from ftpsyncd.core.filters import BUILT_IN_EXCLUDE, GROUPS
 from ftpsyncd.errors import ConfigError
@@ -63,7 +63,6 @@ def test_the_example_loads_as_it_is(example):
     assert list(config.servers) == ["web"]
     assert list(config.mappings) == ["gallery"]
     assert config.warnings == ()
-    assert config.inactive == ()
 
 
 def test_the_example_shows_the_defaults(example):
@@ -132,13 +131,6 @@ def test_the_reference_lists_no_key_that_does_not_exist():
     rows = re.findall(r"^\| `([a-z_]+)`(?:, `([a-z_]+)`)? \| .* \| .* \| .* \|$", REFERENCE, re.MULTILINE)
     documented = {key for row in rows for key in row if key}
     assert documented == {key for section, key, _ in ALL_KEYS if section != "TopKeys"}
-
-
-def test_keys_that_do_nothing_yet_are_marked():
-    for line in REFERENCE.split("\n"):
-        assert ("Not yet active" in line) == any(
-            line.startswith(f"| `{key.rpartition('.')[2]}`") for key in NOT_YET_ACTIVE
-        )
 
 
 @pytest.mark.parametrize("group", [group for group in GROUPS if group != "@media"])

@@ -22,7 +22,6 @@ from ftpsyncd.config import (
     find_config,
     known_secrets,
     load,
-    loading,
     missing_secrets,
 )
 from ftpsyncd.config.password import Credential, File, Text, Variable
@@ -39,7 +38,6 @@ def test_the_smallest_file_takes_all_defaults_of_the_model(loaded, home):
     assert config.path == home / "config.yaml"
     assert config.log == LogSpec()
     assert config.warnings == ()
-    assert config.inactive == ()
 
 
 def test_every_key_arrives(loaded, home):
@@ -350,7 +348,7 @@ def test_doubtful_settings_are_warned_about(loaded, server, warning):
 def test_a_control_port_is_on_the_loopback(loaded, text, expected):
     config = loaded(MINIMAL + f"control: {{http: '{text}'}}\n")
     assert config.control.http == expected
-    assert config.warnings == config.inactive == ()
+    assert config.warnings == ()
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("30d", 30 * 86400), ("0", 0), ("1h 30m", 5400), ("60", 60)])
@@ -586,12 +584,6 @@ def test_the_address_of_a_webhook_in_a_file_that_others_can_read_is_warned_about
     warnings = load(path, environ=environ).warnings
     assert ["alerts.webhook: every user" in warning for warning in warnings] == [True] * count
     assert "SECRET" not in str(warnings)
-
-
-def test_keys_without_behaviour_yet_are_named(loaded, monkeypatch):
-    monkeypatch.setattr(loading, "NOT_YET_ACTIVE", {"servers.*.encoding": "the sky is still blue"})
-    config = loaded("servers: {web: {host: h, user: anonymous, encoding: utf-8}}\n" + MAPPINGS)
-    assert config.inactive == ("servers.web.encoding: the sky is still blue",)
 
 
 # ── Secrets ──────────────────────────────────────────────────────────────────────────────────────────────────────
