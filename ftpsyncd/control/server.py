@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import select
 import socket
 import threading
@@ -157,7 +158,9 @@ class ControlServer:
         To be called again and again, on any thread.
         """
         with self._moving:
-            if self._server is None or identity(self._path) is not None or not self._path.parent.parent.is_dir():
+            if self._server is None or identity(self._path) is not None:
+                return
+            if not os.path.isdir(self._path.parent.parent):  # noqa: PTH112 - Path.is_dir raises where a disk fails
                 return
             shown = quote(str(self._path))
             try:

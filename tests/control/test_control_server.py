@@ -259,6 +259,23 @@ def test_a_socket_that_is_removed_when_no_descriptor_is_left_is_made_anew_later(
         assert ControlClient(path).healthy()
 
 
+def test_a_disk_that_fails_for_a_while_does_not_end_who_looks_after_the_socket(path, tmp_path, monkeypatch):
+    real = os.stat
+
+    def fails(place, *args, **more):
+        if str(place).startswith(str(tmp_path)):
+            raise OSError(errno.EIO, "Input/output error")
+        return real(place, *args, **more)
+
+    with ControlServer(FakeDaemon(), path) as served:
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "stat", fails)
+            served.restore()
+        path.unlink()
+        served.restore()
+        assert ControlClient(path).healthy()
+
+
 def test_that_no_descriptor_is_left_is_told_once_and_tried_again_in_its_time(path, monkeypatch, said):
     accept, tries, short = socket.socket.accept, 0, True
 
