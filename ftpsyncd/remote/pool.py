@@ -10,10 +10,10 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from ftpsyncd import threads
 from ftpsyncd.errors import FtpsyncdError
 from ftpsyncd.remote.port import Connector, RemoteSession
 from ftpsyncd.remote.profile import LONGEST_SILENCE_S
@@ -164,12 +164,11 @@ class Pool:
         """
         with self._lock:
             self._closed = True
-        if not patient:
+        if patient:
+            # Each says QUIT and waits a round trip for the answer.
+            threads.side_by_side(lambda entry: entry.session.close(), self._take_idle())
+        else:
             self.spare()
-        elif idle := self._take_idle():
-            # Together: each says QUIT and waits a round trip for the answer.
-            with ThreadPoolExecutor(len(idle)) as closers:
-                list(closers.map(lambda entry: entry.session.close(), idle))
 
     def _take_idle(self) -> list[_Idle]:
         with self._lock:

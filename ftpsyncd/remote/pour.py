@@ -67,8 +67,8 @@ def pour(line: Outlet, file: BinaryIO, start: int, size: int, digest: Any, *, th
         TransferFailedError: the data connection failed.
     """
     descriptor = None if line.protected or size - start < LARGE else _descriptor(file)
-    if descriptor is not None:
-        with _Beside(digest) as beside:
+    if descriptor is not None and (beside := _Beside.begun(digest)) is not None:
+        with beside:
             start = _let_kernel_send(line, descriptor, start, size, beside, throttle, moved)
     if start < size:
         _read_and_send(line, file, start, size, digest, throttle, moved)
@@ -82,6 +82,16 @@ class _Beside:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="ftpsyncd-hash")
         self._open: deque[Future[None]] = deque()
         self._block = memoryview(bytearray(BLOCK))
+
+    @classmethod
+    def begun(cls, digest: Any) -> Self | None:
+        """One whose thread runs; None where the system allows no further one."""
+        beside = cls(digest)
+        try:
+            beside._executor.submit(int)
+        except RuntimeError:
+            return None
+        return beside
 
     def read(self, descriptor: int, start: int, count: int) -> None:
         """Hash ``count`` bytes of a file from ``start`` on."""

@@ -289,6 +289,19 @@ def test_after_closing_nothing_stays_open(server, clock):
     assert pool.open_count == 0
 
 
+def test_where_no_thread_may_begin_all_are_closed(server, clock, monkeypatch):
+    pool = Pool(server.connect, clock=clock)
+    with pool.lease(), pool.lease():
+        pass
+
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    pool.close()
+    assert server.sessions == 0
+
+
 def test_threads_share_it(pool, server):
     errors: list[BaseException] = []
 

@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 import random
+import threading
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -99,6 +100,19 @@ def test_where_the_kernel_cannot_send_it_is_read(path: Path, code: int):
         digest, _ = poured(line, file, len(CONTENT))
     assert (bytes(line.got), line.by_kernel) == (CONTENT, 0)
     assert digest == hashlib.sha256(CONTENT).digest()
+
+
+def test_where_no_thread_may_begin_it_is_read(path: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    line = Line()
+    with opened(path) as file:
+        digest, told = poured(line, file, len(CONTENT))
+    assert (bytes(line.got), line.by_kernel) == (CONTENT, 0)
+    assert digest == hashlib.sha256(CONTENT).digest()
+    assert told == sorted(set(told))
 
 
 @pytest.mark.parametrize("good", [0, LARGE])
