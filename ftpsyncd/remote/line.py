@@ -60,6 +60,9 @@ class Line:
     ) -> None:
         self._turn.release()
         self._end_unwanted()
+        if self._closed:
+            # It was cut meanwhile, or is closed already.
+            self.close()
         if isinstance(error, FtpsyncdError):
             error.remedy = remedy(error)
 

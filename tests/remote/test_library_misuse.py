@@ -237,6 +237,29 @@ def test_closing_ends_a_call_of_another_thread(picture):
         assert len(ended) == 1
 
 
+def test_a_call_that_is_ended_by_closing_leaves_no_socket_open():
+    asked = threading.Event()
+
+    async def silent(connection: Connection, _argument: str) -> None:
+        asked.set()
+        await connection.silence()
+
+    with Scripted(MKD=silent) as server:
+        session = Account(server.spec(), timeouts=Timeouts(reply_s=60))()
+        ftp = Ftp(session)
+
+        def work() -> None:
+            with pytest.raises(ServerUnavailableError):
+                ftp.make_dirs("/d")
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        assert asked.wait(10)
+        ftp.close()
+        thread.join(10)
+        assert session.control._sock.fileno() == -1
+
+
 # ── Arguments ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
