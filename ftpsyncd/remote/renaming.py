@@ -89,6 +89,8 @@ def rename(session: Session, source: str, target: str) -> None:
     if not ended.good:
         refused(session, source, target, ended)
     elif not session.profile.renamed and session.stat(source) is not None:
+        if names.folded(source) == names.folded(target):
+            return  # a server that does not tell the two apart has it under its old name, too
         raise NotSupportedError(f"The server says yes to a rename and does nothing: {ended.text}", reply=ended.text)
     session.renames = session.profile.renamed = True
 

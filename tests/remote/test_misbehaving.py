@@ -1614,6 +1614,18 @@ class TestYesToARename:
             assert acc.profile.renamed is True
             assert server.files == {"/c": b"content"}
 
+    @pytest.mark.parametrize("name", ["/PICTURES/A.JPG", "/Pictures/ä.jpg"])
+    def test_a_server_that_does_not_tell_names_apart_has_it_under_its_old_name_too(self, name):
+        """Only the case differs, or how an accent is written: that it is there tells nothing."""
+        old = {"/PICTURES/A.JPG": "/Pictures/a.jpg"}.get(name, "/Pictures/a\u0308.jpg")
+        with Scripted(SIZE="213 7") as server:
+            server.files[old.encode().decode("latin-1")] = b"content"
+            acc = self.fresh(server)
+            with acc() as session:
+                session.rename(old, name)
+            assert acc.profile.renamed is False, "it may have done nothing"
+            assert server.files == {name.encode().decode("latin-1"): b"content"}
+
     def test_where_no_sizes_are_told_a_yes_is_a_yes(self):
         with Scripted(SIZE="502 Not here.") as server:
             acc = self.fresh(server)
