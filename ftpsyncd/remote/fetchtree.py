@@ -39,7 +39,10 @@ def unfit(name: str, longest: int = 255) -> str:
         return "it is a path and not a name"
     if any(unicodedata.category(c) == "Cc" for c in name):
         return "it holds control characters"
-    size = len(os.fsencode(name))
+    try:
+        size = len(os.fsencode(name))
+    except UnicodeEncodeError:
+        return "it holds characters that no name here can have"
     return f"it has {size} bytes, and names here have {longest} at most" if size > longest else ""
 
 

@@ -154,6 +154,13 @@ def test_other_words_for_a_place_are_no_names(name):
     assert unfit(name)
 
 
+def test_a_name_that_this_machine_cannot_spell_is_refused_alone(monkeypatch):
+    """Where the locale is of another encoding than UTF-8."""
+    monkeypatch.setattr(os, "fsencode", lambda name: name.encode("latin-1", "surrogateescape"))
+    assert unfit("ä.jpg") == ""
+    assert unfit("日本.jpg") == "it holds characters that no name here can have"
+
+
 def test_a_directory_within_itself_ends(target):
     with Hostile(lambda _path: ["type=dir; d"], lambda _path: ls("d", kind="d")) as server:
         with connected(server) as ftp:
