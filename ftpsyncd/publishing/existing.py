@@ -134,9 +134,9 @@ class Existing:
             return None
         file, ctime_ns = open_planned(spec, upload)
         with file:
-            if hashes.of_file("SHA-256", file) != upload.known_sha256.hex():
+            if hashes.of_file("SHA-256", file, session.noop) != upload.known_sha256.hex():
                 return None
-            require_same(file, spec, upload, ctime_ns, upload.known_sha256)
+            require_same(file, spec, upload, ctime_ns, upload.known_sha256, session.noop)
         remote = self._remote(upload.mapping, upload.path)
         session.assure(remote)
         # The date at the server follows; should the file be gone from there, or be cut, it has to be sent after all.

@@ -73,7 +73,9 @@ def _require_planned_and_quiet(file: BinaryIO, upload: Upload) -> int:
     return status.st_ctime_ns
 
 
-def require_same(file: BinaryIO, spec: MappingSpec, upload: Upload, ctime_ns: int, sha256: bytes) -> None:
+def require_same(
+    file: BinaryIO, spec: MappingSpec, upload: Upload, ctime_ns: int, sha256: bytes, sign: Callable[[], None]
+) -> None:
     """The open file is still the planned one, of the content that was read, and still under its name.
 
     Args:
@@ -82,6 +84,7 @@ def require_same(file: BinaryIO, spec: MappingSpec, upload: Upload, ctime_ns: in
         upload: what was planned.
         ctime_ns: from `open_planned`.
         sha256: of the content that was read; empty: any change of the ctime counts.
+        sign: see `hashes.blocks`.
 
     Raises:
         FileChangedError: it is not.
@@ -92,7 +95,7 @@ def require_same(file: BinaryIO, spec: MappingSpec, upload: Upload, ctime_ns: in
         status is None
         or fingerprint_of(status) != upload.fingerprint
         or fingerprint_of(hashes.status_of(file)) != upload.fingerprint
-        or not hashes.still_holds(file, sha256, ctime_ns)
+        or not hashes.still_holds(file, sha256, ctime_ns, sign)
     ):
         raise FileChangedError("It changed while it was sent.")
 

@@ -135,7 +135,8 @@ class PlannedFile:
             PlaceTakenError: something that has to stay has come to its place.
         """
         # Of a part that is continued, the hash is that of this file, which may be another content than the part.
-        require_same(file, self._spec, self._upload, self.ctime_ns, b"" if self.resume else sha256)
+        sha256 = b"" if self.resume else sha256
+        require_same(file, self._spec, self._upload, self.ctime_ns, sha256, self._session.noop)
         if self._may_be_taken() and not self.direct:
             require_vacant(self._session, self.remote, self.temporary)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
@@ -18,6 +19,9 @@ from ftpsyncd.remote.profile import Hashing
 
 if TYPE_CHECKING:
     from ftpsyncd.remote.session import Session
+
+SIGN_OF_LIFE_S = 30.0
+"""While much is read here, the server hears from us: many end a session that is silent for some minutes."""
 
 
 class Hash(NamedTuple):
@@ -88,32 +92,37 @@ def of_bytes(algorithm: str, content: bytes) -> str:
     return str(made.hexdigest())
 
 
-def of_file(algorithm: str, file: BinaryIO) -> str:
+def of_file(algorithm: str, file: BinaryIO, sign: Callable[[], None] = lambda: None) -> str:
     """The hash of a file from its beginning.
 
+    Args:
+        algorithm: as `Hash` has it.
+        file: open.
+        sign: see `blocks`.
+
     Raises:
-        LocalError: it cannot be read.
+        LocalError: it cannot be read; else what ``sign`` raises.
     """
     made = _NEW[algorithm]()
     file.seek(0)
-    for block in blocks(file):
+    for block in blocks(file, sign):
         made.update(block)
     return str(made.hexdigest())
 
 
-def still_holds(file: BinaryIO, sha256: bytes, ctime_ns: int) -> bool:
+def still_holds(file: BinaryIO, sha256: bytes, ctime_ns: int, sign: Callable[[], None]) -> bool:
     """Whether an open file holds what was read from it when it had this ctime.
 
     A program that writes in place and sets the date back changes the ctime only. So do a chmod, a chown and one more
     name (a hard link): then it is read once more, if its hash is known (``sha256`` is not empty).
 
     Raises:
-        LocalError: it cannot be read.
+        LocalError: it cannot be read; else what ``sign`` raises (see `blocks`).
     """
     now_ns = status_of(file).st_ctime_ns
     if now_ns == ctime_ns:
         return True
-    same = bool(sha256) and of_file("SHA-256", file) == sha256.hex()
+    same = bool(sha256) and of_file("SHA-256", file, sign) == sha256.hex()
     return same and status_of(file).st_ctime_ns == now_ns
 
 
@@ -130,14 +139,19 @@ def status_of(file: BinaryIO) -> os.stat_result:
         raise unreadable(error) from error
 
 
-def blocks(file: BinaryIO, size: int | None = None) -> Iterator[memoryview]:
+def blocks(file: BinaryIO, sign: Callable[[], None], size: int | None = None) -> Iterator[memoryview]:
     """What is left of a file, or its next ``size`` bytes, piece by piece: each is there until the next is asked for.
 
+    Args:
+        file: open.
+        sign: called every `SIGN_OF_LIFE_S` meanwhile; who waits for what is read is a session, as a rule.
+        size: bytes; None: all.
+
     Raises:
-        LocalError: it cannot be read.
+        LocalError: it cannot be read; else what ``sign`` raises.
     """
     buffer = memoryview(bytearray(BLOCK))
-    left = size
+    left, heard = size, time.monotonic()
     while left is None or left > 0:
         try:
             count = file.readinto(buffer if left is None else buffer[:left])  # type: ignore[attr-defined]
@@ -146,4 +160,7 @@ def blocks(file: BinaryIO, size: int | None = None) -> Iterator[memoryview]:
         if not count:
             return
         yield buffer[:count]
+        if time.monotonic() - heard > SIGN_OF_LIFE_S:
+            sign()
+            heard = time.monotonic()
         left = None if left is None else left - count

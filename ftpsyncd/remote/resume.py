@@ -9,7 +9,6 @@ Sources: RFC 3659 §5 (REST), RFC 959 §4.1.3 (APPE).
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from ftpsyncd.core import names, sizes
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
 
 REPEATED = 1024 * 1024
 """Bytes before the end of a part that are sent again: what a server wrote last before it crashed may be zeros."""
-_SIGN_OF_LIFE_S = 30.0
-"""While much is read here, the server hears from us."""
 
 
 class Kept(NamedTuple):
@@ -98,13 +95,10 @@ def hash_ahead(session: Session, file: BinaryIO, digest: Any, size: int) -> None
         LocalUnreadableError: it cannot be read.
         RemoteError: the session ended.
     """
-    done, heard = 0, time.monotonic()
-    for block in hashes.blocks(file, size):
+    done = 0
+    for block in hashes.blocks(file, session.noop, size):
         digest.update(block)
         done += len(block)
-        if time.monotonic() - heard > _SIGN_OF_LIFE_S:
-            session.noop()
-            heard = time.monotonic()
     if done < size:
         raise FileChangedError(f"The file ended after {done} of {size} bytes.")
 
@@ -124,7 +118,7 @@ def verify(session: Session, job: PublishJob, file: BinaryIO, sha256: str) -> No
     if told is None:
         # It refuses for a file of this size: what was tried with a small one has to do.
         return
-    ours = sha256 if told.algorithm == "SHA-256" else hashes.of_file(told.algorithm, file)
+    ours = sha256 if told.algorithm == "SHA-256" else hashes.of_file(told.algorithm, file, session.noop)
     if told.digits != ours:
         session.profile.resuming = Resuming.NONE
         raise VerificationError(

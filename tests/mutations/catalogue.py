@@ -43,7 +43,7 @@ MUTATIONS = (
         "G1",
         "the file is not looked at again after it was sent",
         "publishing/planned.py",
-        '        require_same(file, self._spec, self._upload, self.ctime_ns, b"" if self.resume else sha256)\n',
+        "        require_same(file, self._spec, self._upload, self.ctime_ns, sha256, self._session.noop)\n",
         "",
         f"{EPISODES}::test_a_file_that_changes_while_it_is_sent_is_not_published_from_that_transfer",
     ),

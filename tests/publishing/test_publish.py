@@ -321,6 +321,35 @@ def test_a_file_with_a_new_date_is_sent_again_only_if_it_is_not_whole_at_the_ser
     assert worker.server.files[f"{BASE}/a"] == MemoryFile(CONTENT, worker.sees("a").mtime_ns // 10**9)
 
 
+def test_while_it_is_found_out_whether_only_the_date_of_a_file_changed_the_server_hears_from_us(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+):
+    """A large one is read for longer than many servers bear silence: each try would end like that."""
+    monkeypatch.setattr(hashes, "SIGN_OF_LIFE_S", 0.0)
+    (worker.local / "a").write_bytes(CONTENT)
+    worker.server.files[f"{BASE}/a"] = MemoryFile(CONTENT, 1)
+    again = Upload(M, "a", worker.sees("a"), hashlib.sha256(CONTENT).digest(), replaces=True)
+    assert did(worker.does(again)) == [Did.UNCHANGED]
+    assert ("NOOP", "") in worker.server.log
+
+
+def test_while_a_file_is_read_once_more_after_it_was_sent_the_server_hears_from_us(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+):
+    """A backup gave it one more name meanwhile: that changes its ctime, and not its content."""
+    monkeypatch.setattr(hashes, "SIGN_OF_LIFE_S", 0.0)
+    (worker.local / "a").write_bytes(CONTENT)
+    seen = worker.sees("a")
+
+    def observe(verb: str, _path: str) -> None:
+        if verb == "STOR":
+            (worker.local / "a").chmod(0o600)
+
+    worker.server.observer = observe
+    assert did(worker.does(Upload(M, "a", seen, replaces=True))) == [Did.PUBLISHED]
+    assert ("NOOP", "") in worker.server.log
+
+
 def test_a_file_with_a_new_date_is_sent_if_it_has_another_content_of_the_same_size(worker: Worker):
     (worker.local / "a").write_bytes(CONTENT)
     worker.server.files[f"{BASE}/a"] = MemoryFile(CONTENT[::-1], 1)
@@ -337,8 +366,8 @@ def test_a_file_that_changes_while_it_is_found_out_whether_only_its_date_did_is_
     again = Upload(M, "a", worker.sees("a"), hashlib.sha256(CONTENT).digest(), replaces=True)
     of_file = hashes.of_file
 
-    def hashed(algorithm: str, file: BinaryIO) -> str:
-        found = of_file(algorithm, file)
+    def hashed(algorithm: str, file: BinaryIO, sign: Callable[[], None]) -> str:
+        found = of_file(algorithm, file, sign)
         (worker.local / "a").write_bytes(CONTENT[::-1])
         return found
 

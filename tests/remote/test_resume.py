@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from ftpsyncd.errors import FileChangedError, ServerUnavailableError, TransferFailedError, VerificationError
-from ftpsyncd.remote import resume
+from ftpsyncd.remote import hashes
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.port import RESUMABLE, PublishJob
 from ftpsyncd.remote.profile import Hashing, Paths, Profile, Resuming
@@ -290,7 +290,7 @@ def test_a_server_that_reads_a_large_file_for_its_hash_has_as_long_as_for_its_la
 
 def test_while_much_is_read_here_the_server_hears_from_us(monkeypatch):
     """Many servers end a session that is silent for some minutes: what is there may be a terabyte."""
-    monkeypatch.setattr(resume, "_SIGN_OF_LIFE_S", 0.0)
+    monkeypatch.setattr(hashes, "SIGN_OF_LIFE_S", 0.0)
     with Resumable() as s, account(s)() as session:
         s.files[TEMPORARY] = CONTENT[:BREAK]
         (result,) = publish(session, again())
