@@ -31,15 +31,17 @@ def assure(session: Session, path: str) -> None:
     """
     lengths.assure(session, path)
     for oddity in oddities(path):
-        if oddity not in session.profile.keeps:
+        kept = session.profile.keeps.get(oddity)
+        if kept is None:
             ours = f"{path.rpartition('/')[0]}/{SAMPLES[oddity].format(f'{secrets.token_hex(4)}.filepart')}"
             try:
-                session.profile.keeps[oddity] = keeps(session, oddity, ours)
+                kept = keeps(session, oddity, ours)
             except NotFoundError:
                 raise  # the directory is not there, and is made
             except NameRefusedError as error:
                 raise _refused(session, path, oddity, ours, error) from error
-        if not session.profile.keeps[oddity]:
+            session.profile.keeps = {**session.profile.keeps, oddity: kept}
+        if not kept:
             raise NameRefusedError(
                 f"The server would store {named(path)} under another name: it changes {oddity.value}.",
                 remedy="Rename the file.",

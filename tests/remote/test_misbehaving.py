@@ -1994,6 +1994,16 @@ class TestOddNames:
             assert set(server.files) == {"/ a"}
             assert acc.profile.keeps == {Oddity.LEADING_SPACE: True}
 
+    def test_what_is_kept_of_it_is_not_changed_while_somebody_reads_it(self):
+        """The engine goes through what is known, to keep it, while connections learn more."""
+        with Scripted(MKD="550 No.", LIST=lists) as server:
+            acc = account(server)
+            with acc() as session:
+                read = iter(acc.profile.keeps.items())
+                session.assure("/ a")
+                assert list(read) == []
+            assert acc.profile.keeps == {Oddity.LEADING_SPACE: True}
+
     def test_a_server_that_changes_it_is_found_out_by_a_file_too(self):
         async def trims(connection: Connection, path: str) -> None:
             connection.server.files[path.replace("/ ", "/")] = await connection.receive()
