@@ -81,8 +81,8 @@ def _begin(session: Session) -> None:
     together = session.pipelines and reads_in_turn(session.greeting)
     with account.entrance(refusals, admissions):
         password = described.secret(spec.password)
-        session.control.hide(password.encode(errors="surrogateescape"))
         login = _secret("PASS", password)
+        session.control.hide(login.removeprefix(b"PASS "))
         if together:
             _agree(session, login)
         else:
@@ -154,4 +154,7 @@ def _judge(session: Session, reply: Reply) -> None:
 def _secret(verb: str, word: str) -> bytes:
     if any(c in word for c in "\r\n\0"):
         raise NameNotSendableError(f"The argument of {verb} holds a line break or NUL.", remedy="Correct it.")
-    return f"{verb} {word}".encode(errors="surrogateescape")
+    try:
+        return f"{verb} {word}".encode(errors="surrogateescape")
+    except UnicodeEncodeError:  # which holds the word
+        raise NameNotSendableError(f"The argument of {verb} is no text in UTF-8.", remedy="Correct it.") from None

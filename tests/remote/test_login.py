@@ -9,6 +9,7 @@ import pytest
 
 from ftpsyncd.errors import (
     LoginRefusedError,
+    NameNotSendableError,
     NotSupportedError,
     RemoteError,
     ServerUnavailableError,
@@ -138,6 +139,18 @@ def test_a_server_that_repeats_the_password_does_not_have_it_told(where: str):
         while seen is not None:
             assert password not in f"{seen} {seen!r} {vars(seen)} {account!r}"
             seen = seen.__cause__ or seen.__context__
+
+
+@pytest.mark.parametrize("field", ["user", "password"])
+def test_one_that_has_no_form_on_the_wire_is_told_without_it(field: str):
+    """Half of an emoji, say, as programs make it that cut text by UTF-16."""
+    with Scripted() as server:
+        secret = "Hunter-2\ud83d"
+        account = Account(server.spec(**{field: (lambda: secret) if field == "password" else secret}), timeouts=PATIENT)
+        with pytest.raises(NameNotSendableError) as caught:
+            account()
+        assert "Hunter-2" not in f"{caught.value!r} {caught.value.__cause__!r}"
+        assert caught.value.__suppress_context__
 
 
 @pytest.mark.parametrize(
