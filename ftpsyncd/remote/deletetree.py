@@ -35,7 +35,7 @@ class Deleting(Walk):
             raise NameRefusedError("The root of a server is not deleted.", remedy="Name what is to go.")
         self.session = self.ready()
         entry = self.once_more(lambda: self.session.stat(remote))
-        kinds = self.session.list_kinds(parent(remote) or "/")
+        kinds = self.once_more(lambda: self.session.list_kinds(parent(remote) or "/"))
         kind = kinds.get(basename(remote), None if entry is None else entry.kind)
         if kind is None:
             raise NotFoundError(f"{named(remote)} is not at the server.", remedy="")
@@ -60,9 +60,10 @@ class Deleting(Walk):
                 )
             self.depth.check(remote, depth)
             self.session = self.ready()
-            kinds = self.session.list_kinds(remote)
+            kinds = self.once_more(lambda: self.session.list_kinds(remote))
             # LIST shows links that lead nowhere, which MLSD may keep to itself; MLSD shows names that LIST garbles.
-            found = {entry.name: entry.kind for entry in self.session.list_dir(remote, dated=False)} | kinds
+            entries = self.once_more(lambda: self.session.list_dir(remote, dated=False))
+            found = {entry.name: entry.kind for entry in entries} | kinds
             wrong = next((name for name in found if name in {"", ".", ".."} or "/" in name), None)
             if wrong is not None:
                 raise NameRefusedError(

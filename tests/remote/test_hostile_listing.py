@@ -6,6 +6,7 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -436,6 +437,18 @@ def test_a_tree_is_fetched_over_another_connection_where_one_has_no_data_connect
             else:
                 with pytest.raises(TransferFailedError, match="425"):
                     list(ftp.download_tree("/t", target))
+
+
+@pytest.mark.parametrize(("verb", "before"), [("LIST", 0), ("LIST", 1), ("MLSD", 0)])
+def test_so_it_is_deleted(verb, before):
+    shows = [sends(lambda _argument: ls("d", kind="d")), sends(lambda _argument: ls("a"))]
+    script: dict[str, Any] = {"LIST": shows, "MLSD": [sends(lambda _argument: mlsd("a"))]}
+    script[verb].insert(before, "425 Unable to build data connection: Operation not permitted")
+    with Hostile(tree, **script) as server:
+        with Ftp(connected(server).session, again=Account(server.spec(), timeouts=QUICK)) as ftp:
+            results = list(ftp.delete_tree("/d"))
+        assert [(each.remote, each.step) for each in results] == [("/d/a", Step.REMOVED), ("/d", Step.REMOVED)]
+        assert server.connections == 2
 
 
 def test_without_another_connection_the_first_refusal_is_told(target):
