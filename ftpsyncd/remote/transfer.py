@@ -72,7 +72,7 @@ class Offer:
                 raise
         try:
             line.secure()
-        except RemoteError:
+        except BaseException:
             line.abort()
             raise
         return line
@@ -247,7 +247,7 @@ def deliver(session: Session, command: bytes, content: bytes, *, rest: int | Non
                 offer.drop()
                 return reply
         session.control.send([command])
-    except RemoteError:
+    except BaseException:
         offer.drop()
         raise
     answer = session.control.final
@@ -315,7 +315,7 @@ def _retrieve(
         if offset:
             session.expect("REST", f"REST {offset}".encode(), 350)
         session.control.send([command])
-    except RemoteError:
+    except BaseException:
         offer.drop()
         raise
     answer = session.control.final

@@ -233,16 +233,8 @@ class Control:
         if (self.queued or self._poll.poll(0)) and self._said_farewell():
             return
         lines = [command + b"\r\n" for command in commands]
-        pieces = [b"".join(lines)] if self._protected is None else records(lines)
-        deadline = time.monotonic() + self.timeouts.reply_s
         try:
-            if len(pieces) > 1:
-                hold_back(self._sock)
-            for piece in pieces:
-                self._write(piece, deadline)
-            if len(pieces) > 1:
-                hold_back(self._sock, yes=False)
-            acknowledge_at_once(self._sock)
+            self._write_all([b"".join(lines)] if self._protected is None else records(lines))
         except FAILURES as error:
             # Often the server has said why before it closed: 421, too many connections, or an alert.
             try:
@@ -255,6 +247,20 @@ class Control:
             if self.queued and self.queued[-1].code == 421:
                 return
             raise translate(error, f"sending a command to {self._where}") from error
+        except BaseException:
+            # As in `_await_reply`: nobody will ask for the answer to what was said.
+            self.broken = True
+            raise
+
+    def _write_all(self, pieces: Sequence[bytes]) -> None:
+        deadline = time.monotonic() + self.timeouts.reply_s
+        if len(pieces) > 1:
+            hold_back(self._sock)
+        for piece in pieces:
+            self._write(piece, deadline)
+        if len(pieces) > 1:
+            hold_back(self._sock, yes=False)
+        acknowledge_at_once(self._sock)
 
     def _write(self, piece: bytes, deadline: float) -> None:
         left = memoryview(piece)

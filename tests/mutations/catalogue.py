@@ -714,8 +714,8 @@ MUTATIONS = (
         "G3",
         "under TLS, all that is said in one go is in one record, of which a server reads the beginning only",
         "remote/wire.py",
-        '        pieces = [b"".join(lines)] if self._protected is None else records(lines)\n',
-        '        pieces = [b"".join(lines)] if lines else records(lines)\n',
+        '[b"".join(lines)] if self._protected is None else records(lines)',
+        '[b"".join(lines)] if lines else records(lines)',
         "tests/remote/test_one_record.py::test_it_reads_and_answers_all_that_was_said_in_one_go[4102-many]",
     ),
     Mutation(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import signal
 from pathlib import Path
@@ -15,6 +16,7 @@ from ftpsyncd.inspection.check import check
 from ftpsyncd.inspection.probe import Probing
 from ftpsyncd.remote import Ftp
 from ftpsyncd.remote.account import Account
+from ftpsyncd.remote.data import DataLine
 from ftpsyncd.remote.wire import Control, Timeouts
 from tests.remote.scripted import Connection, Scripted
 from tests.servers import KINDS, available, running
@@ -96,6 +98,45 @@ def test_a_call_that_is_broken_off_lends_its_answer_to_no_other(call):
                 assert ftp.exists("/d")
     finally:
         signal.signal(signal.SIGUSR1, before)
+
+
+@pytest.mark.parametrize("call", ["download", "list"])
+def test_nor_does_a_word_that_is_broken_off_while_it_is_said(call, tmp_path: Path, monkeypatch):
+    write, answered = Control._write, []
+
+    def interrupted(control: Control, piece: bytes, deadline: float) -> None:
+        write(control, piece, deadline)
+        if piece.startswith((b"RETR", b"LIST")):
+            monkeypatch.undo()
+            answered.append(control.await_answer(control.earliest))
+            raise KeyboardInterrupt
+
+    async def refuse(connection: Connection, _path: str) -> None:
+        await connection.say("550 No.")
+
+    with Scripted(RETR=refuse, LIST=refuse) as server:
+        server.files["/a"] = b"content"
+        with Ftp(Account(server.spec(), timeouts=QUICK)(), again=Account(server.spec(), timeouts=QUICK)) as ftp:
+            monkeypatch.setattr(Control, "_write", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                ftp.download("/a", tmp_path / "a") if call == "download" else ftp.list()
+            assert answered == [True]
+            ftp.rename("/a", "/b")
+        assert server.files == {"/b": b"content"}
+
+
+def test_a_handshake_that_is_broken_off_leaves_no_socket_open(monkeypatch):
+    def interrupt(_line: DataLine) -> None:
+        raise KeyboardInterrupt
+
+    with Scripted() as server, Account(server.spec(), timeouts=QUICK)() as session:
+        server.files["/a"] = b"content"
+        monkeypatch.setattr(DataLine, "secure", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            session.fetch("/a", io.BytesIO())
+        assert not session.usable
+        assert session.control.data is not None
+        assert session.control.data.fileno() == -1
 
 
 @pytest.mark.parametrize("verb", ["RNFR", "RNTO"])
