@@ -75,9 +75,9 @@ def _kept(session: Session, job: PublishJob, there: int) -> Kept:
     profile = session.profile
     if profile.hashing is None and not hashes.offered(profile.features):
         profile.hashing = Hashing.NONE
-    if profile.hashing is None or (profile.resuming is None and there < job.size):
+    if profile.hashing is None or (profile.resuming is None and not (profile.hashing and there == job.size)):
         trials.learn_resuming(session, names.trial(job.temporary))
-    if there == job.size:
+    if there == job.size and (profile.hashing or profile.resuming is not Resuming.REST):
         return Kept(there)
     if profile.resuming is Resuming.REST:
         # Inside the file: beyond its end some servers put zeros.

@@ -326,7 +326,7 @@ def test_an_appended_file_that_became_too_long_is_not_published():
         assert session.profile.resuming is Resuming.NONE
 
 
-def test_a_lost_226_is_answered_by_size_and_not_by_sending_again():
+def test_a_lost_226_is_answered_by_size_and_not_by_sending_all_of_it_again():
     with Resumable(how="no 226") as s:
         acc = account(s)
         with acc() as session:
@@ -337,7 +337,17 @@ def test_a_lost_226_is_answered_by_size_and_not_by_sending_again():
         assert result.error is None
         assert result.sha256 == hashlib.sha256(CONTENT).digest()
         assert nothing_else(s)
-        assert s.received == len(CONTENT)
+        assert s.received == len(CONTENT) + REPEATED
+
+
+def test_the_end_of_a_complete_part_is_sent_again_where_no_hash_proves_it():
+    """The server had lost its power before it said 226, and what it wrote last is zeros; the size is right."""
+    with Resumable() as s, account(s)() as session:
+        s.files[TEMPORARY] = CONTENT[:-1000] + bytes(1000)
+        (result,) = publish(session, again())
+        assert result.error is None
+        assert result.kept == len(CONTENT) - REPEATED
+        assert nothing_else(s)
 
 
 def test_a_complete_part_of_a_file_that_changed_is_removed():
