@@ -112,9 +112,12 @@ def conditions(status: Status, limits: AlertLimits) -> dict[Key, Condition]:
         if mapping.held:
             # In another state its sentence is about something else: that it is paused, for instance.
             why = f": {mapping.message}" if mapping.state is MappingState.HELD else ""
+            remedy = f"Decide: `ftpsyncd approve {name}` or `ftpsyncd discard {name}`."
+            if mapping.state is MappingState.SOURCE_MISSING:
+                # Nothing is decided about one that is not there; where another one is, its own alert says what does.
+                remedy = "Have the folder back first: `ftpsyncd status` says what is wrong with it."
             found[AlertKind.HELD, name] = Condition(
-                f"{name}: {number(mapping.held, 'delete is', 'deletes are')} held{why}",
-                f"Decide: `ftpsyncd approve {name}` or `ftpsyncd discard {name}`.",
+                f"{name}: {number(mapping.held, 'delete is', 'deletes are')} held{why}", remedy
             )
         if mapping.parked:
             found[AlertKind.PARKED, name] = Condition(

@@ -91,6 +91,14 @@ def test_why_something_is_held_is_not_what_else_is_the_matter(state: MappingStat
     assert found[HELD].message == "a: 2 deletes are held"
 
 
+@pytest.mark.parametrize("state", list(MappingState))
+def test_what_decides_about_deletes_is_named_unless_it_would_decide_nothing(state: MappingState):
+    """Of a folder that is missing, `approve` and `discard` say that nothing was decided."""
+    remedy = conditions(status(WELL._replace(state=state, held=2)), LIMITS)[HELD].remedy
+    assert ("`ftpsyncd approve a`" in remedy) is (state is not MappingState.SOURCE_MISSING)
+    assert ("`ftpsyncd status`" in remedy) is (state is MappingState.SOURCE_MISSING)
+
+
 def test_a_paused_mapping_is_not_also_late():
     paused = WELL._replace(state=MappingState.PAUSED, oldest_pending_s=1e6)
     assert conditions(status(paused), LIMITS).keys() == {(AlertKind.PAUSED, "a")}
