@@ -10,6 +10,7 @@ import http.client
 import json
 import os
 import re
+import resource
 import select
 import signal
 import socket
@@ -43,6 +44,8 @@ _READ_BYTES = 65536
 _LOOK_S = 0.1
 """How often a delivery that runs is asked whether it is done."""
 _KILLED_S = 1.0
+_FILES = 1024
+"""How many files a command may have open, as in a shell: select(2) takes no more."""
 _OF_THE_SERVICE = frozenset(
     {
         "CREDENTIALS_DIRECTORY",
@@ -154,6 +157,9 @@ class Alerter:
                 )
         except (OSError, ValueError) as error:
             return f"the command cannot be run: {getattr(error, 'strerror', None) or type(error).__name__}"
+        with suppress(OSError):  # it may be over, or not be ours any more
+            soft, hard = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+            resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (min(soft, _FILES), hard))
         said = self._await(process)
         if said is None:
             return f"the command did not end within {COMMAND_S:g} s"

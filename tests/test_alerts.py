@@ -31,9 +31,11 @@ from ftpsyncd.config import Config, ControlSpec
 from ftpsyncd.core.alarms import CALM_S, Alarms, AlertKind, Notice, Step, conditions
 from ftpsyncd.courier import TRIES
 from ftpsyncd.daemon.outside import Outside
+from ftpsyncd.daemon.process import allow_files
 from ftpsyncd.descriptors import FOR_MESSAGE
 from ftpsyncd.engine.loop import Engine
 from ftpsyncd.errors import ConfigError
+from ftpsyncd.local.quiet import ignore_lease_signals
 from ftpsyncd.specs import AlertLimits, AlertSpec
 from ftpsyncd.status import DaemonStatus, MappingState, MappingStatus, ServerState, ServerStatus, Status
 from ftpsyncd.typed import Typed
@@ -565,6 +567,35 @@ def test_a_command_has_nothing_of_the_daemon_open_and_is_ended_by_its_own_signal
     assert told["folder"] == str(Path.cwd())
 
 
+_ALLOWED = """
+import resource, signal, sys, time
+by = time.monotonic() + 10
+while (files := resource.getrlimit(resource.RLIMIT_NOFILE))[0] > 1024 and time.monotonic() < by:
+    time.sleep(0.001)
+with open(sys.argv[1], "a") as out:
+    print(*files, int(signal.getsignal(signal.SIGIO)), file=out)
+"""
+
+
+def test_a_command_starts_with_the_signals_and_limits_of_a_shell(
+    tmp_path: Path, alerter: Callable[..., Alerter]
+) -> None:
+    """And not with what the daemon has set for itself: signals that are ignored are inherited, as limits are."""
+    out = tmp_path / "out"
+    limits, before = resource.getrlimit(resource.RLIMIT_NOFILE), signal.getsignal(signal.SIGIO)
+    try:
+        ignore_lease_signals()
+        allow_files()
+        allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
+        alerter(lambda: status(HELD), command=(sys.executable, "-c", _ALLOWED, str(out)))
+        until(lambda: lines(out), "the message", 30)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == allowed
+    finally:
+        signal.signal(signal.SIGIO, before)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert lines(out) == [f"{min(1024, allowed[0])} {allowed[1]} {int(signal.SIG_DFL)}"]
+
+
 def test_another_secret_variable_is_kept_from_the_command_after_a_reload(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alerter: Callable[..., Alerter]
 ) -> None:
@@ -619,6 +650,7 @@ def test_the_mail_program_of_the_docs_sends_a_mail(alerter: Callable[..., Alerte
 _FIRST_PROCESS = """
 import os, sys, time
 from ftpsyncd.alerts import Alerter
+from ftpsyncd.local.quiet import ignore_lease_signals
 from ftpsyncd.specs import AlertLimits, AlertSpec
 from ftpsyncd.status import Status, DaemonStatus, MappingState, MappingStatus
 

@@ -72,7 +72,8 @@ def ignore_lease_signals() -> None:
     A second safety belt besides F_SETSIG in `writer_present`. Call it from the main thread (signal.signal).
     """
     if sys.platform == "linux":
-        signal.signal(signal.SIGIO, signal.SIG_IGN)
+        # Not SIG_IGN, which the programs that we start would inherit (execve(2)).
+        signal.signal(signal.SIGIO, lambda *_: None)
 
 
 def open_regular(name: str, directory_fd: int) -> int:
