@@ -35,7 +35,7 @@ def check(ctx: click.Context, *, offline: bool, as_json: bool) -> None:
     """Check the configuration, this machine, and each server: login, TLS, rights.
 
     In each remote directory a scratch file is published and deleted. Exits with 78 if the configuration or this
-    machine must be mended, 75 if a server must.
+    machine must be mended, else 75 if a server cannot be used, 1 if one refuses something in a directory.
     """
     start_log(given(), level="error")
     config = load_config(given())

@@ -8,22 +8,13 @@ import click
 from rich.table import Table
 
 from ftpsyncd.claim import Claim
-from ftpsyncd.cli.app import tell
 from ftpsyncd.cli.daemon import client
 from ftpsyncd.cli.interrupts import tidy_end
 from ftpsyncd.cli.options import common_options, complete_server, examples, given, json_option
 from ftpsyncd.cli.output import console, emit, words
 from ftpsyncd.cli.settings import check_name, load_config, start_log
 from ftpsyncd.config import Config, placed
-from ftpsyncd.errors import (
-    ExitCode,
-    FtpsyncdError,
-    LedgerError,
-    LockHeldError,
-    NameRefusedError,
-    RemoteError,
-    UsageError,
-)
+from ftpsyncd.errors import FtpsyncdError, LedgerError, LockHeldError, NameRefusedError, RemoteError, UsageError
 from ftpsyncd.inspection.probe import Measure, Probing
 from ftpsyncd.ledger.book import LEDGER, Ledger
 from ftpsyncd.quoting import address, one_line, quote
@@ -45,12 +36,11 @@ from ftpsyncd.remote.remedies import remedy
 )
 @json_option
 @common_options
-@click.pass_context
-def probe(ctx: click.Context, server: str, *, directory: str | None, as_json: bool) -> None:
+def probe(server: str, *, directory: str | None, as_json: bool) -> None:
     """Measure what a server can do, and remember it.
 
-    Small files are put into a directory of the account and removed again. Exits with 75 if the server cannot be
-    measured now. docs/servers.md explains the fields.
+    Small files are put into a directory of the account and removed again. Exits with 75 if the server is not available
+    now, 1 if it refuses that. docs/servers.md explains the fields.
     """
     start_log(given(), level="error")
     config = load_config(given())
@@ -65,8 +55,7 @@ def probe(ctx: click.Context, server: str, *, directory: str | None, as_json: bo
     except RemoteError as error:
         refused = isinstance(error, NameRefusedError)
         error.remedy = "Name a directory that this account may write to with --directory." if refused else remedy(error)
-        tell(error, given().typed)
-        ctx.exit(ExitCode.CONFIG if error.exit_code == ExitCode.CONFIG else ExitCode.TEMPFAIL)
+        raise
     stored, message = _keep(config, account)
     if as_json:
         profile = learned(account.profile)

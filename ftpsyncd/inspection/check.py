@@ -20,6 +20,7 @@ from ftpsyncd.core import names
 from ftpsyncd.counting import number
 from ftpsyncd.errors import (
     ConfigError,
+    ExitCode,
     FtpsyncdError,
     NameRefusedError,
     NotSupportedError,
@@ -168,7 +169,8 @@ def _all_rights(mappings: Sequence[MappingSpec], session: RemoteSession) -> Iter
                 # Its usual remedy is `retry`, of a daemon that may not have been started yet.
                 known = error.remedy if "remedy" in vars(error) else _REFUSED_REMEDY
                 error.remedy = _elsewhere(mapping, session) or known
-            yield _failure(f"mapping {mapping.name}", error)
+            area = Area.SERVER if error.exit_code == ExitCode.TEMPFAIL else Area.DIRECTORY
+            yield _failure(f"mapping {mapping.name}", error, area)
 
 
 def _elsewhere(mapping: MappingSpec, session: RemoteSession) -> str:
@@ -191,10 +193,10 @@ def _elsewhere(mapping: MappingSpec, session: RemoteSession) -> str:
     )
 
 
-def _failure(subject: str, error: FtpsyncdError) -> Finding:
+def _failure(subject: str, error: FtpsyncdError, area: Area = Area.SERVER) -> Finding:
     said = error.reply if isinstance(error, RemoteError) else ""
     quoted = f" The server said: {said}" if said and said not in error.message else ""
-    return Finding(Level.ERROR, Area.SERVER, subject, f"{error.message}{quoted}", error.remedy)
+    return Finding(Level.ERROR, area, subject, f"{error.message}{quoted}", error.remedy)
 
 
 def _protection(server: ServerSpec, session: RemoteSession) -> Finding:
@@ -279,14 +281,14 @@ def _rights(mapping: MappingSpec, session: RemoteSession) -> Finding:
         trash = "; `deletes: trash` cannot work" if mapping.deletes is DeletePolicy.TRASH else ""
         return Finding(
             Level.WARNING,
-            Area.SERVER,
+            Area.DIRECTORY,
             f"mapping {mapping.name}",
             f"{mapping.remote} takes and deletes files, but renames none{how}: they are sent under their final names, "
             f"and seen there before they are complete{trash}.",
             "Have the server allow RNFR and RNTO.",
         )
     return Finding(
-        Level.OK, Area.SERVER, f"mapping {mapping.name}", f"{mapping.remote} takes, renames and deletes files{how}."
+        Level.OK, Area.DIRECTORY, f"mapping {mapping.name}", f"{mapping.remote} takes, renames and deletes files{how}."
     )
 
 
@@ -306,7 +308,7 @@ def _keeps(mapping: MappingSpec, kept: Mapping[str, FtpsyncdError], *, renames: 
     stays = " and ".join(map(quote, left))
     return Finding(
         Level.ERROR if settings else Level.WARNING,
-        Area.SERVER,
+        Area.DIRECTORY,
         f"mapping {mapping.name}",
         f"{mapping.remote} {what}: {next(iter(kept.values())).message}",
         f"Have the server allow {allowed}{instead}. Have {stays}, of this check, removed there.",

@@ -23,6 +23,8 @@ class Area(StrEnum):
     CONFIG = "config"
     MACHINE = "machine"
     SERVER = "server"
+    DIRECTORY = "directory"
+    """Of a server, which works, and refuses something there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,10 @@ class Finding:
 
 
 def exit_code(findings: Iterable[Finding]) -> int:
-    """78 if the configuration or this machine must be mended, else 75 if a server must, else 0."""
+    """78 if the configuration or this machine must be mended, else 75 for a server, 1 for a directory there, else 0."""
     areas = {finding.area for finding in findings if finding.level is Level.ERROR}
-    if areas - {Area.SERVER}:
+    if areas & {Area.CONFIG, Area.MACHINE}:
         return ExitCode.CONFIG
-    return ExitCode.TEMPFAIL if areas else ExitCode.DONE
+    if Area.SERVER in areas:
+        return ExitCode.TEMPFAIL
+    return ExitCode.SOME_FAILED if areas else ExitCode.DONE

@@ -91,14 +91,15 @@ def test_a_good_server_is_found_good_and_left_as_it_was(config, server):
     findings = found(config, server)
     assert errors(findings) == []
     assert exit_code(findings) == 0
-    assert "mapping gallery" in {each.subject for each in findings if each.area is Area.SERVER}
+    assert "mapping gallery" in {each.subject for each in findings if each.area is Area.DIRECTORY}
     assert (server.files, server.dirs) == ({}, {"/", "/gallery", "/shop"})
 
 
 def test_a_good_server_is_found_good_where_nothing_can_be_written_here(config, server, monkeypatch):
     """Neither /tmp nor the current directory: a full disk, or a container that is read only."""
     monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
-    assert not [each for each in found(config, server) if each.area is Area.SERVER and each.level is Level.ERROR]
+    of_servers = [each for each in found(config, server) if each.area in {Area.SERVER, Area.DIRECTORY}]
+    assert not [each for each in of_servers if each.level is Level.ERROR]
 
 
 def test_directories_made_for_the_check_are_removed(config, server):
@@ -148,7 +149,7 @@ def test_each_trouble_is_one_clear_error(config, server, verb, error, message):
     findings = found(config, server)
     assert errors(findings)[0][1] == message
     assert len(errors(findings)) == 1
-    assert exit_code(findings) == 75
+    assert exit_code(findings) == error.exit_code
     [remedy] = [each.remedy for each in findings if each.level is Level.ERROR]
     assert "ftpsyncd retry" not in remedy  # there may be no daemon yet
 
@@ -302,7 +303,7 @@ def test_a_remote_directory_without_write_permission_at_a_real_server(config):
     with running("pyftpdlib", writable=False) as real:
         findings = list(check(config._replace(servers={"web": real.spec(name="web")}), offline=False))
     assert {subject for subject, _ in errors(findings)} == {"mapping gallery", "mapping shop"}
-    assert exit_code(findings) == 75
+    assert exit_code(findings) == 1
 
 
 @pytest.mark.parametrize("tls_max", ["1.2", "1.3"])
@@ -632,8 +633,8 @@ def test_what_is_excluded_or_polled_is_not_counted_among_the_folders_to_watch(co
 
 
 def test_the_configuration_is_worse_than_a_server():
-    server, machine = (Finding(Level.ERROR, area, "x", "y") for area in (Area.SERVER, Area.MACHINE))
-    assert (exit_code([server]), exit_code([server, machine]), exit_code([])) == (75, 78, 0)
+    bad = [Finding(Level.ERROR, area, "x", "y") for area in (Area.DIRECTORY, Area.SERVER, Area.MACHINE, Area.CONFIG)]
+    assert [exit_code(bad[:count]) for count in range(5)] == [0, 1, 75, 78, 78]
 
 
 def test_findings_are_printed_with_what_helps(ftpsyncd, config_file):

@@ -159,12 +159,14 @@ def test_a_server_that_cannot_be_reached_is_75(ftpsyncd, config_file):
     assert ended.out == ""
 
 
-def test_a_directory_that_cannot_be_written_is_75(ftpsyncd, tmp_path):
+def test_a_directory_that_cannot_be_written_is_1_as_it_is_for_put(ftpsyncd, tmp_path):
     for name in ("gallery", "shop"):
         (tmp_path / name).mkdir()
     with running("pyftpdlib", writable=False) as locked:
-        ended = ftpsyncd("probe", "web", "--directory", "/", "-c", write_config(tmp_path, port=locked.port))
-    assert ended.code == 75
+        config = write_config(tmp_path, port=locked.port)
+        ended = ftpsyncd("probe", "web", "--directory", "/", "-c", config)
+        assert ftpsyncd("put", config, "web:/", "-c", config).code == 1
+    assert ended.code == 1
     assert "550" in ended.err
     assert ended.err.splitlines()[-1] == "Name a directory that this account may write to with --directory."
 
