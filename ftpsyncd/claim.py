@@ -200,6 +200,17 @@ class Claim:
         return "written by somebody else" if touched else ""
 
 
+def is_taken(directory: Path) -> bool:
+    """Whether a process has it now, as far as the kernel tells. To try would refuse whoever comes in that moment."""
+    try:
+        lock = (directory / "lock").stat()
+        held = Path("/proc/locks").read_text(encoding="ascii")
+    except (OSError, ValueError):
+        return False
+    # Not by the device: some file systems tell another one here (proc_locks(5)).
+    return any(" FLOCK " in line and f":{lock.st_ino} " in line for line in held.splitlines())
+
+
 def _why_open(file: Path) -> str:
     """Take from a file the rights that it is not to have; why everybody has some all the same, or nothing."""
     try:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsyncd.claim import MODE, Claim
+from ftpsyncd.claim import MODE, Claim, is_taken
 from ftpsyncd.errors import LedgerError, LedgerLostError, LockHeldError
 
 
@@ -24,6 +24,14 @@ def test_a_second_one_is_refused_until_the_first_is_closed(tmp_path: Path) -> No
             Claim(tmp_path / "state")
         assert (tmp_path / "state").stat().st_mode & 0o7777 == 0o750
     Claim(tmp_path / "state").close()
+
+
+def test_whether_it_is_taken_can_be_asked_without_being_in_the_way(tmp_path: Path) -> None:
+    assert not is_taken(tmp_path / "state")
+    with Claim(tmp_path / "other"), Claim(tmp_path / "state") as claim:
+        assert is_taken(tmp_path / "state")
+        claim.close()
+        assert not is_taken(tmp_path / "state")
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ftpsyncd import patience
+from ftpsyncd.claim import is_taken
 from ftpsyncd.config import Config
 from ftpsyncd.core.filters import Filter
 from ftpsyncd.core.plan import AWAITED, next_try_ns
@@ -52,6 +53,7 @@ def why(config: Config, path: str) -> Why:
     """Why a path is, or is not, at the server, from disk and ledger alone."""
     found = located(config, path)
     ledger = open_ledger(config) if found else None
+    at_work = is_taken(config.state_dir)
     try:
         known = {}
         for name, relative in found.items():
@@ -60,7 +62,7 @@ def why(config: Config, path: str) -> Why:
                 mapping_id = ledger.mappings.find(name, destination(spec, config.servers[spec.server]))
             recorded = known_of(spec, path, relative, ledger if mapping_id is not None else None, mapping_id or 0)
             decided = "" if ledger is None or mapping_id is None else _decided(ledger, mapping_id, relative)
-            known[name] = recorded._replace(alone=True, decided=decided)
+            known[name] = recorded._replace(alone=True, at_work=at_work, decided=decided)
         answers = patience.answers({name: each.find for name, each in known.items()})
         return together(config, path, [answers.get(name) or each.silent() for name, each in known.items()])
     finally:
@@ -143,6 +145,8 @@ class Known(NamedTuple):
     """What has to happen before it is tried again, besides its time: words behind "tried again"."""
     alone: bool = False
     """No daemon runs."""
+    at_work: bool = False
+    """Something else does, such as a `sync`."""
     decided: str = ""
     """What is known of a decision about its delete, where no daemon runs: a hold's message, `APPROVED`, `DISCARDED`."""
 
@@ -301,6 +305,8 @@ class Known(NamedTuple):
             sentence += ", and no daemon runs" if self.alone else ""
         elif self.alone and waits:
             who = f"no daemon runs: the next `ftpsyncd sync {name}`, or the daemon when it starts,"
+            if self.at_work:
+                who = f"another ftpsyncd is at work, as a `sync` is: that, or the next `ftpsyncd sync {name}`,"
             sentence = f"{sentence.rstrip('.')}; {who} {goes_on}"
         return Why(self.path, self.spec.name, state, sentence, details)
 

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from ftpsyncd.claim import Claim
 from ftpsyncd.engine.report import iso
 from ftpsyncd.errors import NameRefusedError
 from tests.cli.terminal import fail
@@ -59,6 +60,16 @@ def test_without_a_daemon_nobody_is_said_to_publish_before_the_next_pass(ftpsync
     config_file.write_text(config_file.read_text().replace("settle: 0s", "settle: 1h"))
     said = sentence(ftpsyncd, config_file, "a.jpg")
     assert said.endswith(f"and has to be quiet for 3600 s; {goes_on(config_file, 'publishes it')}")
+
+
+def test_while_a_pass_is_at_work_it_is_not_said_that_the_next_one_publishes(ftpsyncd, config_file):
+    (config_file.parent / "gallery" / "a.jpg").write_text("x")
+    with Claim(config_file.parent / "state"):
+        said = sentence(ftpsyncd, config_file, "a.jpg")
+    assert said == (
+        "not published yet; another ftpsyncd is at work, as a `sync` is: that, or the next"
+        f" `ftpsyncd sync gallery -c {config_file}`, publishes it"
+    )
 
 
 def test_without_a_daemon_it_is_not_promised_when_a_failed_file_is_tried_again(ftpsyncd, config_file):
