@@ -207,7 +207,7 @@ def _file_done(mirror: Mirror, action: Upload | Rename, done: Done, at: Moment) 
         words = _words(mirror, done)
         remedy = "`existing: keep` protects it; rename one of the two, or choose another policy."
         if words is PERHAPS_A_PART:
-            remedy = f"Delete it at the server if it is a part, and `ftpsyncd retry`. {remedy}"
+            remedy = f"Delete it at the server if it is a part, and `ftpsyncd retry {mirror.spec.name}`. {remedy}"
         failure = Failure(action.fingerprint, 1, True, 0, KEPT, words, "", remedy, at.wall_ns)  # noqa: FBT003
         mirror.ledger.failures.put(mirror.id, action.path, failure)
         return

@@ -348,6 +348,8 @@ def _record_failure(mirror: Mirror, action: Action, error: FtpsyncdError, at: Mo
     fingerprint = action.fingerprint if isinstance(action, Upload | Rename) else None
     attempts = before.attempts + 1 if before is not None and before.fingerprint == fingerprint else 1
     wait_s = retry_after(error.retry, attempts)
+    # Of whom all paths are that a person hears of with this one.
+    remedy = error.remedy.replace("`ftpsyncd retry`", f"`ftpsyncd retry {mirror.spec.name}`")
     failure = Failure(
         fingerprint,
         attempts,
@@ -356,7 +358,7 @@ def _record_failure(mirror: Mirror, action: Action, error: FtpsyncdError, at: Mo
         type(error).__name__,
         error.message,
         error.reply if isinstance(error, RemoteError) else "",
-        error.remedy,
+        remedy,
         at.wall_ns,
     )
     mirror.ledger.failures.put(mirror.id, action.path, failure)
@@ -376,7 +378,7 @@ def _record_failure(mirror: Mirror, action: Action, error: FtpsyncdError, at: Mo
         again=before is not None,
         quietly=known,
         reply=failure.reply,
-        remedy=error.remedy,
+        remedy=remedy,
         size=fingerprint.size if fingerprint else 0,
         attempts=attempts,
         error=failure.kind,

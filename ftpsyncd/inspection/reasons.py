@@ -280,9 +280,11 @@ class Known(NamedTuple):
             after = f"it is tried again, but not before {when}"
         if failure.parked:
             itself = f"by the next `ftpsyncd sync {self.spec.name}`, or the daemon" if self.alone else "by itself"
-            after = f"it is tried again when it changes, after `ftpsyncd retry`, and ever more rarely {itself}"
-            if failure.kind in FOR_GOOD:
-                after = "it is tried again when it changes or after `ftpsyncd retry`"
+            named = "`ftpsyncd retry" in failure.remedy
+            retry = "" if named else f" or after `ftpsyncd retry {self.spec.name}`"
+            after = f"it is tried again when it changes{retry}"
+            if failure.kind not in FOR_GOOD:
+                after += f", and ever more rarely {itself}"
             if failure.kind == NameNotSendableError.__name__:
                 after = "it is published under another name"
         tries = number(failure.attempts, "try", "tries")

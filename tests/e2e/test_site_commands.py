@@ -336,6 +336,11 @@ def test_retry_publishes_what_was_parked_once_the_reason_is_gone(s: Site) -> Non
     (s.published / "a.jpg").mkdir()
     s.start()
     until(lambda: s.mapping_status()["parked"] == 1, "it is parked", 30)
+    # Who reads of it gets one command, that of its mapping.
+    for told in (why(s, path)["sentence"], s.command("status").stdout):
+        assert [said.split(" -c ")[0] for said in re.findall("ftpsyncd retry[^`\n]*", told)] == [
+            f"ftpsyncd retry {MAPPING}"
+        ]
     (s.published / "a.jpg").rmdir()
     assert "tried again" in s.command("retry", "--path", path).stdout
     s.until_equal()
