@@ -44,9 +44,15 @@ def parse_moment(text: str, name: str, now_ns: int) -> int:
 
 
 def _local(moment: datetime) -> datetime:
-    """A moment of this machine's time; of UTC in the first and last day of the calendar, beside which Python looks."""
-    inside = datetime.min + _DAY <= moment <= datetime.max - _DAY  # noqa: DTZ901 - they are compared with one that has no zone either
-    return moment.astimezone() if inside else moment.replace(tzinfo=UTC)
+    """A moment of this machine's time; of UTC in the first and last day of the calendar, beside which Python looks.
+
+    One that a change of the clock leaves out is told by the clock as it was before; of one that comes twice, the first.
+    """
+    if not datetime.min + _DAY <= moment <= datetime.max - _DAY:  # noqa: DTZ901 - they are compared with one that has no zone either
+        return moment.replace(tzinfo=UTC)
+    # Not `astimezone`, which is an hour early in some Pythons where a time is left out.
+    whole = moment.replace(microsecond=0)
+    return _EPOCH + timedelta(seconds=whole.timestamp(), microseconds=moment.microsecond)
 
 
 def iso_utc(moment_ns: int) -> str:

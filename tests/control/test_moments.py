@@ -43,6 +43,27 @@ def test_without_an_offset_it_is_local_time(zone: timedelta, text: str, there: d
     assert parse_moment(text, "since", NOW_NS) == (there - zone - EPOCH) // timedelta(microseconds=1) * 1000
 
 
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("2026-03-29T01:59:59.5", datetime(2026, 3, 29, 0, 59, 59, 500_000, tzinfo=UTC)),
+        ("2026-03-29T02:30", datetime(2026, 3, 29, 1, 30, tzinfo=UTC)),  # there is none: 03:30 by the other clock
+        ("2026-03-29T03:00", datetime(2026, 3, 29, 1, 0, tzinfo=UTC)),
+        ("2026-10-25T02:30", datetime(2026, 10, 25, 0, 30, tzinfo=UTC)),  # there are two
+        ("2026-10-25T03:00", datetime(2026, 10, 25, 2, 0, tzinfo=UTC)),
+    ],
+)
+def test_when_the_clock_changes_every_python_reads_the_same(
+    monkeypatch: pytest.MonkeyPatch, text: str, meant: datetime
+) -> None:
+    with monkeypatch.context() as there:
+        there.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
+        time.tzset()
+        read_ns = parse_moment(text, "since", NOW_NS)
+    time.tzset()
+    assert read_ns == (meant - EPOCH) // timedelta(microseconds=1) * 1000
+
+
 @pytest.mark.usefixtures("zone")
 @pytest.mark.parametrize(
     ("text", "meant"),
