@@ -30,6 +30,7 @@ from ftpsyncd.errors import (
 )
 from ftpsyncd.inspection.findings import Area, Finding, Level
 from ftpsyncd.inspection.machine import machine
+from ftpsyncd.inspection.outsiders import outsiders
 from ftpsyncd.model import parent, remote_join
 from ftpsyncd.quoting import address, quote
 from ftpsyncd.remote import facts
@@ -57,6 +58,7 @@ def check(config: Config, *, offline: bool, connect: Connect = connect_session) 
     """
     unfit = yield from _config(config)
     yield from _alerts(config)
+    yield from outsiders(config)
     yield from machine(config)
     if offline:
         return

@@ -1,0 +1,154 @@
+"""`check` warns of what others may change, and of nothing in set-ups as people have them."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ftpsyncd.config import load
+from ftpsyncd.inspection.findings import Level
+from ftpsyncd.inspection.outsiders import outsiders
+
+DAEMON, BIN, GAMES = (pwd.getpwnam(name) for name in ("daemon", "bin", "games"))
+NOBODY = 65534
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory that everybody can enter, which those of pytest are not, with a configuration and what it names."""
+    made = Path(tempfile.mkdtemp(prefix="ftpsyncd-test-"))
+    made.chmod(0o755)
+    (made / "etc").mkdir(mode=0o755)
+    (made / "state").mkdir(mode=0o750)
+    (made / "gallery").mkdir()
+    for name, mode in (("config.yaml", 0o640), ("password", 0o640), ("url", 0o640), ("tell", 0o755), ("ca.pem", 0o644)):
+        (made / "etc" / name).write_text("x")
+        (made / "etc" / name).chmod(mode)
+    (made / "etc" / "config.yaml").write_text(
+        f"""
+servers: {{web: {{host: localhost, user: u, password: {{file: password}}, tls_ca: ca.pem}}}}
+mappings: {{gallery: {{local: {made}/gallery, remote: "web:/gallery"}}}}
+state_dir: {made}/state
+alerts: {{command: [./tell], webhook: {{file: url}}}}
+"""
+    )
+    yield made
+    shutil.rmtree(made)
+
+
+def told(place: Path, config: str = "etc/config.yaml") -> list[tuple[str, str, str]]:
+    findings = list(outsiders(load(place / config)))
+    assert {each.level for each in findings} <= {Level.WARNING}
+    here = str(place)
+    return [(each.subject, each.message.replace(here, ""), each.remedy.replace(here, "")) for each in findings]
+
+
+def test_what_is_closed_to_others_is_not_told_of(place: Path) -> None:
+    assert told(place) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "subject", "what"),
+    [
+        ("etc", "config", "the configuration"),
+        ("etc/config.yaml", "config", "the configuration"),
+        ("etc/password", "server web", "the password of web"),
+        ("etc/ca.pem", "server web", "which certificates of web are trusted"),
+        ("etc/url", "alerts", "the address of the webhook"),
+        ("etc/tell", "alerts", "the command that is run"),
+        ("state", "state_dir", "what is known to be published"),
+    ],
+)
+def test_what_everybody_may_write_is_one_line_with_the_command_that_helps(
+    place: Path, name: str, subject: str, what: str
+) -> None:
+    (place / name).chmod(0o757 if (place / name).is_dir() else 0o646)
+    said = f"/{name} can be written by every user of this machine, who can change {what} thereby."
+    assert told(place) == [(subject, said, f"`chmod o-w /{name}` mends that.")]
+
+
+@pytest.mark.parametrize("name", ["password", "url"])
+def test_a_secret_that_everybody_can_read_is_told_of(place: Path, name: str) -> None:
+    (place / "etc" / name).chmod(0o644)
+    [(_, *said)] = told(place)
+    assert said == [f"/etc/{name} can be read by every user of this machine.", f"`chmod o-r /etc/{name}` mends that."]
+
+
+def test_what_is_behind_a_closed_directory_is_not_told_of(place: Path) -> None:
+    for path in (place / "etc").iterdir():
+        path.chmod(0o666)
+    (place / "etc").chmod(0o750)
+    assert told(place) == []
+
+
+def test_in_a_directory_as_tmp_nobody_can_put_something_in_the_place_of_ours(place: Path) -> None:
+    (place / "etc").chmod(0o1777)
+    assert told(place) == []
+
+
+def test_where_a_link_leads_counts_and_where_it_is(place: Path) -> None:
+    (place / "links").mkdir()
+    (place / "links" / "config.yaml").symlink_to(place / "etc" / "config.yaml")
+    (place / "links").chmod(0o777)
+    said = "/links can be written by every user of this machine, who can change the configuration thereby."
+    assert [each[1] for each in told(place, "links/config.yaml") if each[0] == "config"] == [said]
+    (place / "links").chmod(0o755)
+    (place / "etc").chmod(0o777)
+    said = "/etc can be written by every user of this machine, who can change the configuration thereby."
+    assert said in [each[1] for each in told(place, "links/config.yaml")]
+
+
+@pytest.mark.root
+class TestOwnersAndGroups:
+    def test_the_owner_of_the_state_directory_runs_the_service(self, place: Path) -> None:
+        """As root asks: /etc/ftpsyncd is root's and readable for the group, the rest the service's."""
+        os.chown(place / "etc/password", 0, DAEMON.pw_gid)
+        os.chown(place / "state", DAEMON.pw_uid, DAEMON.pw_gid)
+        os.chown(place / "etc/tell", DAEMON.pw_uid, DAEMON.pw_gid)
+        assert told(place) == []
+
+    def test_who_owns_it_may_write_it(self, place: Path) -> None:
+        os.chown(place / "etc/config.yaml", DAEMON.pw_uid, DAEMON.pw_gid)
+        said = "/etc/config.yaml can be written by daemon, who can change the configuration thereby."
+        assert told(place) == [("config", said, "`chown root /etc/config.yaml` mends that.")]
+
+    def test_who_asks_by_sudo_may_do_all_that_root_may(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        os.chown(place / "etc/config.yaml", DAEMON.pw_uid, DAEMON.pw_gid)
+        monkeypatch.setenv("SUDO_UID", str(DAEMON.pw_uid))
+        assert told(place) == []
+
+    @pytest.mark.parametrize("uid", [NOBODY, 54321], ids=["unmapped", "unknown"])
+    def test_an_owner_who_has_no_account_here_is_no_danger(self, place: Path, uid: int) -> None:
+        """A container has the files of the machine's users."""
+        os.chown(place / "etc/config.yaml", uid, uid)
+        assert told(place) == []
+
+    def test_members_of_the_group_are_named(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        os.chown(place / "etc", 0, DAEMON.pw_gid)
+        (place / "etc").chmod(0o775)
+        said = "/etc can be written by daemon, who can change the configuration thereby."
+        assert told(place) == [("config", said, "`chmod g-w /etc` mends that.")]
+        monkeypatch.setattr(os, "getgrouplist", lambda _name, gid: [gid, DAEMON.pw_gid])
+        monkeypatch.setattr(pwd, "getpwall", lambda: [DAEMON, BIN, GAMES, BIN, GAMES])
+        assert told(place)[0][1].startswith("/etc can be written by daemon, bin, games and 2 more, who ")
+
+    def test_a_group_with_nobody_else_in_it_is_no_danger(self, place: Path) -> None:
+        """As umask 002 makes everything where each user has a group."""
+        for gid in (0, 54321):
+            os.chown(place / "etc", 0, gid)
+            (place / "etc").chmod(0o775)
+            assert told(place) == []
+
+    def test_who_cannot_get_at_it_is_not_told_of(self, place: Path) -> None:
+        os.chown(place / "etc/config.yaml", DAEMON.pw_uid, DAEMON.pw_gid)
+        os.chown(place / "etc", 0, BIN.pw_gid)
+        (place / "etc").chmod(0o750)
+        assert told(place) == []
+        os.chown(place / "etc", 0, DAEMON.pw_gid)
+        assert [each[1][:45] for each in told(place)] == ["/etc/config.yaml can be written by daemon, who"[:45]]
