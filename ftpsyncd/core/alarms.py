@@ -106,16 +106,18 @@ def conditions(status: Status, limits: AlertLimits) -> dict[Key, Condition]:
         if mapping.state is MappingState.SOURCE_MISSING:
             found[AlertKind.SOURCE_MISSING, name] = Condition(
                 f"{name}: {mapping.message or 'the folder is not there'}",
-                "Nothing is deleted meanwhile. Mount the disk, put the folder back, or let the service read it.",
+                "Mount the disk, put the folder back, or let the service read it.",
                 limits.source_missing_s,
             )
         if mapping.held:
             # In another state its sentence is about something else: that it is paused, for instance.
             why = f": {mapping.message}" if mapping.state is MappingState.HELD else ""
-            remedy = f"Decide: `ftpsyncd approve {name}` or `ftpsyncd discard {name}`."
+            # Most reasons name both, with what they do.
+            named = f"`ftpsyncd approve {name}`" in why
+            remedy = "" if named else f"Decide: `ftpsyncd approve {name}` or `ftpsyncd discard {name}`."
             if mapping.state is MappingState.SOURCE_MISSING:
                 # Nothing is decided about one that is not there; where another one is, its own alert says what does.
-                remedy = "Have the folder back first: `ftpsyncd status` says what is wrong with it."
+                remedy = "See to the folder first: `ftpsyncd status` says what is wrong with it."
             found[AlertKind.HELD, name] = Condition(
                 f"{name}: {number(mapping.held, 'delete is', 'deletes are')} held{why}", remedy
             )

@@ -99,6 +99,12 @@ def test_what_decides_about_deletes_is_named_unless_it_would_decide_nothing(stat
     assert ("`ftpsyncd status`" in remedy) is (state is MappingState.SOURCE_MISSING)
 
 
+def test_what_decides_about_deletes_is_named_once():
+    held = WELL._replace(state=MappingState.HELD, held=2, message="gone: `ftpsyncd approve a` deletes them")
+    condition = conditions(status(held), LIMITS)[HELD]
+    assert (condition.message, condition.remedy) == (f"a: 2 deletes are held: {held.message}", "")
+
+
 def test_a_paused_mapping_is_not_also_late():
     paused = WELL._replace(state=MappingState.PAUSED, oldest_pending_s=1e6)
     assert conditions(status(paused), LIMITS).keys() == {(AlertKind.PAUSED, "a")}
