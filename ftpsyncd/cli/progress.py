@@ -206,8 +206,9 @@ def view(
     for each in transfers[:TRANSFERS_SHOWN]:
         done = f"{each.sent_bytes / each.size_bytes:.0%}" if each.size_bytes else ""
         table.add_row(Name(f"{each.mapping}/{each.path}", signs, "bright_black"), Text(done, style="bright_black"))
-    picture = Group(line, Text(counted(progress, sent, rate_bytes_s), overflow="fold"), table)
-    return Constrain(picture, width - ECHO)
+    words = Text(counted(progress, sent, rate_bytes_s), overflow="fold")
+    # There is no share of nothing: all is still looked through, or only deleted.
+    return Constrain(Group(*([line] if progress.files_total else []), words, table), width - ECHO)
 
 
 def sent_bytes(progress: Progress, transfers: Sequence[Transfer]) -> int:
@@ -216,17 +217,25 @@ def sent_bytes(progress: Progress, transfers: Sequence[Transfer]) -> int:
 
 
 def counted(progress: Progress, sent: int, rate_bytes_s: float) -> str:
-    """Files, bytes, rate and time left on one line."""
-    parts = [
-        f"{progress.files_done:,} of {number(progress.files_total, 'file')}",
-        f"{size(sent)} of {size(progress.bytes_total)}",
-        f"{size(rate_bytes_s)}/s",
-    ]
+    """Files, bytes, rate and time left on one line, and what else was done."""
+    parts = ["looking for what is to be sent"]
+    if progress.files_total:
+        parts = [
+            f"{progress.files_done:,} of {number(progress.files_total, 'file')}",
+            f"{size(sent)} of {size(progress.bytes_total)}",
+            f"{size(rate_bytes_s)}/s",
+        ]
     left = progress.bytes_total - sent
     if rate_bytes_s > 0 and left > 0:
         parts.append(f"{duration(left / rate_bytes_s)} left")
-    if progress.failed:
-        parts.append(f"{progress.failed:,} failed")
+    for count, done in (
+        (progress.files_adopted, "adopted"),
+        (progress.renames_done, "renamed"),
+        (progress.deletes_done, "deleted"),
+        (progress.failed, "failed"),
+    ):
+        if count:
+            parts.append(f"{count:,} {done}")
     return ", ".join(parts)
 
 
