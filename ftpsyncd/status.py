@@ -53,6 +53,8 @@ class DaemonStatus(NamedTuple):
     """Why the last message of `alerts` could not be delivered; empty if it was, or there was none."""
     shortage: str = ""
     """What this machine lacks, so that nothing, or less at a time, can be begun, and what helps; empty: nothing."""
+    at_work: bool = False
+    """No daemon runs, but another ftpsyncd has the ledger, such as a `sync`."""
 
 
 class MappingStatus(NamedTuple):

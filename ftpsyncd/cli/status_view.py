@@ -116,7 +116,9 @@ def headline(status: Status, signs: Marks, start: str) -> RenderableType:
     calls = sum(1 for _ in calling(status))
     settling = sum(each.pending for each in mappings if each.state is MappingState.SETTLING)
     waiting = sum(each.pending + each.in_flight for each in mappings) - settling
-    if not status.daemon.running:
+    if status.daemon.at_work:
+        sign, style, verdict = signs.busy, "bold cyan", "Another ftpsyncd is at work, as a `sync` is"
+    elif not status.daemon.running:
         sign, style, verdict = signs.bad, "bold yellow", "The daemon is not running"
     elif calls:
         sign, style, verdict = signs.call, "bold yellow", f"{number(calls, 'thing needs', 'things need')} you"
@@ -136,7 +138,7 @@ def headline(status: Status, signs: Marks, start: str) -> RenderableType:
     about = (
         f"ftpsyncd {daemon.version}, up {duration(daemon.uptime_s)}, pid {daemon.pid}"
         if daemon.running
-        else f"start it: {start}; the ledger says:"
+        else f"{'no daemon answers' if daemon.at_work else f'start it: {start}'}; the ledger says:"
     )
     lines = [Hanging(Text(f"{sign} ", style), Text(verdict, style)), Hanging(Text(INDENT), Text(about, "bright_black"))]
     if daemon.notice:

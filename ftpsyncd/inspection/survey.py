@@ -15,6 +15,7 @@ from pathlib import Path
 from posixpath import normpath
 
 from ftpsyncd import __version__, patience
+from ftpsyncd.claim import is_taken
 from ftpsyncd.config import Config
 from ftpsyncd.counting import number
 from ftpsyncd.engine.report import changed_message, iso, iso_of_past, iso_of_pause, problems_of
@@ -222,7 +223,7 @@ def offline_status(config: Config) -> Status:
                     ids[spec.name] = found
         there = patience.answers({spec.name: partial(_is_folder, spec.local) for spec in config.mappings.values()})
         return Status(
-            DaemonStatus(running=False, pid=0, version=__version__, uptime_s=0.0),
+            DaemonStatus(False, 0, __version__, 0.0, at_work=is_taken(config.state_dir)),  # noqa: FBT003
             tuple(
                 _offline_mapping(spec, ledger, ids.get(spec.name), _missing(spec, there.get(spec.name)))
                 for spec in config.mappings.values()

@@ -349,6 +349,12 @@ def test_many_problems_are_counted_instead_of_listed():
     assert "and 15 more: `ftpsyncd status --json`" in drawn(view(many, NOW, UNICODE, 80), 80)
 
 
+def test_while_a_pass_is_at_work_nobody_is_told_to_start_the_daemon():
+    at_work = STOPPED._replace(daemon=STOPPED.daemon._replace(at_work=True))
+    lines = drawn(view(at_work, NOW, UNICODE, 80), 80).splitlines()
+    assert lines[:2] == ["↑ Another ftpsyncd is at work, as a `sync` is", "  no daemon answers; the ledger says:"]
+
+
 def test_without_a_daemon_nobody_is_told_to_resume():
     text = drawn(view(STOPPED, NOW, UNICODE, 80), 80)
     assert "resume" not in text

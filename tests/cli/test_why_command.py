@@ -66,6 +66,8 @@ def test_while_a_pass_is_at_work_it_is_not_said_that_the_next_one_publishes(ftps
     (config_file.parent / "gallery" / "a.jpg").write_text("x")
     with Claim(config_file.parent / "state"):
         said = sentence(ftpsyncd, config_file, "a.jpg")
+        assert json.loads(ftpsyncd("status", "--json", "-c", config_file).out)["daemon"]["at_work"]
+    assert not json.loads(ftpsyncd("status", "--json", "-c", config_file).out)["daemon"]["at_work"]
     assert said == (
         "not published yet; another ftpsyncd is at work, as a `sync` is: that, or the next"
         f" `ftpsyncd sync gallery -c {config_file}`, publishes it"

@@ -63,7 +63,17 @@ def test_the_details_of_a_why_may_be_read_only():
 def test_a_status_has_the_documented_fields():
     data = there_and_back(shapes.status_to_json(STATUS))
     assert set(data) == {"daemon", "mappings", "servers", "transfers", "problems"}
-    assert set(data["daemon"]) == {"running", "pid", "version", "uptime_s", "message", "notice", "alerts", "shortage"}
+    assert set(data["daemon"]) == {
+        "running",
+        "pid",
+        "version",
+        "uptime_s",
+        "message",
+        "notice",
+        "alerts",
+        "shortage",
+        "at_work",
+    }
     assert set(data["mappings"][0]) == set(get_type_hints(MappingStatus))
     assert data["mappings"][0]["state"] == "syncing"
     assert data["transfers"][0] == {
