@@ -162,6 +162,8 @@ def reach(session: Session, offer: Offer) -> Offer:
         ServerUnavailableError: no port is reached; the session is finished.
     """
     account = session.account
+    if offer.sock is not None:
+        return offer  # it was meant for a file that could not be opened here
     if session.is_passive and session.profile.meanwhile is False:
         session.unmet.met()
         try:

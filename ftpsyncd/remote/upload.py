@@ -210,6 +210,7 @@ class _Cycle:
             # Not before everything else is ready: what is there may be the published file.
             try:
                 session.delete_many([job.path])
+                yield from self._agree()
             except RemoteError:
                 upload.close()
                 raise
@@ -257,11 +258,11 @@ class _Cycle:
         Raises:
             RemoteError: none can be had, or the session ended.
         """
-        if self.offer is not None and self.offer.number != self.session.offers:
-            # Something else has used data connections meanwhile: the server forgot this one.
+        while self.offer is None or self.offer.number != self.session.offers:
+            # If there is one, something else has used data connections meanwhile: the server forgot this one.
             self._drop_offer()
-        while self.offer is None:
             yield from self._verify(another=True)
+            yield from self._lost()
         self.offer = reach(self.session, self.offer)
 
     def _drop_offer(self) -> None:

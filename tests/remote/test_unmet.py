@@ -10,13 +10,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from ftpsyncd.errors import NotFoundError, ServerUnavailableError
+from ftpsyncd.errors import FileChangedError, LocalUnreadableError, NotFoundError, RemoteError, ServerUnavailableError
 from ftpsyncd.inspection.probe import Probing
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.keeping import hope, refusals
 from ftpsyncd.remote.profile import Profile
 from ftpsyncd.remote.session import Session
-from tests.contract.remotes import job, publish
+from tests.contract.remotes import job, publish, put, raiser
 from tests.remote.scripted import QUICK, Connection, Scripted
 
 PATIENT_S = 3.0
@@ -104,6 +104,30 @@ def test_what_is_known_costs_no_waiting_and_nothing_is_asked_in_between(waiting)
     order = [line for line in waiting.log if line.startswith(("EPSV", "STOR", "RNTO", "RETR"))]
     stored = ["EPSV", f"STOR /a{TAIL}", "RNTO /a", "EPSV", f"STOR /b{TAIL}", "RNTO /b", "EPSV", "STOR /c"]
     assert order == [*stored, "EPSV", "RETR /a"]
+
+
+def test_a_file_that_cannot_be_opened_leaves_its_data_connection_to_the_next(waiting):
+    with account(waiting, Profile(renamed=True, meanwhile=False))() as session:
+        gone = job("/b", open=raiser(LocalUnreadableError("It has gone.")))
+        results = publish(session, job("/a"), gone, job("/c"))
+    assert [type(result.error) for result in results] == [type(None), LocalUnreadableError, type(None)]
+    assert waiting.files == {"/a": b"content", "/c": b"content"}
+
+
+@pytest.mark.parametrize(
+    "second", [job("/b", confirm=raiser(FileChangedError("It changed."))), job("/b", temporary="/b", afresh=True)]
+)
+def test_what_is_deleted_while_it_is_found_out_costs_no_file(waiting, second):
+    acc = account(waiting)
+    acc.ahead = False
+    with acc() as session:
+        put(session, "/b", b"before")
+        waiting.log.clear()
+        results = publish(session, job("/a"), second, job("/c"))
+    assert waiting.verbs().count("EPSV") == 4, "one was made and closed"
+    assert acc.profile.meanwhile is False
+    assert [isinstance(result.error, RemoteError) for result in results] == [False] * 3
+    assert {path: waiting.files[path] for path in ("/a", "/c")} == dict.fromkeys(("/a", "/c"), b"content")
 
 
 def test_a_session_that_begins_without_one_finds_it_out_when_it_gets_ready(waiting):
