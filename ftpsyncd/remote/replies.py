@@ -231,16 +231,25 @@ _IN_USE = re.compile(
     re.IGNORECASE,
 )
 """Windows says in its own language that another process uses the file."""
+_LINE_BROKE = re.compile(
+    r"\bE(?:CONNRESET|CONNABORTED|PIPE|TIMEDOUT)\b|\bconnection (?:was |has been )?(?:reset|aborted|timed out)"
+    r"|broken pipe|network name is no longer available",
+    re.IGNORECASE,
+)
+"""Of a transfer, whatever the code: ftp-srv, as what is made with Node.js, and IIS say 550 as for a name."""
 _UNREAD = re.compile(rb"failed to open directory|unable to (?:read|open)|permission denied", re.IGNORECASE)
 _UNWRITTEN = re.compile(rb"failure writing to local file|error during write to file", re.IGNORECASE)
 _MEANINGFUL = re.compile(
-    "|".join(words.pattern for words in (_CROWDED, _FULL, _MISSING, _EXISTS, _NOT_EMPTY, _DENIED, _IN_USE)),
+    "|".join(
+        words.pattern for words in (_CROWDED, _FULL, _MISSING, _EXISTS, _NOT_EMPTY, _DENIED, _IN_USE, _LINE_BROKE)
+    ),
     re.IGNORECASE,
 )
 """Words that decide, whatever they decide."""
 _WORDY = re.compile(r"[A-Za-z' ]+")
 _LOGIN_VERBS = frozenset({"", "USER", "PASS", "ACCT"})
 _SENDING_VERBS = frozenset({"STOR", "APPE"})
+_TRANSFER_VERBS = _SENDING_VERBS | {"RETR"}
 _TLS_VERBS = frozenset({"AUTH", "PBSZ", "PROT"})
 _PATH_VERBS = frozenset({
     "STOR", "APPE", "RETR", "DELE", "RNFR", "RNTO", "MKD", "RMD", "CWD", "SIZE", "MDTM", "MFMT", "MLST", "MLSD",
@@ -345,7 +354,7 @@ def _kind_of(reply: Reply, verb: str, text: str) -> type[RemoteError]:  # noqa: 
         return ServerFullError
     if code in {450, 550} and verb in _PATH_VERBS and _IN_USE.search(text):
         return InUseError
-    if code < 500 or code == 522:
+    if code < 500 or code == 522 or (verb in _TRANSFER_VERBS and _LINE_BROKE.search(text)):
         # 522: the data connection's TLS was refused (vsftpd: no session reuse). A fresh connection may mend it.
         return TransferFailedError
     if code in {500, 502, 504}:

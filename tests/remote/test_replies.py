@@ -170,6 +170,10 @@ TABLE = [
     ("425 Can't open data connection.", "STOR", E.TransferFailedError),
     ("426 Failure reading network stream.", "STOR", E.TransferFailedError),
     ("451 Failure writing to local file.", "STOR", E.TransferFailedError),
+    ("550 read ECONNRESET", "STOR", E.TransferFailedError),
+    ("550 write EPIPE", "RETR", E.TransferFailedError),
+    ("550 The specified network name is no longer available. ", "STOR", E.TransferFailedError),
+    ("550 /connection reset: not allowed", "DELE", E.NameRefusedError),
     ("450 File busy", "DELE", E.InUseError),
     ("550 The process cannot access the file because it is being used by another process. ", "RNTO", E.InUseError),
     (
