@@ -29,8 +29,13 @@ __all__ = ["BUILT_IN_EXCLUDE", "GROUPS", "Filter", "parse_pattern"]
 _REMEMBERED_DIRECTORIES = 4096
 _STARS = re.compile(r"(?:\[\^/\]\*)+")
 """One or more ``*`` of a pattern, as `pathspec` translates them."""
-_IN_A_NAME = re.compile(r"(?:\\.|\[\^?(?:\\.|[^\]\\])+\]|[^\\/()\[\]+*?{}|^$.])+", re.DOTALL)
-"""Characters, ``?`` and ``[…]`` as it translates them: each stands for one character, none for the end of a name."""
+_BRACKETS = re.compile(r"\\.|\[(?!\^/\])\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)
+"""A ``[…]`` as it translates it, and what could be taken for a part of one."""
+_NO_SLASH = "(?!/)"
+_IN_A_NAME = re.compile(
+    rf"(?:\\.|(?:{re.escape(_NO_SLASH)})?\[\^?(?:\\.|[^\]\\])+\]|[^\\/()\[\]+*?{{}}|^$.])+", re.DOTALL
+)
+"""Characters, ``?`` and ``[…]`` as translated: each stands for one character, none for the end of a name."""
 
 
 class Pattern(NamedTuple):
@@ -102,7 +107,9 @@ def _compile(body: str) -> re.Pattern[str]:
         regex = None
     if regex is None:
         raise ValueError("check the brackets `[…]`, and a `\\` at the end")
-    return re.compile(_bounded(regex.pattern), regex.flags)
+    # To git, a bracket is never a slash: `a[!b]*` does not name what is in the directory `a`.
+    named = _BRACKETS.sub(lambda found: _NO_SLASH * (found[0][0] == "[") + found[0], regex.pattern)
+    return re.compile(_bounded(named), regex.flags)
 
 
 def _bounded(regex: str) -> str:

@@ -25,10 +25,12 @@ PATTERNS = [
     "/*",
     "?.jpg",
     "[ab]",
+    "[!b]b*",
+    "a[!b]*",
     "a/b",
     "**/",
 ]
-PATHS = ["a.jpg", "z.jpg", "q", "a/a.jpg", "b/a.jpg", "a/b/z.jpg", "k/a/b", "k/b/a.jpg", "b/a/a.jpg", "a/k/b/z"]
+PATHS = ["a.jpg", "z.jpg", "q", "a/a.jpg", "b/a.jpg", "a/b/z.jpg", "k/a/b", "k/b/a.jpg", "b/a/a.jpg", "a/k/b/z", "ab"]
 LISTS = [
     *([first, f"!{second}"] for first, second in itertools.product(PATTERNS, PATTERNS)),
     *(
