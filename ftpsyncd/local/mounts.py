@@ -76,8 +76,11 @@ class _Table:
         self._poll = select.poll()
         self._mounts: Sequence[Mount] = ()
 
-    def mounts(self) -> Sequence[Mount]:
+    def mounts(self, *, anew: bool = False) -> Sequence[Mount]:
         """Those of now; the same object for as long as nothing changes; none where the system has no mountinfo.
+
+        Args:
+            anew: also where a directory above one got another name, of which the kernel does not tell.
 
         Raises:
             OSError: it was never opened, and no descriptor is left, for one.
@@ -89,21 +92,27 @@ class _Table:
                 except FileNotFoundError:
                     return self._mounts
                 self._poll.register(self._descriptor, select.POLLPRI | select.POLLERR)
-            elif not self._poll.poll(0):
+            elif not self._poll.poll(0) and not anew:
                 return self._mounts
             with open(self._descriptor, "rb", buffering=0, closefd=False) as file:
                 file.seek(0)
-                self._mounts = parse(file.read())
+                found = parse(file.read())
+            if found != self._mounts:
+                self._mounts = found
             return self._mounts
 
 
 _table = _Table()
 
 
-def current() -> Sequence[Mount]:
-    """The mounts of this process, at the cost of one system call while nothing changes; none if that cannot be told."""
+def current(*, anew: bool = False) -> Sequence[Mount]:
+    """The mounts of this process, at the cost of one system call while nothing changes; none if that cannot be told.
+
+    Args:
+        anew: see `_Table.mounts`; costs as much as there are mounts.
+    """
     try:
-        return _table.mounts()
+        return _table.mounts(anew=anew)
     except OSError:
         return ()
 
@@ -172,7 +181,7 @@ def is_network_filesystem(path: Path) -> bool:
 
 def below(path: Path) -> frozenset[Mount]:
     """Every mount inside the directory ``path``, with places relative to it; changes when one comes or goes."""
-    return frozenset(_inside(current(), path))
+    return frozenset(_inside(current(anew=True), path))
 
 
 def points_below(path: Path, table: Sequence[Mount]) -> frozenset[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -233,3 +234,20 @@ def test_what_was_mounted_is_not_forgotten_where_nothing_can_be_opened(
     no_descriptor_left(monkeypatch, "mountinfo")
     assert len(table.mounts()) == 5
     os.close(table._descriptor)
+
+
+@pytest.mark.root
+def test_a_mount_whose_directory_gets_another_name_is_known_by_that_after_the_next_look(tmp_path: Path) -> None:
+    """The kernel does not tell of it: what is mounted would be said not to be, and deletes be held for that."""
+    disk = tmp_path / "a" / "disk"
+    disk.mkdir(parents=True)
+    if subprocess.run(["mount", "-t", "tmpfs", "none", disk], check=False).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        assert mounts.points_below(tmp_path, mounts.current()) == {"a/disk"}
+        disk.parent.rename(tmp_path / "b")
+        assert {mount.point for mount in mounts.below(tmp_path)} == {"b/disk"}
+        assert mounts.points_below(tmp_path, mounts.current()) == {"b/disk"}
+        assert mounts.current() is mounts.current()
+    finally:
+        subprocess.run(["umount", next(tmp_path.glob("*/disk"))], check=True)
