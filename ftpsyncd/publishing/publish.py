@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from ftpsyncd.core import sizes
 from ftpsyncd.errors import (
+    AlreadyExistsError,
     FileChangedError,
     FtpsyncdError,
     InUseError,
@@ -187,7 +188,7 @@ class Publisher:
         retry: list[tuple[Upload, PublishResult]] = []
         for result in session.publish(jobs()):
             upload = open_jobs.pop(id(result.job))[1]
-            if isinstance(result.error, NameRefusedError):
+            if isinstance(result.error, NameRefusedError) and not isinstance(result.error, AlreadyExistsError):
                 # The directory may be missing.
                 retry.append((upload, result))
             else:

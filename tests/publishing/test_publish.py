@@ -321,6 +321,16 @@ def test_a_file_with_a_new_date_is_sent_again_only_if_it_is_not_whole_at_the_ser
     assert worker.server.files[f"{BASE}/a"] == MemoryFile(CONTENT, worker.sees("a").mtime_ns // 10**9)
 
 
+def test_a_file_is_not_sent_twice_in_vain_where_a_directory_has_its_name(worker: Worker):
+    (worker.local / "a").write_bytes(CONTENT)
+    worker.server.dirs.add(f"{BASE}/a")
+    worker.server.files[f"{BASE}/a/theirs"] = MemoryFile(b"theirs", 1)
+    (outcome,) = worker.does(Upload(M, "a", worker.sees("a"), replaces=True))
+    assert isinstance(outcome, Failed)
+    assert isinstance(outcome.error, AlreadyExistsError)
+    assert [verb for verb, _ in worker.server.log].count("STOR") == 1
+
+
 def test_while_it_is_found_out_whether_only_the_date_of_a_file_changed_the_server_hears_from_us(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ):
