@@ -85,7 +85,7 @@ class Account:
         return None if self._credentials is None else self._credentials.context(self.profile.tls_group)
 
     def __repr__(self) -> str:
-        return f"Account({self.spec.user}@{self.spec.host}:{self.spec.port}, tls={self.spec.tls})"
+        return f"Account({self.key}, tls={self.spec.tls})"
 
     def __call__(self) -> Session:
         """Connect, protect, log in.

@@ -56,7 +56,7 @@ def connect(server: ServerSpec, *, profile: Profile | None = None) -> Ftp:
     except FtpsyncdError as error:
         error.remedy = remedy(error)
         raise
-    return Ftp(session, origin=f"{server.user}@{server.host}:{server.port}", again=account)
+    return Ftp(session, origin=account.key, again=account)
 
 
 class Ftp:

@@ -170,8 +170,10 @@ def one_by_one(session: Session, source: str, target: str) -> Reply:
     """Rename with each command in a write of its own; the answer to RNTO, or to RNFR where that was refused already."""
     rnfr, rnto = commands(session, source, target)
     began = session.exchange([rnfr])[0]
-    # Nothing may be said between the two.
-    return next(iter(list(session.said([rnto])))) if is_begun(began) else began
+    if not is_begun(began):
+        return began
+    (ended,) = session.said([rnto])  # nothing may be said between the two
+    return ended
 
 
 def patiently(session: Session, source: str, target: str, refusal: Reply) -> Reply:
