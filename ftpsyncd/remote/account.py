@@ -169,6 +169,10 @@ class Account:
                 raise
             self.admissions += 1
 
+    def leave(self) -> None:
+        """In a process that was forked: who is telling a password is in the other one."""
+        self._door = threading.Lock()
+
     def _one_at_a_time(self, *, suspected: bool) -> Session:
         """Try again without batches; if that works, once more with them, unless that is what failed just now.
 

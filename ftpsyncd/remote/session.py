@@ -417,6 +417,7 @@ class Session:
     def leave(self) -> None:
         """See `port.RemoteSession.leave`."""
         self.control.leave()
+        self.account.leave()
 
     def cut(self) -> None:
         """See `port.RemoteSession.cut`."""

@@ -11,15 +11,23 @@ import pytest
 from tests.servers import PASSWORD, USER, available, certificates, running
 
 PROGRAM = """
-import os, sys, threading
+import os, signal, sys, threading
 from pathlib import Path
 from ftpsyncd.errors import ServerUnavailableError
 from ftpsyncd.remote import connect
 from ftpsyncd.specs import ServerSpec, TlsMode
 
 port, user, secret, tls, authority, act = sys.argv[1:]
+asked_for, goes_on, waits = threading.Event(), threading.Event(), []
+
+def password():
+    if waits:
+        asked_for.set()
+        goes_on.wait(30)
+    return secret
+
 server = ServerSpec(
-    "web", "127.0.0.1", user, port=int(port), password=lambda: secret, tls=TlsMode(tls), tls_ca=Path(authority)
+    "web", "127.0.0.1", user, port=int(port), password=password, tls=TlsMode(tls), tls_ca=Path(authority)
 )
 
 def asked(ftp, count):
@@ -69,6 +77,17 @@ with connect(server) as ftp:
         child, right = forked(lambda: asked(ftp, 1)), True
         goes_on.set()
         thread.join()
+    elif act == "login":
+        mine.abandon()
+        waits.append("in the parent")
+        thread = threading.Thread(target=lambda: ftp.exists("/there"))
+        thread.start()
+        asked_for.wait(30)
+        child = forked(lambda: signal.alarm(20) == 0 and waits.clear() is None and asked(ftp, 1))
+        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+        goes_on.set()
+        thread.join()
+        mine, right = ftp.session, True
     elif act == "live":
         # What the child has of the data connection may not keep its end from the server.
         lives, ends = os.pipe()
@@ -90,7 +109,9 @@ with connect(server) as ftp:
 
 
 @pytest.mark.real_server
-@pytest.mark.parametrize("act", ["call", "close", "abandon results", "take results", "progress", "thread", "live"])
+@pytest.mark.parametrize(
+    "act", ["call", "close", "abandon results", "take results", "progress", "thread", "login", "live"]
+)
 @pytest.mark.parametrize(("kind", "tls"), [("pyftpdlib", "off"), ("vsftpd", "explicit")])
 def test_a_child_has_a_connection_of_its_own(kind, tls, act, tmp_path):
     if not available(kind, tls):
