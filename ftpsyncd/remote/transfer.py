@@ -108,16 +108,15 @@ def agree(session: Session, reply: Reply, listener: Listener | None, *, joined: 
         joined: it came together with others.
     """
     if listener is not None:
-        if not reply.good:
-            low = f"{listener.port // 256},{listener.port % 256}"
-            port = f"PORT {session.control.local.replace('.', ',')},{low}".encode()
-            try:
-                answer = session.exchange([port])[0]
-                if not answer.good:
-                    raise _no_connection(session, answer)
-            except RemoteError:
-                listener.close()
-                raise
+        try:
+            if not reply.good and ":" not in session.control.local:
+                low = f"{listener.port // 256},{listener.port % 256}"
+                reply = session.exchange([f"PORT {session.control.local.replace('.', ',')},{low}".encode()])[0]
+            if not reply.good:
+                raise _no_connection(session, reply)
+        except RemoteError:
+            listener.close()
+            raise
         return Offer(listener=listener, number=session.offers)
     if session.extended:
         if reply.code == 229:

@@ -1041,6 +1041,15 @@ class TestPassiveMode:
         assert isinstance(result.error, DataUnreachableError)
         assert "502 No." in str(result.error)
 
+    def test_no_port_is_named_for_an_address_of_version_6(self):
+        """PORT has no room for one: what is told is why EPRT was refused, and not why PORT was."""
+        with Scripted(PORT="501 Illegal.") as server, account(server, mode=DataMode.ACTIVE)() as session:
+            _, listener = transfer.prepare(session)
+            session.control.local = "2001:db8::1"
+            with pytest.raises(DataUnreachableError, match="522 Use"):
+                transfer.agree(session, Reply(522, (b"522 Use (1).",)), listener)
+            assert "PORT" not in server.verbs()
+
     @pytest.mark.parametrize(
         "refusal",
         [
