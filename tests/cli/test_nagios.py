@@ -54,6 +54,19 @@ def test_all_is_well(tmp_path: Path) -> None:
     [
         ({"daemon": WELL.daemon._replace(running=False)}, 2, "CRITICAL: the daemon is not running"),
         ({"daemon": WELL.daemon._replace(message="full")}, 2, "CRITICAL: full"),
+        ({"daemon": WELL.daemon._replace(shortage="No file can be opened.")}, 2, "CRITICAL: No file can be opened."),
+        ({"mappings": (GALLERY._replace(failed=2),)}, 0, "OK: gallery: 2 failed, and tried again"),
+        (
+            {"mappings": (GALLERY._replace(failed=1, oldest_pending_s=2400.0),)},
+            2,
+            "CRITICAL: gallery: a file has been waiting for 40 minutes; gallery: 1 failed, and tried again",
+        ),
+        (
+            {"mappings": (GALLERY._replace(state=MappingState.PAUSED, oldest_pending_s=2400.0),)},
+            1,
+            "WARNING: gallery is paused",
+        ),
+        ({"mappings": (GALLERY._replace(oldest_pending_s=1700.0),)}, 0, "OK: all is well"),
         ({"daemon": WELL.daemon._replace(alerts="no")}, 1, "WARNING: the last alert was not delivered: no"),
         (
             {"servers": (WEB._replace(state=ServerState.REFUSED, message="530 No|"),)},
