@@ -287,4 +287,6 @@ def _why_no_file(file: Path, where: str) -> ConfigError | None:
         with file.open("rb"):
             return None
     except OSError as error:
-        return ConfigError(f"{where}: cannot read {file}: {error.strerror}", remedy="")
+        remedy = "Let the user who runs ftpsyncd read it, and enter the folders above it."
+        closed = isinstance(error, PermissionError)
+        return ConfigError(f"{where}: cannot read {file}: {error.strerror}", remedy=remedy if closed else "")

@@ -8,12 +8,14 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import pwd
 import secrets
+import shlex
 import socket
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 
@@ -267,8 +269,12 @@ def _watches(mappings: Iterable[MappingSpec]) -> Iterator[Finding]:
     except (OSError, ValueError):
         return
     watched = [mapping for mapping in mappings if _is_watched(mapping)]
-    folders = (folder for mapping in watched for folder in _folders(mapping))
+    closed: dict[MappingSpec, list[str]] = {mapping: [] for mapping in watched}
+    folders = (folder for mapping in watched for folder in _folders(mapping, closed[mapping].append))
     found = sum(1 for _ in itertools.islice(folders, limit))
+    for mapping in watched:
+        if closed[mapping]:
+            yield _closed(mapping, closed[mapping])
     if found >= limit:
         yield Finding(
             Level.WARNING,
@@ -289,11 +295,25 @@ def _is_watched(mapping: MappingSpec) -> bool:
     return mapping.watch is WatchMode.NATIVE
 
 
-def _folders(mapping: MappingSpec) -> Iterator[str]:
+def _folders(mapping: MappingSpec, closed: Callable[[str], object]) -> Iterator[str]:
     """The folders of a mapping that are to be watched: nothing in excluded ones is."""
     top = os.fspath(mapping.local)
-    for folder, _ in walk(top, Filter(mapping.include, mapping.exclude).descend):
+    for folder, _ in walk(top, Filter(mapping.include, mapping.exclude).descend, closed):
         yield join(top, folder) if folder else top
+
+
+def _closed(mapping: MappingSpec, folders: list[str]) -> Finding:
+    user = str(os.geteuid())
+    with suppress(KeyError):
+        user = pwd.getpwuid(os.geteuid()).pw_name
+    return Finding(
+        Level.WARNING,
+        Area.MACHINE,
+        f"mapping {mapping.name}",
+        f"{number(len(folders), 'folder')} in {mapping.local} cannot be read, {quote(folders[0])} for one: nothing in"
+        " there is published.",
+        f"As root, `setfacl -R -m u:{user}:rX,d:u:{user}:rX {shlex.quote(str(mapping.local))}` has this user read all.",
+    )
 
 
 def _reason(error: OSError) -> str:

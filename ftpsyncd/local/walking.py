@@ -11,12 +11,17 @@ from collections.abc import Callable, Iterator
 from ftpsyncd.model import join
 
 
-def walk(top: str, descend: Callable[[str], bool] = lambda _directory: True) -> Iterator[tuple[str, list[str]]]:
+def walk(
+    top: str,
+    descend: Callable[[str], bool] = lambda _directory: True,
+    closed: Callable[[str], object] = lambda _directory: None,
+) -> Iterator[tuple[str, list[str]]]:
     """A directory and those below it, each before those in it; what cannot be listed is passed over.
 
     Args:
         top: the directory.
         descend: whether to go into one below it; gets its path relative to ``top``.
+        closed: is told likewise of one that may not be listed.
 
     Yields:
         The path relative to ``top`` (empty for itself), and the names in it of all but directories. Links are none.
@@ -30,7 +35,9 @@ def walk(top: str, descend: Callable[[str], bool] = lambda _directory: True) -> 
             with os.scandir(join(top, directory) if directory else top) as found:
                 for item in found:
                     (below if item.is_dir(follow_symlinks=False) else names).append(item.name)
-        except OSError:
+        except OSError as error:
+            if isinstance(error, PermissionError):
+                closed(directory)
             continue
         yield directory, names
         ahead += [path for name in reversed(below) if descend(path := join(directory, name))]

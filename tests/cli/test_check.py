@@ -20,6 +20,7 @@ from ftpsyncd.control import whereabouts
 from ftpsyncd.errors import LoginRefusedError, NameRefusedError, ServerFullError, ServerUnavailableError
 from ftpsyncd.inspection.check import check
 from ftpsyncd.inspection.findings import Area, Finding, Level, exit_code
+from ftpsyncd.inspection.machine import machine
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.memory import MemoryServer
 from ftpsyncd.specs import AlertSpec, DeletePolicy, PublishMode, TlsMode
@@ -619,6 +620,24 @@ def test_too_many_folders_are_a_warning_with_the_command_that_helps(config, tmp_
     (finding,) = [each for each in check(config, offline=True) if each.subject == "inotify"]
     assert finding.level is Level.WARNING
     assert "sysctl fs.inotify.max_user_watches=" in finding.remedy
+
+
+@pytest.mark.root
+def test_folders_that_cannot_be_read_are_a_warning_with_the_command_that_helps(config, as_nobody):
+    """Root can read what the service cannot; what somebody's copy made was found closed when it was not published."""
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o755)
+        for name in ("open", "closed/below", "drafts"):
+            Path(place, name).mkdir(parents=True)
+        for name in ("closed", "drafts"):
+            Path(place, name).chmod(0o700)
+        mapping = config.mappings["gallery"]._replace(local=Path(place), exclude=("drafts/",))
+        with as_nobody():
+            findings = list(machine(config._replace(mappings={"gallery": mapping})))
+        [told] = [each for each in findings if each.subject == "mapping gallery" and each.level is Level.WARNING]
+        assert f"1 folder in {place} cannot be read, closed for one" in told.message
+        assert f"`setfacl -R -m u:nobody:rX,d:u:nobody:rX {place}`" in told.remedy
+        assert not [each for each in machine(config) if "cannot be read" in each.message]
 
 
 def test_what_is_excluded_or_polled_is_not_counted_among_the_folders_to_watch(config, monkeypatch):
