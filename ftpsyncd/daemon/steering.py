@@ -299,6 +299,7 @@ def known_now(mirror: Mirror, path: str, relative: str, at: Moment) -> Why | Kno
         no_space=no_space_message(lack) if lack is not None else "",
         renamed_first=_renamed_first(mirror, relative, at),
         awaits="" if known.failure is None else awaited(mirror, relative, known.failure),
+        looking=mirror.busy_looking(at.now) and not mirror.paused,
     )
 
 

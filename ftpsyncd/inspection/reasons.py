@@ -143,6 +143,8 @@ class Known(NamedTuple):
     """That a directory above it is still to be renamed at the server, in a sentence."""
     awaits: str = ""
     """What has to happen before it is tried again, besides its time: words behind "tried again"."""
+    looking: bool = False
+    """The daemon is looking through the mapping's folder."""
     alone: bool = False
     """No daemon runs."""
     at_work: bool = False
@@ -250,8 +252,10 @@ class Known(NamedTuple):
             verb += f": {self.no_space}"
         elif self.renamed_first:
             verb += f"; {self.renamed_first}"
+        elif self.looking:
+            verb += "; the daemon is looking through the folder, and comes to it"
         elif not (self.paused or self.alone):
-            verb += f"; the daemon publishes it when it has looked at it: now, after `ftpsyncd rescan {self.spec.name}`"
+            verb += f"; the daemon publishes it when it looks at it: `ftpsyncd rescan {self.spec.name}` has it do so"
         return self._say("pending", f"{verb}{last}")
 
     def _published(self, row: Row) -> Why:

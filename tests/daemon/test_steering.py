@@ -384,6 +384,24 @@ def test_what_the_daemon_knows_of_a_path_is_told_without_its_disk(config: Config
         assert said.state == "source_missing"
 
 
+def test_of_what_the_daemon_is_about_to_come_to_nobody_is_told_to_have_it_looked_for(config: Config):
+    """Of most of ten thousand files that were dropped at once, `rescan` was said to help."""
+    spec = config.mappings["gallery"]._replace(settle_s=0.0)
+    config = config._replace(mappings={"gallery": spec})
+    spec.local.mkdir()
+    (spec.local / "a.jpg").touch()
+    with engine_of(config) as engine:
+        mirror = mirror_of(config, engine)
+        mirror.dirty.clear()
+        engine.start()
+        daemon = Steering(config, engine)
+        said = daemon.why(str(spec.local / "a.jpg")).sentence
+        assert said.endswith("the daemon publishes it when it looks at it: `ftpsyncd rescan gallery` has it do so")
+        engine.ask(lambda at: mirror.dirty.mark_deep("", at.now))
+        said = daemon.why(str(spec.local / "a.jpg")).sentence
+        assert said == "not published yet; the daemon is looking through the folder, and comes to it"
+
+
 def test_what_went_with_its_directory_is_told_to_be_held_or_deleted_as_that_is(config: Config):
     folder = config.mappings["gallery"].local
     folder.mkdir()
