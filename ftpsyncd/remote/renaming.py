@@ -120,7 +120,7 @@ def refused(
     error = session.error(refusal, "RNTO", target)
     if not session.usable:
         raise ServerUnavailableError("The connection ended before the file had its final name.", reply=error.reply)
-    if refusal.code not in {450, 451, 550, 552, 553}:
+    if refusal.code not in {450, 451} and refusal.code < 550:
         raise error
     there = session.stat(target)
     if there is not None and there.kind is Kind.DIR:

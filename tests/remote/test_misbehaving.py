@@ -1322,10 +1322,13 @@ class TestPassiveMode:
 
 
 class TestRenaming:
-    def test_a_server_that_does_not_replace_gets_the_old_file_deleted(self):
+    @pytest.mark.parametrize(
+        "refusal", ["550 File exists.", '560 Could not rename "/x" to "/a": /a'], ids=["550", "Zope"]
+    )
+    def test_a_server_that_does_not_replace_gets_the_old_file_deleted(self, refusal):
         async def careful(connection: Connection, path: str) -> None:
             if path in connection.server.files:
-                await connection.say("550 File exists.")
+                await connection.say(refusal)
             else:
                 await connection.server.default(connection, f"RNTO {path}")
 
