@@ -29,6 +29,12 @@ test: $(STAMP) ## all tests; TEST_ARGS='-k name', WORKERS=0 for one after the ot
 	@base=$$(mktemp -d /tmp/ft-XXXX) && trap 'rm -rf "$$base"' EXIT && \
 	  $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --basetemp="$$base/t" $(TEST_ARGS)
 
+LOWEST := $(VENV)-lowest
+test-lowest: requirements/lowest.txt ## all tests with the lowest versions of the libraries that pyproject.toml admits
+	@$(MAKE) --no-print-directory VENV=$(LOWEST) setup
+	@$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $<
+	@$(MAKE) --no-print-directory VENV=$(LOWEST) test
+
 test-long: $(STAMP) ## the tests that take minutes, and the model's stories with something else at each single step
 	@FTPSYNCD_COLD=1 FTPSYNCD_MOMENTS=all $(BIN)/python -m pytest -m long $(TEST_ARGS)
 	@FTPSYNCD_MOMENTS=all $(BIN)/python -m pytest tests/model $(TEST_ARGS)
@@ -79,6 +85,7 @@ $(VENV)/.lock: $(STAMP) requirements/lock.txt
 
 lock: $(VENV)/.lock ## renew the pinned requirements; LOCK_ARGS= keeps the versions
 	@$(LOCK) $(LOCK_ARGS) -o requirements/run.txt pyproject.toml
+	@$(LOCK) $(LOCK_ARGS) --resolution lowest-direct -o requirements/lowest.txt pyproject.toml
 	@$(LOCK) $(LOCK_ARGS) --extra dev -c requirements/run.txt -o requirements/dev.txt pyproject.toml
 	@$(LOCK) $(LOCK_ARGS) --extra dev --extra bench -c requirements/dev.txt -o requirements/bench.txt pyproject.toml
 	@echo 'uv>=0.8' | $(LOCK) $(LOCK_ARGS) -o requirements/lock.txt -
@@ -100,6 +107,6 @@ bench-transfer-quick: $(STAMP) ## the same in small, in a minute, writing nothin
 	@$(BIN)/python -m benchmarks.transfer --quick $(BENCH_ARGS)
 
 clean: ## remove what was made here
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(LOWEST) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.PHONY: help setup demo test test-long fuzz test-systemd soak mutations reliability reliability-page check format lock bench bench-quick bench-transfer bench-transfer-quick clean
+.PHONY: help setup demo test test-lowest test-long fuzz test-systemd soak mutations reliability reliability-page check format lock bench bench-quick bench-transfer bench-transfer-quick clean

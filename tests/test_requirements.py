@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
+from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -63,6 +64,14 @@ def test_what_is_pinned_is_what_is_asked_for(name: str):
     for requirement in asked(name):
         (pin,) = pinned[canonicalize_name(requirement.name)]
         assert requirement.specifier.contains(pin.version), requirement
+
+
+def test_the_lowest_versions_that_are_admitted_are_tried():
+    pinned = {canonicalize_name(requirement.name): requirement.specifier for requirement in pins("lowest")}
+    for requirement in asked("run"):
+        (pin,) = pinned[canonicalize_name(requirement.name)]
+        (least,) = (each.version for each in requirement.specifier if each.operator == ">=")
+        assert Version(pin.version) == Version(least), requirement
 
 
 def test_every_python_is_tried():
