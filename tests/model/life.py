@@ -6,11 +6,12 @@ come and go); what happens to it is that of `stage`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Self
 
 from ftpsyncd.engine import again
 from ftpsyncd.engine.loop import Engine
+from ftpsyncd.engine.mailbox import Message
 from ftpsyncd.ledger.decisions import UNDATED
 from ftpsyncd.local import tree
 from ftpsyncd.mapping.mirror import Mirror
@@ -34,6 +35,11 @@ class Life(Stage):
         servers: as `Stage`'s.
         replaces: likewise.
     """
+
+    one_pass = False
+    """It is a `sync`."""
+    performs = True
+    """As `Site.performs`."""
 
     def __init__(self, servers: int = 1, *, replaces: bool = True) -> None:
         super().__init__(servers, replaces=replaces)
@@ -77,6 +83,12 @@ class Life(Stage):
     def check_ledger(self) -> None:
         """What the ledger says is at a server is there."""
 
+    def _compare_files(self) -> None:
+        """What is here is at the servers, and nothing else of ours."""
+
+    def _compare(self) -> None:
+        """Both sides are equal, when nothing is left to do."""
+
     def _put_back(self) -> None:
         """The source is as it was, and can be read."""
 
@@ -104,12 +116,16 @@ class Life(Stage):
         for server in self.servers:
             server.sessions = 0
 
-    def restart(self) -> None:
-        """The daemon ends in order and is started again."""
+    def quit(self) -> None:
+        """The daemon ends in order."""
         if self._engine is not None and not self._depth:
             self._engine._upkeep.remember(self._engine.servers.values(), self._engine._moment(), at_once=True)
             self._engine.ledger.commit()
             self._die()
+
+    def restart(self) -> None:
+        """The daemon ends in order and is started again."""
+        self.quit()
         self.start()
 
     def pause(self) -> None:
@@ -135,32 +151,38 @@ class Life(Stage):
         self._turning = True
         try:
             messages = engine.mailbox.mail()
-            engine.turn(messages)
+            engine.turn([each for message in messages for each in self._and_then(message)])
         finally:
             self._turning = False
         self.check_ledger()
         return bool(messages)
 
+    def _and_then(self, message: Message) -> Iterable[Message]:
+        """A message, and what somebody asks right behind it."""
+        return (message,)
+
     # ── going on ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def go_on(self, seconds: float) -> None:
         """Everything runs for a while."""
-        if self._depth:
-            return
-        until = self.time.now + seconds
+        if not self._depth:
+            until = self.time.now + seconds
+            self._run(until)
+            self.time.now = max(self.time.now, until)
+
+    def _run(self, until: float) -> None:
+        """Everything runs until then, or until the daemon has ended."""
         for _ in range(ROUNDS):
             while self._engine is not None and (self.deliver() | self.turn() | self.look() | self.work()):
                 pass
             if self._engine is None:
-                break
+                return
             due = self._due(self._engine)
             if due > until:
-                break
+                return
             self.time.now = max(self.time.now + 0.001, due)
             self.turn()
-        else:
-            raise self._broken(f"G3: it does not come to rest in {seconds} s: {self._state}")
-        self.time.now = max(self.time.now, until)
+        raise self._broken(f"G3: it does not come to rest until {until}: {self._state}")
 
     def _due(self, engine: Engine) -> float:
         now = self.time.now
@@ -181,14 +203,17 @@ class Life(Stage):
 
     def mend(self) -> None:
         """Servers, writers and disks are well, and the daemon works."""
+        self._mend_world()
+        self.do(("start",))
+        self.resume()
+
+    def _mend_world(self) -> None:
         for server in self.servers:
             server._faults.clear()
             server.online, server.capacity, server.max_sessions = True, None, None
         while self.drop.writers:
             self.drop.end(0)
         self._put_back()
-        self.do(("start",))
-        self.resume()
 
     def heal(self, soon_s: float) -> None:
         """Everything runs until nothing is open, held or failed, with the help of a person.

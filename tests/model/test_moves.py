@@ -14,68 +14,19 @@ from ftpsyncd.engine.report import mapping_status
 from ftpsyncd.status import MappingState
 from tests.figures import Figures
 from tests.model import stage
+from tests.model.people import People
 from tests.model.seeds import SOAK, anywhere, play
-from tests.model.stage import Op
 from tests.model.world import World
 
 NORMAL = 60
 SOON_S = 20.0
 """Less than what may come late is waited for."""
-FEWEST = 4
-"""Files, and folders less one: with fewer, one is made."""
-
-
-class _People:
-    """Who works in the folder.
-
-    Args:
-        world: where.
-        chance: decides what is done.
-    """
-
-    def __init__(self, world: World, chance: random.Random) -> None:
-        self._world = world
-        self._chance = chance
-        self._serial = 0
-
-    def act(self) -> None:
-        """Do one thing."""
-        name, *arguments = self._op()
-        getattr(self._world.drop, str(name))(*arguments)
-
-    def _op(self) -> Op:
-        paths = sorted(self._world.drop.walk())
-        folders = [path for path, is_folder in paths if is_folder]
-        files = [path for path, is_folder in paths if not is_folder]
-        if len(files) < FEWEST:
-            return "write", self._new("file", folders), self._size()
-        if len(folders) < FEWEST - 1:
-            return "make_folder", self._new("made", folders)
-        one, other, folder = self._chance.choice(files), self._chance.choice(files), self._chance.choice(folders)
-        weighted: dict[Op, int] = {
-            ("rename", folder, self._new("moved", folders)): 7,
-            ("write", self._new("file", folders), self._size()): 5,
-            ("delete", one): 4,
-            ("rename", one, self._new("renamed", folders)): 3,
-            ("rename", one, other): 2,
-            ("make_folder", self._new("made", folders)): 2,
-            ("delete", folder): 1,
-        }
-        return self._chance.choices(list(weighted), list(weighted.values()))[0]
-
-    def _new(self, stem: str, folders: list[str]) -> str:
-        self._serial += 1
-        where = f"{self._chance.choice(folders)}/" if folders and self._chance.random() < 0.85 else ""
-        return f"{where}{stem}{self._serial}"
-
-    def _size(self) -> int:
-        return self._chance.choice((20, 100, 200))
 
 
 class _World(World):
     """One in which people do what they like at any moment."""
 
-    people: _People
+    people: People
 
     def act(self) -> None:
         self.people.act()
@@ -94,12 +45,9 @@ def lives(seed: int) -> int:
     """Some lives of a daemon, to their end; how many crashes it took."""
     chance = random.Random(seed)
     world = _World(empty_dirs=chance.random() < 0.2, replaces=chance.random() < 0.7)
-    world.people = _People(world, chance)
+    world.people = People(world.drop, chance)
     try:
-        for path in ("a", "b", "a/b", "c"):
-            world.make_folder(path)
-        for path in ("1", "a/1", "a/2", "a/b/1", "b/1", "c/1"):
-            world.write(path, 20)
+        world.people.settle_in()
         world.go_on(10.0)
         for _ in range(chance.randrange(1, 8)):
             for _ in range(chance.randrange(6)):

@@ -8,11 +8,13 @@ of it comes as late as it may. Then all becomes quiet, and `SOON_S` later both s
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 
 import pytest
 
 from ftpsyncd.daemon.onepass import progress_of
 from ftpsyncd.engine.loop import CHECK_EVERY_S
+from ftpsyncd.engine.mailbox import Message
 from ftpsyncd.engine.report import mapping_status
 from ftpsyncd.mapping.site import Moment
 from ftpsyncd.status import MappingState
@@ -35,16 +37,8 @@ EPISODES = 10
 class _World(Racing):
     """One in which nothing goes wrong, and somebody asks behind all that comes in whether a pass would be over."""
 
-    def turn(self) -> bool:
-        engine = self._engine
-        if engine is None or self._turning:
-            return False
-        messages = engine.mailbox.mail()
-        for message in messages:
-            engine.mailbox.put(message)
-            engine.mailbox.put(self._ask)
-        super().turn()
-        return bool(messages)
+    def _and_then(self, message: Message) -> Iterable[Message]:
+        return message, self._ask
 
     def _ask(self, at: Moment) -> None:
         """If a pass is over, all that the kernel has told of is done."""

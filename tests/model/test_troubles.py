@@ -9,22 +9,19 @@ something is lost.
 from __future__ import annotations
 
 import random
-from collections.abc import Container, Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from ftpsyncd.core.names import TRASH
 from ftpsyncd.engine import again
-from ftpsyncd.engine.report import mapping_status
-from ftpsyncd.local.scan import fingerprint_of
-from ftpsyncd.model import HoldKind, Kind, parent
+from ftpsyncd.model import HoldKind, Kind
 from ftpsyncd.specs import DeletePolicy, ExistingPolicy, PublishMode
-from ftpsyncd.status import MappingState, MappingStatus
+from ftpsyncd.status import MappingState
 from tests.figures import Figures
-from tests.model.life import PATIENCE_S, left_over
+from tests.model.life import PATIENCE_S
 from tests.model.racing import Chance, Racing
+from tests.model.records import Recorded
 from tests.model.seeds import SOAK, anywhere, play
 from tests.model.stage import Op
 from tests.model.world import BASE
@@ -54,7 +51,7 @@ class Sort(NamedTuple):
     deletes: DeletePolicy = DeletePolicy.MIRROR
 
 
-class _World(Racing):
+class _World(Racing, Recorded):
     """One that is healed in the end."""
 
     def __init__(self, sort: Sort) -> None:
@@ -92,11 +89,6 @@ class _World(Racing):
         if busy:
             self.later(1, op)
         return busy
-
-    def take_all(self, folder: str) -> None:
-        """Everything in a folder, or in all, is deleted."""
-        for path in sorted(self.drop.below(folder) if folder else self._paths()):
-            self.drop.delete(path)
 
     def delete_there(self, path: str) -> None:
         """Somebody else deletes a published file; not between two commands of ours."""
@@ -176,10 +168,6 @@ class _World(Racing):
     def _is_half_kept(self) -> bool:
         return self.spec.deletes is DeletePolicy.KEEP
 
-    def _status(self) -> MappingStatus:
-        assert self._engine is not None
-        return mapping_status(self._mirror, self._engine._moment())
-
     def be_equal(self) -> None:
         """All is healed and quiet: both sides are equal, and so is the ledger."""
         self.all_is_well()
@@ -204,57 +192,6 @@ class _World(Racing):
             if row.kind is Kind.FILE and published.get(path) != contents.get(row.fingerprint, b"unknown")
         ]
         again.publish(self._mirror, files, [], self._engine._moment())
-
-    def _compare_records(self) -> None:
-        """What the ledger and the status have, when nothing is left to do."""
-        mirror, ledger = self._mirror, self._ledger
-        blocked = self._blocked()
-        for what, wrong in self._left_over(blocked):
-            if wrong:
-                raise self._broken(f"{what} when all is done: {wrong}; {self._state}")
-        rows = {path: row for path, row in ledger.walk(mirror.id) if path}
-        here = {
-            path: fingerprint_of(Path(self.drop.local(path)).stat())
-            for path in self.drop.files()
-            if self._selection.includes(path) and path not in blocked
-        }
-        files = {path: row.fingerprint for path, row in rows.items() if row.kind is Kind.FILE}
-        if files != here:
-            raise self._broken(f"G3: the ledger has {files}, and here is {here}; {self._state}")
-        folders = {path for path in self.drop.folders() if path and self._selection.descend(path)}
-        recorded = {path for path, row in rows.items() if row.kind is Kind.DIR}
-        if recorded != folders - blocked:
-            raise self._broken(f"G3: the ledger has the directories {recorded}, and here are {folders}; {self._state}")
-        totals, size = ledger.mappings.totals(mirror.id), sum(fingerprint.size for fingerprint in files.values())
-        if (totals.files, totals.bytes) != (len(files), size):
-            raise self._broken(f"G8: the ledger counts {totals}, and has {len(files)} files of {size} bytes")
-
-    def _blocked(self) -> set[str]:
-        """What cannot be published because something that has to stay at the server is in its way."""
-        published = self._published()
-        return {
-            path
-            for path, is_folder in self.drop.walk()
-            if (path in published if is_folder else self._in_the_way(path, published))
-            or self._is_below(path, published)
-        }
-
-    @staticmethod
-    def _is_below(path: str, published: Container[str]) -> bool:
-        while path := parent(path):
-            if path in published:
-                return True
-        return False
-
-    def _left_over(self, blocked: set[str]) -> Iterator[tuple[str, object]]:
-        mirror, status = self._mirror, self._status()
-        failed = {path for path, _ in mirror.ledger.failures.worst(mirror.id, 1000)}
-        yield "failures", failed - blocked
-        counts = status.pending, status.in_flight, status.failed + status.parked - len(failed), status.held
-        yield "G8: it is not in sync", (status.state is not MappingState.IN_SYNC or any(counts)) and status
-        yield from left_over(mirror)
-        if self.server.sessions != self._crew.connections:
-            yield "connections", (self.server.sessions, self._crew.connections)
 
 
 class _Troubles(Chance):

@@ -25,6 +25,7 @@ from ftpsyncd.engine.handout import Server
 from ftpsyncd.engine.loop import Engine
 from ftpsyncd.local import tree
 from ftpsyncd.local.disk import DiskThread
+from ftpsyncd.local.unwatched import Unwatched
 from ftpsyncd.mapping.mirror import Mirror
 from ftpsyncd.mapping.openintents import is_rename
 from ftpsyncd.mapping.site import Clock
@@ -53,8 +54,10 @@ class World(Life):
         empty_dirs: bool = False,
         follow_symlinks: bool = False,
         settle_s: float = SETTLE_S,
+        max_deletes: int | None = None,
     ) -> None:
         super().__init__(replaces=replaces)
+        self._max_deletes = stage.MAX_DELETES if max_deletes is None else max_deletes
         self.spec = MappingSpec(
             M,
             self.drop.root,
@@ -64,7 +67,7 @@ class World(Life):
             settle_s=settle_s,
             deletes=deletes,
             delete_after_s=5.0,
-            max_deletes=DeleteLimit(stage.MAX_DELETES),
+            max_deletes=DeleteLimit(self._max_deletes),
             existing=existing,
             rescan_s=NO_RESCAN_S,
             empty_dirs=empty_dirs,
@@ -81,7 +84,8 @@ class World(Life):
         )
         for patch in self._patches:
             patch.start()
-        self.start()
+        if not self.one_pass:
+            self.start()
 
     # ── folders that cannot be read ──────────────────────────────────────────────────────────────────────────
 
@@ -251,11 +255,15 @@ class World(Life):
             self._folder,
             self.events.append,
             today=lambda: "today",
+            one_pass=self.one_pass,
+            performs=self.performs,
         )
         if (before := engine.mirrors.get(M)) is not None:
             mirror.go_on_from(before)
-        watcher = Watcher(self.drop.root, self.drop.heard)
-        disk = DiskThread(M, self._looker(), watcher, lambda answer: engine.answered(M, answer))
+        looker = self._looker()
+        unwatched = Unwatched(looker, lambda changes: engine.changed(M, changes))
+        watcher = unwatched if self.one_pass else Watcher(self.drop.root, self.drop.heard)
+        disk = DiskThread(M, looker, watcher, lambda answer: engine.answered(M, answer))
         mirror.looks.attach(disk)
         self._disk, self._mirror = disk, mirror
         engine.mirrors[M] = mirror
@@ -421,7 +429,7 @@ class World(Life):
         self.count("trashed at the server" if to_trash else "deleted at the server")
         self._deleted += 1
         minutes = int((self.time.now - self._started) // 60) + 1
-        if self._deleted > stage.MAX_DELETES * minutes + self._approved:
+        if self._deleted > self._max_deletes * minutes + self._approved:
             raise self._broken(f"G4: {self._deleted} deletes in {minutes} minutes, {self._approved} of them approved")
 
     def _root_moved(self) -> None:

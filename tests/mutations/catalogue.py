@@ -28,6 +28,7 @@ EPISODES = "tests/model/test_episodes.py"
 ARRIVALS = "tests/model/test_arrivals.py"
 DIRECT = "tests/model/test_direct.py"
 MEMORY = "tests/model/test_nothing_held.py::test_of_what_is_over_nothing_is_held"
+PASSES = "tests/model/test_passes.py"
 RELOADS = "tests/model/test_reloads.py"
 SCRIPTED = "tests/remote/test_misbehaving.py"
 HANDOUT = "tests/test_handout.py"
@@ -761,6 +762,22 @@ MUTATIONS = (
         "",
         "tests/daemon/test_onepass.py::test_it_is_not_over_before_all_is_done"
         "[a file is gone that may be in a directory that has another name]",
+    ),
+    Mutation(
+        "G3",
+        "a pass is over while something waits for the server",
+        "mapping/mirror.py",
+        "            and (not load.waiting or self.paused)\n",
+        "",
+        PASSES,
+    ),
+    Mutation(
+        "G3",
+        "a pass does not wait for files that come to rest later than it tries anything again",
+        "mapping/mirror.py",
+        "            and not self.waits.any_unsettled()\n",
+        "",
+        PASSES,
     ),
     # ── G4 nothing wrongly deleted ───────────────────────────────────────────────────────────────────────────
     Mutation(
