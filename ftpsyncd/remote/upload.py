@@ -279,7 +279,8 @@ class _Cycle:
         self._drop_offer()
         for upload in (self.verified, self.before, *self.again):
             if upload is not None:
-                remove(self.session, upload)
+                if upload.is_hidden:  # else it is all that there is of the file
+                    remove(self.session, upload)
                 upload.close()
 
     def _lost(self) -> Iterator[PublishResult]:

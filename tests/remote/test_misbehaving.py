@@ -18,7 +18,7 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pytest
 import trustme
@@ -1648,6 +1648,18 @@ class TestYesToARename:
 
 class TestNoRename:
     """A server that renames nothing is told from one that refuses a name."""
+
+    @pytest.mark.parametrize("taken", [1, 2])
+    def test_what_has_come_under_its_final_name_stays_when_nobody_wants_the_rest(self, taken):
+        """It has taken the place of an older version, and is all that there is."""
+        with Scripted() as server, account(server, Profile(renames=False))() as session:
+            server.files.update(dict.fromkeys(("/a", "/b", "/c"), b"older"))
+            results: Any = session.publish(map(job, ("/a", "/b", "/c")))
+            for _ in range(taken):
+                assert next(results).error is None
+            results.close()
+            assert session.usable
+            assert server.files == {"/a": b"content", "/b": b"content", "/c": [b"older", b"content"][taken - 1]}
 
     @pytest.mark.parametrize(
         "script",
