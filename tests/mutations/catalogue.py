@@ -259,6 +259,14 @@ MUTATIONS = (
     ),
     Mutation(
         "G1",
+        "a complete part is believed to its last byte, whatever a crash of the server left there",
+        "remote/resume.py",
+        "    if there == job.size and (profile.hashing or profile.resuming is not Resuming.REST):\n",
+        "    if there == job.size:\n",
+        "tests/remote/test_resume.py::test_the_end_of_a_complete_part_is_sent_again_where_no_hash_proves_it",
+    ),
+    Mutation(
+        "G1",
         "a server that continues files with zeros is believed",
         "remote/trials.py",
         "    return into.getvalue() == content",
@@ -1103,6 +1111,14 @@ MUTATIONS = (
         "    if exposed is not None and exposed.dates(there.mtime_s):\n",
         "    if exposed is not None:\n",
         "tests/publishing/test_publish.py::test_what_becomes_of_a_file_where_an_upload_was_interrupted[as large and older]",
+    ),
+    Mutation(
+        "G4",
+        "what has come under its final name is deleted when nobody wants the rest",
+        "remote/upload.py",
+        "                if upload.is_hidden:  # else it is all that there is of the file\n",
+        "                if upload:\n",
+        f"{SCRIPTED}::TestNoRename::test_what_has_come_under_its_final_name_stays_when_nobody_wants_the_rest",
     ),
     # ── G5 isolation ─────────────────────────────────────────────────────────────────────────────────────────
     Mutation(
