@@ -334,6 +334,8 @@ class RenameDir(NamedTuple):
     """It was tried before, and the server may have done it."""
     ask_only: bool = False
     """Only whether it was done is asked: each try has ended the connection."""
+    places: tuple[str, ...] = ()
+    """Of one that may have been done: all names that it may have got, this one too; the likeliest first."""
 
 
 class Delete(NamedTuple):

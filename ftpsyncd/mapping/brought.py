@@ -13,7 +13,7 @@ too late for it to come.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from ftpsyncd.mapping.openintents import LATE_S, OpenIntents, is_rename
 from ftpsyncd.model import RenameDir
@@ -24,12 +24,14 @@ class Brought:
 
     Args:
         open_: its intents.
+        is_recorded: whether the ledger has something under a path.
         twice: it is noted, and asked about when it is too late to come; a pass that ends asks at once about what others
             have noted.
     """
 
-    def __init__(self, open_: OpenIntents, *, twice: bool) -> None:
+    def __init__(self, open_: OpenIntents, is_recorded: Callable[[str], bool], *, twice: bool) -> None:
         self._open = open_
+        self._is_recorded = is_recorded
         self._twice = twice
         self._dues: dict[str, dict[str, float]] = {}
         """By new path and old one, until when it may come (monotonic seconds; -inf: it cannot any more)."""
@@ -45,9 +47,11 @@ class Brought:
         What may come there besides may have come by now.
         """
         intent, olds = self._open[path], self._open.brings.get(path, ())
-        # Nothing can be renamed into itself.
-        if self._twice and is_rename(intent) and not path.startswith(f"{intent.source}/"):
-            brings = tuple(dict.fromkeys((*olds, intent.source)))
+        if self._twice and is_rename(intent):
+            # What comes to its old name late may come along.
+            brought = (*olds, intent.source, *self._open.brings.get(intent.source, ()))
+            # Nothing can be renamed into itself.
+            brings = tuple(old for old in dict.fromkeys(brought) if not f"{path}/".startswith(f"{old}/"))
             if brings != olds:
                 self._open.put(path, intent._replace(brings=brings))
         if olds:
@@ -75,6 +79,15 @@ class Brought:
             for old in olds:
                 if path == old or path.startswith(f"{old}/") or (whole and old.startswith(f"{path}/")):
                     yield new, old
+
+    def places(self, path: str, old: str) -> tuple[str, ...]:
+        """All names that a directory may have got, one that is given among them.
+
+        Those come first under which the ledger has nothing: what is there can be nothing else.
+        """
+        renames = (new for new, source in self._open.renames.items() if source == old)
+        brought = (new for new, olds in self._open.brings.items() if old in olds)
+        return tuple(sorted(dict.fromkeys((path, *renames, *brought)), key=self._is_recorded))
 
     def due(self, path: str, old: str, now: float) -> float:
         """Until when it may come to a path (monotonic seconds): then the server is asked, as soon as it can."""

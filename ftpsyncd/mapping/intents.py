@@ -74,21 +74,13 @@ class Intents:
         if isinstance(action, MakeDir) and self._may_be_a_file(action.path):
             return action
         self.late.begin(action)
+        if isinstance(action, RenameDir) and action.interrupted:
+            action = action._replace(places=self.late.directories.places(action.path, action.source))
         match action:
             case Upload() | Rename():
                 action, intent = self._begin_file(action)
             case Delete():
-                # An upload that was cut off may have got there: then that is the size to be found.
-                before = self._open.get(action.path) or Intent(Kind.FILE)
-                # What only says that the row is true would say so of a delete that was cut off.
-                prints = before.fingerprints if self.late.stands(action.path) is None else ()
-                intent = Intent(Kind.FILE, before.temporary, fingerprints=prints, exposed=before.exposed)
-                if action.sizes:
-                    sizes = (*action.sizes, *(each.size for each in prints))
-                    action = action._replace(sizes=sizes, exposed=before.exposed)
-                left = self._temporaries.of_earlier_tries(action.path)
-                if action.left != left:
-                    action = action._replace(left=left)
+                action, intent = self._begin_delete(action)
             case MakeDir():
                 intent = Intent(Kind.DIR, self._open.temporary_of(action.path))
             case RenameDir() if not action.ask_only:
@@ -133,6 +125,18 @@ class Intents:
                 # It may be tried with a small file first, and that be left.
                 self._open.apart(names.trial(temporary))
         return action, intent
+
+    def _begin_delete(self, action: Delete) -> tuple[Delete, Intent]:
+        # An upload that was cut off may have got there: then that is the size to be found.
+        before = self._open.get(action.path) or Intent(Kind.FILE)
+        # What only says that the row is true would say so of a delete that was cut off.
+        prints = before.fingerprints if self.late.stands(action.path) is None else ()
+        intent = Intent(Kind.FILE, before.temporary, fingerprints=prints, exposed=before.exposed)
+        if action.sizes:
+            sizes = (*action.sizes, *(each.size for each in prints))
+            action = action._replace(sizes=sizes, exposed=before.exposed)
+        left = self._temporaries.of_earlier_tries(action.path)
+        return (action if action.left == left else action._replace(left=left)), intent
 
     def _may_be_a_file(self, path: str) -> bool:
         """Whether, where a directory is to be made, there may be a file of ours that the server would not delete."""

@@ -47,7 +47,7 @@ class Late:
         self._open = open_
         self._exposures = exposures
         self._twice = twice
-        self.directories = Brought(open_, twice=twice)
+        self.directories = Brought(open_, lambda path: site.ledger.row(site.id, path) is not None, twice=twice)
         """Those that a rename may bring."""
         self.parts: set[str] = set()
         """Whose temporary file may still be in the hands of a session that nobody listens to, and come back when it is

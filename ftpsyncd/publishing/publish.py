@@ -346,11 +346,14 @@ class Publisher:
     def _rename_dir(self, session: RemoteSession, action: RenameDir) -> Did:
         spec = self._folder(action.mapping).spec
         if action.interrupted:
-            paths = [self._remote(action.mapping, action.source), self._remote(action.mapping, action.path)]
-            source, target = session.stat_many(paths)
-            if source is None and target is not None and target.kind is Kind.DIR:
+            places = action.places or (action.path,)
+            paths = [self._remote(action.mapping, path) for path in (action.source, *places)]
+            source, *found = session.stat_many(paths)
+            directories = (path for path, entry in zip(places, found, strict=True) if entry and entry.kind is Kind.DIR)
+            there = next(directories, None)
+            if source is None and there == action.path:
                 return Did.RENAMED
-            if source is None and action.ask_only:
+            if source is None and there is None and action.ask_only:
                 # It came late, and what it had brought is gone from there, too.
                 return Did.SPOILED
         if action.ask_only:

@@ -203,6 +203,38 @@ def test_what_is_in_a_directory_that_may_have_come_late_is_looked_at_when_that_i
         world.come_to_rest(arrived=False)
 
 
+HANGS: Op = ("fault", "RNTO", "late", 1)
+TWICE: dict[str, tuple[Op, ...]] = {
+    "moved on, and back": (
+        *(HANGS, ("rename", 1, "c"), ("go_on", 1.0), HANGS, ("rename", 3, "d"), ("go_on", 10.0), ("rename", 3, "a")),
+    ),
+    "back, moved, and back": (
+        *(HANGS, ("rename", 1, "c"), ("go_on", 1.0), ("rename", 3, "a"), HANGS, ("rename", 1, "d"), ("go_on", 20.0)),
+        ("rename", 3, "a"),
+    ),
+    "refused, moved on, and another in its place": (
+        *(HANGS, ("fault", "RNTO", "refused", 1), ("rename", 1, "c"), ("go_on", 4.0)),
+        *(HANGS, ("upon", "MLST", ("crash",)), ("rename", 3, "d"), ("go_on", 1.0), ("make_folder", "a")),
+    ),
+    "moved on, and refused there": (
+        *(HANGS, ("fault", "CONNECT", "unavailable", 1), ("rename", 1, "c"), ("go_on", 10.0), ("rename", 3, "d")),
+        *(("go_on", 6.0), HANGS, ("fault", "RNTO", "refused", 1), ("rename", 3, "e"), ("go_on", 2.3), ("crash",)),
+    ),
+}
+
+
+@pytest.mark.parametrize("empty_dirs", [False, True])
+@pytest.mark.parametrize("hangs", TWICE.values(), ids=TWICE)
+def test_a_directory_that_may_come_late_to_one_name_or_another_is_looked_for_under_each(
+    hangs: tuple[Op, ...], monkeypatch: pytest.MonkeyPatch, *, empty_dirs: bool
+):
+    """Asked about the first one, the server has it under neither that nor the old name: it was taken for lost."""
+    monkeypatch.setattr("ftpsyncd.mapping.kin.ROWS_AT_ONCE", 10_000)
+    with begun(empty_dirs=empty_dirs) as world:
+        world.all(*hangs, ("start",))
+        world.come_to_rest(arrived=False)
+
+
 LEAVES: tuple[Op, ...] = (("fault", "RNTO", "late", 1), ("fault", "RNTO", "refused", 1), ("rename", 4, "c"))
 
 

@@ -659,8 +659,8 @@ MUTATIONS = (
         "G3",
         "a delete that was cut off where an earlier try is awaited counts as not done",
         "mapping/intents.py",
-        "                prints = before.fingerprints if self.late.stands(action.path) is None else ()\n",
-        "                prints = before.fingerprints\n",
+        "        prints = before.fingerprints if self.late.stands(action.path) is None else ()\n",
+        "        prints = before.fingerprints\n",
         "tests/mapping/test_intents.py::test_of_a_delete_that_was_cut_off_nobody_knows_whether_it_was_done_though_an_earlier_try_is_awaited_there",
     ),
     Mutation(
@@ -686,6 +686,22 @@ MUTATIONS = (
         "        if isinstance(waiting, Rename) and waiting.source == source:\n            return False\n",
         "",
         "tests/mapping/test_mirror.py::test_a_file_that_is_looked_at_twice_is_renamed_all_the_same",
+    ),
+    Mutation(
+        "G3",
+        "a directory that came late is believed to be where another one was made meanwhile",
+        "publishing/publish.py",
+        "            places = action.places or (action.path,)\n",
+        "            places = (action.path,)\n",
+        f"{ARRIVALS}::test_a_directory_that_may_come_late_to_one_name_or_another_is_looked_for_under_each",
+    ),
+    Mutation(
+        "G3",
+        "what comes late to the old name of a directory is not looked for under the new one",
+        "mapping/brought.py",
+        ", *self._open.brings.get(intent.source, ()))",
+        ")",
+        f"{ARRIVALS}::test_a_directory_that_may_come_late_to_one_name_or_another_is_looked_for_under_each",
     ),
     Mutation(
         "G8",

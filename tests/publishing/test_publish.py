@@ -310,6 +310,19 @@ def test_a_directory_that_is_asked_about_and_is_nowhere_is_told(worker: Worker):
     assert outcome.did is Did.SPOILED
 
 
+@pytest.mark.parametrize("likelier", [True, False])
+def test_a_directory_that_is_asked_about_and_is_where_it_more_likely_came_to_is_not_here(
+    worker: Worker, *, likelier: bool
+):
+    """Nor is it lost. Where both are, the one that the ledger knows was made."""
+    places = ("f", "e") if likelier else ("e", "f")
+    asked = RenameDir(M, "e", "d", 0, interrupted=True, ask_only=True, places=places)
+    worker.server.dirs.add(f"{BASE}/f")
+    assert isinstance(worker.does(asked)[0], Failed)
+    worker.server.dirs.add(f"{BASE}/e")
+    assert isinstance(worker.does(asked)[0], Failed) is likelier
+
+
 @pytest.mark.parametrize(("there", "becomes"), [(CONTENT, Did.UNCHANGED), (CONTENT[:3], Did.PUBLISHED)])
 def test_a_file_with_a_new_date_is_sent_again_only_if_it_is_not_whole_at_the_server(
     worker: Worker, there: bytes, becomes: Did
