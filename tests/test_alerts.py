@@ -326,7 +326,9 @@ class Shown:
 def test_other_limits_do_not_forget_what_has_been_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ftpsyncd.core.alarms.CALM_S", 0.0)
     command, out = noting(tmp_path)
-    config = Config(tmp_path / "config.yaml", {}, {}, tmp_path, ControlSpec(None), alerts=AlertSpec(command))
+    config = Config(
+        tmp_path / "config.yaml", {}, {}, tmp_path, ControlSpec(tmp_path / "control.sock"), alerts=AlertSpec(command)
+    )
     engine, outside = Shown(), Outside(None, Typed())
     outside.start(config, cast("Engine", engine))
     try:
@@ -341,7 +343,9 @@ def test_other_limits_do_not_forget_what_has_been_told(tmp_path: Path, monkeypat
 
 def test_who_is_told_from_now_on_hears_of_what_lasts(tmp_path: Path) -> None:
     command, out = noting(tmp_path)
-    config = Config(tmp_path / "config.yaml", {}, {}, tmp_path, ControlSpec(None), alerts=AlertSpec(("false",)))
+    config = Config(
+        tmp_path / "config.yaml", {}, {}, tmp_path, ControlSpec(tmp_path / "control.sock"), alerts=AlertSpec(("false",))
+    )
     engine, outside = cast("Engine", Shown()), Outside(None, Typed())
     outside.start(config, engine)
     try:
@@ -354,7 +358,9 @@ def test_who_is_told_from_now_on_hears_of_what_lasts(tmp_path: Path) -> None:
 
 def test_a_message_names_commands_for_the_service_that_tells_it(tmp_path: Path) -> None:
     command, out = noting(tmp_path)
-    config = Config(tmp_path / "config.yaml", {}, {}, tmp_path, ControlSpec(None), alerts=AlertSpec(command))
+    config = Config(
+        tmp_path / "config.yaml", {}, {}, tmp_path, ControlSpec(tmp_path / "control.sock"), alerts=AlertSpec(command)
+    )
     outside = Outside(None, Typed(" -c own.yaml"))
     outside.start(config, cast("Engine", Shown()))
     try:

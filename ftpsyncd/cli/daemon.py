@@ -33,12 +33,8 @@ def client(config: Config) -> ControlClient:
     """The way to the daemon that runs with this configuration.
 
     Raises:
-        DaemonNotRunningError: it cannot be running, as it has no control socket.
+        DaemonNotRunningError: there is no socket.
     """
-    if config.control.socket is None:
-        raise DaemonNotRunningError(
-            "This configuration has no control socket.", remedy="Set `control: {socket: PATH}`."
-        )
     try:
         return _client(config.control.socket)
     except DaemonNotRunningError:

@@ -53,8 +53,8 @@ _JOIN = "Use sudo, or join the group of the service: `usermod -aG ftpsyncd USER`
 class ControlSpec(NamedTuple):
     """Where a running daemon listens for commands."""
 
-    socket: Path | None
-    """A Unix socket; always set by :func:`load`."""
+    socket: Path
+    """A Unix socket."""
     http: tuple[str, int] | None = None
     """Loopback address (IPv6 without brackets) and port of a TCP listener; None: no TCP listener."""
 

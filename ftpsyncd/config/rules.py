@@ -44,8 +44,7 @@ def check(
     routed = [(mapping, server) for mapping in local if (server := servers.get(mapping.server))]
     _check_same_host(document, routed, real)
     secret = list(_secret_files(document, [server for server in servers.values() if server], alerts))
-    sockets = [] if control.socket is None else [control.socket]
-    places = disks.find([state_dir, *sockets, *(path for _, path in secret)])
+    places = disks.find([state_dir, control.socket, *(path for _, path in secret)])
     _check_own_files(document, local, real, places, state_dir, control)
     _check_secret_files(document, local, real, places, secret)
 
@@ -197,12 +196,10 @@ def _check_own_files(
 
     The other way round is fine: a drop folder below the state directory (StateDirectory= of systemd) disturbs nobody.
     """
-    own: list[tuple[Loc, Path]] = [(("state_dir",), state_dir)]
-    if control.socket is not None:
-        own.append((("control", "socket"), control.socket))
-        if too_long_for_socket(control.socket):
-            complain = document.complain if document.has(("control", "socket")) else document.warn
-            complain(("control", "socket"), f"found `{control.socket}`; expected at most 107 bytes, a limit of sockets")
+    own: list[tuple[Loc, Path]] = [(("state_dir",), state_dir), (("control", "socket"), control.socket)]
+    if too_long_for_socket(control.socket):
+        complain = document.complain if document.has(("control", "socket")) else document.warn
+        complain(("control", "socket"), f"found `{control.socket}`; expected at most 107 bytes, a limit of sockets")
     for loc, path in own:
         place = places[path].real
         if loc != ("state_dir",) and not document.has(loc) and place.is_relative_to(places[state_dir].real):

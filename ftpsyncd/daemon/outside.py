@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ftpsyncd.config import Config
 from ftpsyncd.control.feed import Feed
 from ftpsyncd.control.meter import Meter
+from ftpsyncd.control.server import ControlServer
 from ftpsyncd.control.spoken import Spoken
 from ftpsyncd.daemon.steering import Steering
 from ftpsyncd.engine.loop import Engine
@@ -22,7 +23,6 @@ from ftpsyncd.typed import Typed
 
 if TYPE_CHECKING:
     from ftpsyncd.alerts import Alerter
-    from ftpsyncd.control.server import ControlServer
 
 
 class Outside:
@@ -57,21 +57,18 @@ class Outside:
         Raises:
             ControlError: the control socket cannot be made.
         """
-        if config.control.socket is not None:
-            from ftpsyncd.control.server import ControlServer  # noqa: PLC0415 - a web server, and it may be off
-
-            self._steering = Steering(config, engine, self._reload)
-            server = ControlServer(
-                Spoken(self._steering, self._typed),
-                config.control.socket,
-                feed=self._feed,
-                meter=self._meter,
-                http=config.control.http,
-                token_file=config.state_dir / "control.token",
-                state_dir=config.state_dir,
-            )
-            server.listen()
-            self._server = server
+        self._steering = Steering(config, engine, self._reload)
+        server = ControlServer(
+            Spoken(self._steering, self._typed),
+            config.control.socket,
+            feed=self._feed,
+            meter=self._meter,
+            http=config.control.http,
+            token_file=config.state_dir / "control.token",
+            state_dir=config.state_dir,
+        )
+        server.listen()
+        self._server = server
 
     def start(self, config: Config, engine: Engine) -> None:
         """Begin to answer and to alert; what was told before is not lost.
@@ -83,13 +80,13 @@ class Outside:
             self._server.start()
         self._start_alerts(config, engine)
 
-    def move(self, socket: Path | None) -> None:
+    def move(self, socket: Path) -> None:
         """Answer at another control socket.
 
         Raises:
             ControlError: it cannot be made; the old one stays.
         """
-        if self._server is not None and socket is not None:
+        if self._server is not None:
             self._server.move(socket)
 
     def tend(self) -> None:

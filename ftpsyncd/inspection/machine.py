@@ -48,7 +48,7 @@ def machine(config: Config) -> Iterator[Finding]:
     state = list(_state_dir(config.state_dir))
     yield from state
     path = config.control.socket
-    if path is not None and not (path.parent == config.state_dir and state[0].level is Level.ERROR):
+    if path.parent != config.state_dir or state[0].level is not Level.ERROR:
         yield from _socket(path)
     yield from _listener(config)
     seen = patience.answers({mapping.name: partial(_folder, mapping) for mapping in config.mappings.values()})

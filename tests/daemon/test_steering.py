@@ -45,7 +45,7 @@ from tests.waiting import until
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
     spec = MappingSpec("gallery", tmp_path / "drop", "web", "/htdocs")
-    return Config(tmp_path / "config.yaml", {}, {"gallery": spec}, tmp_path, ControlSpec(None))
+    return Config(tmp_path / "config.yaml", {}, {"gallery": spec}, tmp_path, ControlSpec(tmp_path / "control.sock"))
 
 
 @contextmanager
