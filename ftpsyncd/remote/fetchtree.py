@@ -8,10 +8,12 @@ connections for any more, once. Called by `library`; each file is `landing`'s ma
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
 import stat
+import time
 import unicodedata
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
@@ -25,6 +27,7 @@ from ftpsyncd.quoting import named
 from ftpsyncd.remote import landing
 from ftpsyncd.remote.folders import Directory, no_folder
 from ftpsyncd.remote.port import RemoteEntry, RemoteSession
+from ftpsyncd.remote.profile import LONGEST_SILENCE_S
 from ftpsyncd.remote.trees import Depth, Moved, Ready, Step, TreeResult, Walk, listed
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -63,6 +66,8 @@ class Fetching(Walk):
     moved: Moved
     depth: Depth = field(default_factory=Depth)
     session: RemoteSession = field(init=False)
+    awake_at: float = field(default_factory=time.monotonic)
+    """When it was last seen to that the connection is there, monotonic seconds."""
 
     def run(self, remote: str, local: Path) -> Generator[TreeResult, None, None]:
         """Fetch ``remote`` to ``local``, which is made with its parents.
@@ -90,7 +95,7 @@ class Fetching(Walk):
             if self.depth.given_up:
                 return
             # After hours another connection, and after what cannot be written here, which has cost the last one.
-            self.session = self.ready()
+            self.session = self._awake()
             path = remote_join(remote, entry.name)
             kind = Kind.OTHER if kinds.get(entry.name) is Kind.OTHER else entry.kind
             try:
@@ -112,6 +117,14 @@ class Fetching(Walk):
                 if not (self.session.usable or _fails_alone(error)):
                     raise
                 yield TreeResult(path, Step.FAILED, error=error)
+
+    def _awake(self) -> RemoteSession:
+        """The connection; another one where the server has ended it while a slow disk wrote what had come."""
+        if time.monotonic() - self.awake_at > LONGEST_SILENCE_S:
+            with contextlib.suppress(FtpsyncdError):
+                self.session.noop()
+        self.awake_at = time.monotonic()
+        return self.ready()
 
     def _directory(
         self, remote: str, into: Directory, name: str, depth: int, landed: set[tuple[int, int]]

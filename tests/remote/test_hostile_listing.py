@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
+import threading
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +22,7 @@ from ftpsyncd.errors import (
     TransferFailedError,
     VerificationError,
 )
-from ftpsyncd.remote import Ftp, Step, transfer
+from ftpsyncd.remote import Ftp, Step, fetchtree, transfer
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.arrival import REPEATED
 from ftpsyncd.remote.fetchtree import unfit
@@ -437,6 +439,32 @@ def test_a_tree_is_fetched_over_another_connection_where_one_has_no_data_connect
             else:
                 with pytest.raises(TransferFailedError, match="425"):
                     list(ftp.download_tree("/t", target))
+
+
+def test_a_tree_is_fetched_on_though_the_connection_ends_while_a_slow_disk_writes(target, monkeypatch):
+    """What came is on the disk before the next file is asked for: a stick takes minutes, and servers wait for five."""
+    monkeypatch.setattr(fetchtree, "LONGEST_SILENCE_S", 0.0)
+    writes, ended = asyncio.Event(), threading.Event()
+
+    def slow(_descriptor: int) -> None:
+        server._loop.call_soon_threadsafe(writes.set)
+        assert ended.wait(10)
+
+    monkeypatch.setattr(os, "fsync", slow)
+
+    async def times_out(connection: Connection, path: str) -> None:
+        await hello(connection, path)
+        await writes.wait()
+        await connection.say("421 Timeout.")
+        ended.set()
+        await connection.hang_up()
+
+    with Hostile(tree) as server:
+        hello: Any = server.script["RETR"]
+        server.script["RETR"] = [times_out, hello]
+        with Ftp(connected(server).session, again=Account(server.spec(), timeouts=QUICK)) as ftp:
+            assert {result.error for result in ftp.download_tree("/t", target)} == {None}
+        assert everything(target) == {"a", "d", "d/b"}
 
 
 @pytest.mark.parametrize(("verb", "before"), [("LIST", 0), ("LIST", 1), ("MLSD", 0)])
