@@ -144,7 +144,11 @@ def _server(server: ServerSpec, mappings: Sequence[MappingSpec], connect: Connec
     with session:
         where = address(server.host, server.port)
         yield Finding(Level.OK, Area.SERVER, subject, f"Logged in to {where} as {server.user}.")
-        yield _protection(server, session)
+        # What is wrong with less has been told of the configuration.
+        if server.tls is not TlsMode.OFF:
+            version = session.control.tls_version if isinstance(session, Session) else "TLS"
+            verified = "verifies" if server.tls_verify else "is not verified"
+            yield Finding(Level.OK, Area.SERVER, subject, f"Encrypted with {version}; the certificate {verified}.")
         yield from _all_rights(mappings, session)
         if session.usable or (isinstance(session, Session) and session.profile.relative):
             yield from _abilities(subject, session)
@@ -199,28 +203,6 @@ def _failure(subject: str, error: FtpsyncdError, area: Area = Area.SERVER) -> Fi
     said = error.reply if isinstance(error, RemoteError) else ""
     quoted = f" The server said: {said}" if said and said not in error.message else ""
     return Finding(Level.ERROR, area, subject, f"{error.message}{quoted}", error.remedy)
-
-
-def _protection(server: ServerSpec, session: RemoteSession) -> Finding:
-    subject = f"server {server.name}"
-    version = session.control.tls_version if isinstance(session, Session) else "TLS"
-    if server.tls is TlsMode.OFF:
-        return Finding(
-            Level.WARNING,
-            Area.SERVER,
-            subject,
-            "Not encrypted: password and files can be read on the way.",
-            "Set `tls: explicit` if the server offers it.",
-        )
-    if not server.tls_verify:
-        return Finding(
-            Level.WARNING,
-            Area.SERVER,
-            subject,
-            f"Encrypted with {version}, but the certificate is not verified: anybody could answer.",
-            "Remove `tls_verify: false`; name the server's own authority with `tls_ca`.",
-        )
-    return Finding(Level.OK, Area.SERVER, subject, f"Encrypted with {version}; the certificate verifies.")
 
 
 def _abilities(subject: str, session: RemoteSession) -> Iterator[Finding]:
