@@ -43,6 +43,8 @@ from ftpsyncd.specs import DeletePolicy, MappingSpec, PublishMode, ServerSpec, T
 
 _REFUSALS = (NameRefusedError, NotSupportedError)
 _REFUSED_REMEDY = "Correct `remote`, or the permissions at the server, then run `ftpsyncd check`."
+_FIRST_LINE = 256
+"""Bytes that the kernel reads of a script (execve(2))."""
 SCRATCH = b"ftpsyncd check: this file may be deleted.\n"
 
 Connect = Callable[[ServerSpec], RemoteSession]
@@ -113,15 +115,29 @@ def _alerts(config: Config) -> Iterator[Finding]:
             f"The address of the webhook {problem}.",
             "Correct it where `alerts.webhook` says that it stands.",
         )
-    program = config.alerts.command[0] if config.alerts.command else ""
-    if program and shutil.which(program) is None:
-        yield Finding(
-            Level.ERROR,
-            Area.CONFIG,
-            "alerts",
-            f"There is no program {quote(program)} that can be run.",
-            "Correct the first word of `alerts.command`, or make the file executable.",
-        )
+    if config.alerts.command and (unfit := _unfit_program(config.alerts.command[0])):
+        yield Finding(Level.ERROR, Area.CONFIG, "alerts", *unfit)
+
+
+def _unfit_program(name: str) -> tuple[str, str] | None:
+    """Why a program cannot be run, and what helps; None if it looks right."""
+    path, first = shutil.which(name), b""
+    if path is None:
+        remedy = "Correct the first word of `alerts.command`, or make the file executable."
+        return f"There is no program {quote(name)} that can be run.", remedy
+    with contextlib.suppress(OSError), open(path, "rb") as file:  # noqa: PTH123 - a name, as it is run
+        first = file.readline(_FIRST_LINE)
+    if not first or first.startswith(b"\x7fELF"):
+        return None
+    words = first[2:].split()
+    if not first.startswith(b"#!") or not words:
+        return f"{quote(name)} is no program.", "Begin a script with the line `#!/bin/sh`, or whatever runs it."
+    if first.endswith(b"\r\n"):
+        return f"{quote(name)} has line ends of Windows, with which it cannot be run.", "Save it with those of Unix."
+    interpreter = os.fsdecode(words[0])
+    if not os.path.exists(interpreter):  # noqa: PTH110 - Path.exists raises: one is closed
+        return f"{quote(interpreter)}, which is to run {quote(name)}, is not there.", "Correct its first line."
+    return None
 
 
 def _unfit_address(webhook: Callable[[], str]) -> str:

@@ -550,6 +550,28 @@ def test_an_alert_command_that_is_not_there_is_an_error(config, command, subject
 
 
 @pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"echo hello\n", "tell is no program."),
+        (b"#!/bin/sh\r\ntrue\r\n", "tell has line ends of Windows"),
+        (b"#!/usr/bin/pyhton3 -u\n", "/usr/bin/pyhton3, which is to run "),
+        (b"#!\n", "tell is no program."),
+        (b"#! /bin/sh -e\n", ""),
+        (b"\x7fELF\x02\r\n", ""),
+        (b"", ""),
+    ],
+)
+def test_a_script_that_the_kernel_does_not_run_is_an_error(config, tmp_path, content, said):
+    """An alert ended with "Exec format error", or with "No such file or directory" of a file that is there."""
+    (tmp_path / "tell").write_bytes(content)
+    (tmp_path / "tell").chmod(0o755)
+    spec = AlertSpec(command=(str(tmp_path / "tell"),))
+    told = [each.message for each in check(config._replace(alerts=spec), offline=True) if each.subject == "alerts"]
+    assert len(told) == bool(said)
+    assert said in "".join(told).replace(f"{tmp_path}/", "")
+
+
+@pytest.mark.parametrize(
     ("address", "said"),
     [
         ("hooks.example.com/SECRET", "does not begin with https://"),
