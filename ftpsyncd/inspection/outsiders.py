@@ -93,13 +93,13 @@ def _things(config: Config) -> Iterator[_Thing]:
 
 
 def _trusted(state_dir: Path) -> frozenset[int]:
-    """Root, the user that runs ftpsyncd, and who asks by sudo."""
+    """Root, who asks, by sudo, too, and whose the state directory is: who runs the service may be somebody else."""
     trusted = {0, os.geteuid(), _UNMAPPED}
     if os.geteuid() == 0:
         with suppress(ValueError):
             trusted.add(int(os.environ.get("SUDO_UID", "")))
-        with suppress(OSError):
-            trusted.add(state_dir.stat().st_uid)
+    with suppress(OSError):
+        trusted.add(state_dir.stat().st_uid)
     return frozenset(trusted)
 
 

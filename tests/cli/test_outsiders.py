@@ -113,6 +113,17 @@ class TestOwnersAndGroups:
         os.chown(place / "etc/tell", DAEMON.pw_uid, DAEMON.pw_gid)
         assert told(place) == []
 
+    def test_somebody_else_who_asks_does_not_take_the_service_for_a_danger(self, place: Path) -> None:
+        """Of the group ftpsyncd, for one, who may read the configuration."""
+        os.chown(place / "state", DAEMON.pw_uid, DAEMON.pw_gid)
+        os.chown(place / "etc/password", DAEMON.pw_uid, DAEMON.pw_gid)
+        config = load(place / "etc/config.yaml")
+        os.seteuid(BIN.pw_uid)
+        try:
+            assert list(outsiders(config)) == []
+        finally:
+            os.seteuid(0)
+
     def test_who_owns_it_may_write_it(self, place: Path) -> None:
         os.chown(place / "etc/config.yaml", DAEMON.pw_uid, DAEMON.pw_gid)
         said = "/etc/config.yaml can be written by daemon, who can change the configuration thereby."
