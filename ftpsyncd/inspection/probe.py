@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from ftpsyncd.errors import (
     FtpsyncdError,
+    NameNotSendableError,
     NameRefusedError,
     PathsRefusedError,
     RemoteError,
@@ -25,6 +26,7 @@ from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.profile import SAMPLES, Beyond, Dating, Hashing, Oddity, Paths, Resuming
 from ftpsyncd.remote.session import Session
 from ftpsyncd.remote.transfer import deliver
+from ftpsyncd.remote.undecoded import MOST_ENDS
 from ftpsyncd.specs import TlsMode
 
 DATE = 1_234_567_890
@@ -237,12 +239,13 @@ class Probing:
         meanings = [] if self.profile.utf8 else ["the server does not say that names are UTF-8"]
         for oddity in Oddity:
             try:
-                self.profile.keeps[oddity] = self._keeps(session, SAMPLES[oddity])
-            except NameRefusedError:
+                self.profile.keeps[oddity] = self._keeps_again(SAMPLES[oddity])
+            except (NameRefusedError, NameNotSendableError):
                 refused.append(oddity.value)
                 continue
             if not self.profile.keeps[oddity]:
                 changed.append(oddity.value)
+        session = self._usable()
         if changed or refused:
             meanings.append("files with such names are refused")
         if not self._keeps(session, "é 😀.{}"):
@@ -254,6 +257,14 @@ class Probing:
         told = {"changes": changed, "refuses": refused, "does not tell apart": same}
         kept = "; ".join(f"{what} {', '.join(names)}" for what, names in told.items() if names) or "all kept"
         return kept, "; ".join(meanings)
+
+    def _keeps_again(self, sample: str) -> bool:
+        """`_keeps`, tried on other connections if it ends one: `undecoded` learns why."""
+        for _ in range(MOST_ENDS):
+            with contextlib.suppress(ServerUnavailableError):
+                return self._keeps(self._usable(), sample)
+            self._directories.pop()
+        return self._keeps(self._usable(), sample)
 
     def _tells_case(self, session: Session) -> bool:
         name = f"case.{secrets.token_hex(4)}.filepart"

@@ -213,6 +213,10 @@ class Profile:
     """Bytes of the shortest command that it took no notice of, or refused for its length; 0: there was none."""
     taken: int = 0
     """Bytes of the longest command that it has answered, as far as that was in doubt (`lengths`)."""
+    bytes_borne: bool | None = None
+    """A command that is not UTF-8 was answered; False: such ones end the session (`undecoded`); None: not seen yet."""
+    bytes_missed: int = 0
+    """How often one was the last that was said in a session."""
     tls_group: str = ""
     """The only one that the server takes of those that TLS 1.3 offers a key for (`hello`); empty: it never asked."""
     cap: int = 0

@@ -12,7 +12,7 @@ from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ftpsyncd.errors import FtpsyncdError, ProtocolError, ServerUnavailableError
-from ftpsyncd.remote import lengths
+from ftpsyncd.remote import lengths, undecoded
 from ftpsyncd.remote.replies import Reply
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def said(session: Session, commands: Sequence[bytes], timeout_s: float | None = 
                     lengths.await_answer(session, part[answered], timeout_s)
                 reply = session.final(timeout_s)
                 lengths.judge(session, part[answered], reply)
+                undecoded.answered(session, part[answered])
                 session.unmet.heard(part[answered], reply)
                 yield reply
                 answered += 1
@@ -77,7 +78,9 @@ def _look_into(session: Session, part: Sequence[bytes], answered: int, error: Se
     if lengths.learns(session, command, error.reply):
         session.batching = False
     elif error.reply[:3] != "421" and not session.control.was_cut:
-        if command == b"EPSV" and ":" not in session.control.local:
+        if not isinstance(error.__cause__, TimeoutError) and undecoded.ended(session, command):
+            session.batching = False
+        elif command == b"EPSV" and ":" not in session.control.local:
             # All before it was answered: that came in a batch is not to blame.
             session.batching = False
             session.misses_epsv()
@@ -95,14 +98,18 @@ def _writes(session: Session, commands: Sequence[bytes]) -> Iterator[list[bytes]
     size = BATCH if session.pipelines else 1
     part: list[bytes] = []
     for command in commands:
-        alone = lengths.is_doubtful(session, command)
+        alone = _is_doubtful(session, command)
         if part and (alone or len(part) == size):
             yield part
             part = []
-            alone = lengths.is_doubtful(session, command)
+            alone = _is_doubtful(session, command)
         part.append(command)
         if alone:
             yield part
             part = []
     if part:
         yield part
+
+
+def _is_doubtful(session: Session, command: bytes) -> bool:
+    return lengths.is_doubtful(session, command) or undecoded.is_doubtful(session, command)

@@ -40,6 +40,7 @@ from ftpsyncd.remote import (
     replies,
     saying,
     transfer,
+    undecoded,
     upload,
 )
 from ftpsyncd.remote.data import ACTIVE_REMEDY
@@ -198,10 +199,11 @@ class Session:
         """A path as it travels.
 
         Raises:
-            NameNotSendableError: as `names.on_the_wire`, or it is too long for this server.
+            NameNotSendableError: as `names.on_the_wire`, or this server does not bear it.
         """
         name = names.on_the_wire(path, self.account.spec.encoding)
         lengths.require(self, name)
+        undecoded.require(self, name)
         return name
 
     def exchange(self, commands: Sequence[bytes], timeout_s: float | None = None) -> list[Reply]:

@@ -27,6 +27,7 @@ def hopeless() -> Profile:
         beyond=Beyond.ZEROS,
         utf8=False,
         too_long=2048,
+        bytes_borne=False,
         cap=2,
         idle_s=300,
         keeps={Oddity.CONTROL: False, Oddity.BYTES: True},

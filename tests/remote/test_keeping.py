@@ -39,6 +39,7 @@ def test_everything_learned_comes_back():
         "doubts_renames",
         "epsv_missed",
         "stats_missed",
+        "bytes_missed",
         "parting_credit",
         "trials",
         "taken",
