@@ -254,10 +254,10 @@ def test_a_directory_that_is_not_there_costs_no_look_at_all_that_waits_elsewhere
     waits = story.mirror.waits
 
     def took_s() -> float:
-        began = time.perf_counter()
+        began = time.thread_time()
         for number in range(200):
             waits.nothing_below(f"none/{number}")
-        return time.perf_counter() - began
+        return time.thread_time() - began
 
     def wait(path: str) -> None:
         waits.wait(path, NOW, "it changed a moment ago", sight(PICTURE, None, NOW), AT)
@@ -367,10 +367,10 @@ def test_a_status_costs_no_look_at_all_that_waits(story: Story):
     waits = story.mirror.waits
 
     def took_s() -> float:
-        began = time.perf_counter()
+        began = time.thread_time()
         for _ in range(100):
             mapping_status(story.mirror, AT)
-        return time.perf_counter() - began
+        return time.thread_time() - began
 
     def wait(path: str, since: float, sighting: Sighting | None = None) -> None:
         waits.wait(path, NOW + 60, "the last try failed", sighting, Moment(since, WALL))

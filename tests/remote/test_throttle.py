@@ -6,13 +6,15 @@ import io
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from ftpsyncd.remote import Account, RemoteSession
+from ftpsyncd.remote.pour import LARGE
 from ftpsyncd.remote.throttle import Throttle
 from ftpsyncd.specs import TlsMode
 from tests.contract.remotes import job, publish
@@ -97,6 +99,26 @@ def test_another_limit_does_not_wait_for_the_turns_of_the_one_before():
     assert sum(waited) < 0.1
 
 
+@contextmanager
+def kept_to(account: Account, size: int, rate: int) -> Iterator[None]:
+    """What is moved meanwhile takes as long as the rate allows.
+
+    It is no faster; that it is no slower than a busy machine makes it is seen by what it took turns for: for each byte once.
+    """
+    taken, take, began = list[int](), account.throttle.take, time.monotonic()
+
+    def noted(count: int) -> None:
+        taken.append(count)
+        take(count)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(account.throttle, "take", noted)
+        yield
+    assert sum(taken) == size
+    # The last portions are not waited for; a busy machine may be late before the first.
+    assert time.monotonic() - began > 0.8 * size / rate
+
+
 def test_connections_share_it():
     rate = 4_000_000
     with Scripted() as server:
@@ -108,53 +130,54 @@ def test_connections_share_it():
                 publish(session, job(path, b"x" * 3_000_000, progress=lambda n: sent.__setitem__(path, n)))
 
         threads = [threading.Thread(target=send, args=[f"/{n}"]) for n in range(2)]
-        began = time.monotonic()
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        took = time.monotonic() - began
+        with kept_to(account, 6_000_000, rate):
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
         assert sent == {"/0": 3_000_000, "/1": 3_000_000}
-        assert took == pytest.approx(6_000_000 / rate, rel=0.2)
 
 
-def shares(account: Account, *moves: Callable[[RemoteSession, Callable[[int], None]], object]) -> list[int]:
-    """What each of some connections that begin together has moved when the first of them is done: bytes."""
-    begin, over = threading.Barrier(len(moves)), threading.Event()
-    moved = [0] * len(moves)
+def turns(account: Account, *moves: Callable[[RemoteSession], object]) -> list[tuple[float, int]]:
+    """What each of some connections that work side by side takes a turn for, on the average, and altogether: bytes.
 
-    def run(i: int) -> None:
-        def progress(count: int) -> None:
-            if not over.is_set():
-                moved[i] = count
+    Turns come one after the other to all (`Throttle.take`), however a busy machine shares its processor.
+    """
+    begin, take = threading.Barrier(len(moves)), account.throttle.take
+    taken: dict[int, list[int]] = {}
 
+    def noted(count: int) -> None:
+        taken.setdefault(threading.get_ident(), []).append(count)
+        take(count)
+
+    def run(move: Callable[[RemoteSession], object]) -> tuple[float, int]:
         with account() as session:
             begin.wait(10)
-            moves[i](session, progress)
-            over.set()
+            move(session)
+        mine = taken[threading.get_ident()]
+        return sum(mine) / len(mine), sum(mine)
 
-    with ThreadPoolExecutor(len(moves)) as threads:
-        for done in [threads.submit(run, i) for i in range(len(moves))]:
-            done.result(30)
-    return moved
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(len(moves)) as threads:
+        patch.setattr(account.throttle, "take", noted)
+        return [done.result(30) for done in [threads.submit(run, move) for move in moves]]
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 def test_nobody_gets_more_for_the_way_in_which_he_sends_or_fetches(tmp_path: Path, tls):
     """A large file is sent by the kernel if there is no TLS, one in memory is not; TLS hands out little at a time."""
-    large, size = tmp_path / "large", 5_000_000
+    large, size = tmp_path / "large", LARGE
     with large.open("wb") as file:
         file.truncate(size)
 
-    def send_large(session: RemoteSession, progress: Callable[[int], None]) -> None:
-        sent = job("/large", b"", size=size, open=lambda: large.open("rb", buffering=0), progress=progress)
+    def send_large(session: RemoteSession) -> None:
+        sent = job("/large", b"", size=size, open=lambda: large.open("rb", buffering=0))
         assert [result.error for result in publish(session, sent)] == [None]
 
-    def send(session: RemoteSession, progress: Callable[[int], None]) -> None:
-        assert [result.error for result in publish(session, job("/f", b"x" * size, progress=progress))] == [None]
+    def send(session: RemoteSession) -> None:
+        assert [result.error for result in publish(session, job("/f", b"x" * size))] == [None]
 
-    def fetch(session: RemoteSession, progress: Callable[[int], None]) -> None:
-        assert session.fetch("/there", io.BytesIO(), progress=progress) == size
+    def fetch(session: RemoteSession) -> None:
+        assert session.fetch("/there", io.BytesIO()) == size
 
     protection = {"tls": TlsMode.EXPLICIT, "tls_ca": certificates().ca} if tls else {}
     context = None
@@ -164,21 +187,21 @@ def test_nobody_gets_more_for_the_way_in_which_he_sends_or_fetches(tmp_path: Pat
     with Scripted(tls=context) as server:
         server.files["/there"] = b"x" * size
         account = Account(server.spec(bandwidth_bytes_s=6_000_000, **protection))
-        moved = shares(account, send_large, send, fetch)
-    assert min(moved) > 0.75 * max(moved), moved
+        taken = turns(account, send_large, send, fetch)
+    assert [whole for _, whole in taken] == [size] * 3
+    average = [each for each, _ in taken]
+    assert min(average) > 0.75 * max(average), average
 
 
 def test_what_is_fetched_keeps_to_it():
     rate = 4_000_000
-    with Scripted() as server, Account(server.spec(bandwidth_bytes_s=rate))() as session:
+    with Scripted() as server:
         server.files["/f"] = b"x" * 3_000_000
+        account = Account(server.spec(bandwidth_bytes_s=rate))
         into = io.BytesIO()
-        began = time.monotonic()
-        assert session.fetch("/f", into) == 3_000_000
-        took = time.monotonic() - began
+        with account() as session, kept_to(account, 3_000_000, rate):
+            assert session.fetch("/f", into) == 3_000_000
         assert into.getvalue() == server.files["/f"]
-        # The last portion is not waited for.
-        assert took == pytest.approx(3_000_000 / rate, rel=0.3)
 
 
 def test_so_do_many_small_files_that_are_fetched():
@@ -194,9 +217,12 @@ def test_so_do_many_small_files_that_are_fetched():
 
 
 @pytest.mark.parametrize("way", ["by the kernel", "by us", "fetched"])
-@pytest.mark.parametrize(("first", "then", "least_s", "most_s"), [(0, 2_000_000, 3.5, 8), (50_000, 100_000_000, 0, 3)])
+@pytest.mark.parametrize(
+    ("first", "then", "least_s", "most_s"), [(0, 4_000_000, 0.7, 40), (50_000, 100_000_000, 0, 40)]
+)
 def test_another_limit_counts_for_what_is_under_way(tmp_path: Path, way, first, then, least_s, most_s):
-    large, size = tmp_path / "large", 10_000_000
+    """By the limit before it were no time at all, or 80 s."""
+    large, size = tmp_path / "large", LARGE
     with large.open("wb") as file:
         file.truncate(size)
     with Scripted() as server:
