@@ -22,8 +22,8 @@ from tests.waiting import until
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    found = tmp_path / "root"
+def root(quick: Path) -> Path:
+    found = quick / "root"
     found.mkdir()
     return found
 
@@ -101,15 +101,15 @@ def test_a_burst_of_fifty_thousand_files_arrives_without_an_overflow(native: Wat
 def test_ten_thousand_folders_start_in_a_moment(root: Path) -> None:
     for number in range(10_000):
         (root / f"d{number // 100}" / f"{number}").mkdir(parents=True)
-    began = time.monotonic()
+    began = time.process_time()
     native = Watched(root)
     try:
         report = native.watcher.start()
-        took_s = time.monotonic() - began
+        took_s = time.process_time() - began
         assert report.kind == "native"
         assert native.watcher._native is not None
         assert native.watcher._native._branches.watched == 10_101
-        assert took_s < 5
+        assert took_s < 2
         until(lambda: native.mirror.seen, "the first report")
     finally:
         native.watcher.stop()
