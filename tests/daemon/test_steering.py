@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from ftpsyncd import patience
 from ftpsyncd.config import Config, ControlSpec
 from ftpsyncd.control import sharing
 from ftpsyncd.control.client import ControlClient
@@ -28,7 +29,6 @@ from ftpsyncd.errors import CommandRefusedError, ControlError, UnknownNameError,
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.ledger.failures import CHANGED
-from ftpsyncd.local import disk
 from ftpsyncd.local.scan import Scanner
 from ftpsyncd.mapping.mirror import Mirror
 from ftpsyncd.mapping.site import Moment
@@ -348,7 +348,7 @@ def test_why_a_path_is_where_the_disk_does_not_answer_does_not_keep_the_engine_w
     call: str,
     known: bool,  # noqa: FBT001 - whether the engine has that mapping yet
 ) -> None:
-    monkeypatch.setattr(disk, "ANSWER_S", 0.2)
+    monkeypatch.setattr(patience, "ANSWER_S", 1.0)
     folder = config.mappings["gallery"].local
     folder.mkdir()
     with engine_of(config) as engine:
