@@ -757,27 +757,40 @@ def test_a_command_is_run_where_many_descriptors_are_open(
     assert "the command ended with 3: no luck" in "".join(log)
 
 
+def kept() -> int:
+    """How many descriptors of this process may be a reserve."""
+    found = 0
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208
+        with contextlib.suppress(FileNotFoundError):  # the descriptor of the listing itself
+            found += os.readlink(f"/proc/self/fd/{name}") == os.devnull  # noqa: PTH115
+    return found
+
+
+def take_all(stack: contextlib.ExitStack) -> None:
+    """Open files until there is no number left for another one."""
+    while True:
+        stack.callback(os.close, os.open(os.devnull, os.O_RDONLY))
+
+
 def test_a_message_is_delivered_where_no_further_file_can_be_opened(
     tmp_path: Path, alerter: Callable[..., Alerter]
 ) -> None:
     command, out = noting(tmp_path)
     shown: list[MappingStatus] = []
-    before = {*os.listdir("/proc/self/fd")}  # noqa: PTH208
+    before = kept()
     alerter(lambda: status(*shown), command=command)
-    until(lambda: len({*os.listdir("/proc/self/fd")} - before) >= FOR_MESSAGE, "they are kept")  # noqa: PTH208
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    last = os.open(os.devnull, os.O_RDONLY)
-    try:
-        # Of what is open, the lowest free number is the next one: there is none below this.
-        resource.setrlimit(resource.RLIMIT_NOFILE, (last + 1, hard))
+    until(lambda: kept() >= before + FOR_MESSAGE, "they are kept")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.ExitStack() as stack:
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
+        # Whatever others of this process close meanwhile: no number is left.
+        highest = max(map(int, os.listdir("/proc/self/fd")))  # noqa: PTH208
+        resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, limits[1]))
         with pytest.raises(OSError, match="Too many open files"):
-            os.open(os.devnull, os.O_RDONLY)
+            take_all(stack)
         shown.append(HELD)
         # To look into the file would need one, too.
         until(lambda: out.exists() and out.stat().st_size, "it is told", 30)
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        os.close(last)
     assert len(lines(out)) == 1
 
 
