@@ -168,7 +168,9 @@ class Removals:
             return True
         if self.absent.is_doomed(path):
             if self._clearing.is_at_work_on(path):
-                site.dirty.mark(path, at.now + max(site.spec.delete_after_s, LOOK_AGAIN_S))
+                # What is paused does not go on before a pass is over.
+                if not (site.one_pass and site.ledger.decisions.paused_ns(site.id)):
+                    site.dirty.mark(path, at.now + max(site.spec.delete_after_s, LOOK_AGAIN_S))
                 return True
             # Something in it could not be deleted, or was there again for a moment.
             self.absent.spare(path)

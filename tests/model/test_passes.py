@@ -61,6 +61,11 @@ class _World(Passing, Racing, Recorded):
         """A setting has another value from the next pass on."""
         self.spec = self.spec._replace(**{key: value})  # type: ignore[arg-type]
 
+    def compare_again(self) -> None:
+        """All of it, in the midst of a pass."""
+        assert self._engine is not None
+        self._engine.rescan()
+
     def _compare_all(self) -> None:
         super()._compare_all()
         self._compare_records()
@@ -139,6 +144,15 @@ def life(ops: list[Op], sort: Sort) -> dict[str, int]:
         for op in (SYNC, *ops):
             world.do(op)
     return world.counts
+
+
+def test_a_pass_over_a_mapping_that_is_paused_ends_also_if_all_is_compared_once_more():
+    """As when the clock is set meanwhile: a directory whose deletion waits for the person was looked at for ever."""
+    with _World(Sort()) as world:
+        for op in (SYNC, ("decide", "pause"), ("remove", "b"), ("start",), ("go_on", 10.0), ("compare_again",), SYNC):
+            world.do(op)
+        assert world.progress is not None
+        assert world.progress.paused == 1
 
 
 def drawn(seed: int) -> tuple[list[Op], Sort]:

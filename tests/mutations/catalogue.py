@@ -797,6 +797,14 @@ MUTATIONS = (
     ),
     Mutation(
         "G3",
+        "a pass waits for the deletion of a directory in a mapping that a person has paused",
+        "mapping/removals.py",
+        "                if not (site.one_pass and site.ledger.decisions.paused_ns(site.id)):\n",
+        "                if True:\n",
+        f"{PASSES}::test_a_pass_over_a_mapping_that_is_paused_ends_also_if_all_is_compared_once_more",
+    ),
+    Mutation(
+        "G3",
         "a pass does not wait for files that come to rest later than it tries anything again",
         "mapping/mirror.py",
         "            and not self.waits.any_unsettled()\n",
