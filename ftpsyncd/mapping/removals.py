@@ -49,7 +49,8 @@ class Removals:
         """A directory of which it is not known what it holds, until something was done about it at the server."""
         self._after_pass: set[str] = set()
         """Gone, and deleted unless they are found under another name until all was looked at: gone for long when they
-        were first looked for, or perhaps in a directory that was passed over."""
+        were first looked for, or perhaps in a directory that was passed over; in one pass whatever is gone, so that all
+        of it is judged together."""
         self.takes_back = False
         """Not all deletes are taken back that were: until then nothing begins, and nothing is concluded."""
         self.holding = Holding(site, self.absent)
@@ -185,7 +186,7 @@ class Removals:
         due = since + site.spec.delete_after_s
         if due > at.now:
             site.dirty.mark(path, due)
-        elif (gone_s and not known) or self.may_be_in is not None:
+        elif (gone_s and not known) or self.may_be_in is not None or (site.one_pass and not self._all_seen):
             self._after_pass.add(path)
         elif self.hold is None:
             return self._gone_for_good(path, kind, at)

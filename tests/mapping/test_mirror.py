@@ -1240,9 +1240,31 @@ def test_what_one_pass_publishes_does_not_count_when_it_is_decided_whether_delet
     """How far it was by then is chance: a plan told that the delete is held, and the pass deleted."""
     story = Story(story.ledger, max_deletes=DeleteLimit(percent=50), one_pass=one_pass)
     story.ledger.put(story.id, "new", published(file(inode=9)))
+    story.mirror.removals.pass_ended(AT)
     story.sees("old", a=None)
     assert isinstance(story.queue.waiting(M, "old/a"), Delete) != one_pass
     assert (story.mirror.removals.hold is not None) == one_pass
+
+
+def test_one_pass_judges_all_that_is_gone_together(story: Story):
+    """Of what was looked at twice before the end, some was deleted, and only the rest of it was too much."""
+    story = Story(story.ledger, max_deletes=DeleteLimit(1), one_pass=True)
+    story.ledger.put(story.id, "b", published(file(inode=9)))
+    story.mirror.dirty.mark_deep("", NOW)
+    story.mirror.pump(AT)
+    for _ in range(2):
+        story.sees("old", a=None)
+    assert story.queue.waiting(M, "old/a") is None
+    story.lists("", old=folder())
+    story.mirror.pump(AT)
+    story.lists("old")
+    story.mirror.pump(AT)
+    story.mirror.pump(AT)
+    assert set(story.disk.names) == {("old", frozenset({"a"})), ("", frozenset({"b"}))}
+    story.sees("old", a=None)
+    story.sees("", b=None)
+    assert story.mirror.removals.hold is not None
+    assert not story.queue.load(M).waiting
 
 
 def test_nor_does_what_it_deletes(story: Story):
@@ -1250,6 +1272,7 @@ def test_nor_does_what_it_deletes(story: Story):
     for number in range(3):
         story.ledger.put(story.id, f"old/{number}", published(file(inode=9 + number)))
     story = Story(story.ledger, max_deletes=DeleteLimit(percent=50), one_pass=True)
+    story.mirror.removals.pass_ended(AT)
     for name in ("0", "1"):
         story.sees("old", **{name: None})
         delete = story.starts(f"old/{name}")

@@ -854,6 +854,14 @@ MUTATIONS = (
     ),
     Mutation(
         "G4",
+        "a sync deletes some of what is gone before it knows whether all of it is too much",
+        "mapping/removals.py",
+        " or (site.one_pass and not self._all_seen):",
+        ":",
+        "tests/mapping/test_mirror.py::test_one_pass_judges_all_that_is_gone_together",
+    ),
+    Mutation(
+        "G4",
         "max_deletes is not asked",
         "core/deletes.py",
         "        return not unapproved or unapproved + self._recent <= limit\n",
@@ -913,8 +921,8 @@ MUTATIONS = (
         "G4",
         "what may be in a directory that is still to be renamed is deleted",
         "mapping/removals.py",
-        "        elif (gone_s and not known) or self.may_be_in is not None:\n",
-        "        elif gone_s and not known:\n",
+        "        elif (gone_s and not known) or self.may_be_in is not None or",
+        "        elif (gone_s and not known) or",
         f"{EPISODES}::test_what_is_in_a_directory_that_is_still_to_be_renamed_is_not_deleted",
     ),
     Mutation(
