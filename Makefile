@@ -39,6 +39,12 @@ test-long: $(STAMP) ## the tests that take minutes, and the model's stories with
 	@FTPSYNCD_COLD=1 FTPSYNCD_MOMENTS=all $(BIN)/python -m pytest -m long $(TEST_ARGS)
 	@FTPSYNCD_MOMENTS=all $(BIN)/python -m pytest tests/model $(TEST_ARGS)
 
+test-servers: $(STAMP) ## the contract, a site and `probe` at all other FTP servers that can be had (root; needs gcc, node, npm); TEST_ARGS='-k zope'
+	@scripts/fetch-other-servers >/dev/null
+	@base=$$(mktemp -d /tmp/ft-XXXX) && trap 'rm -rf "$$base"' EXIT && \
+	  FTPSYNCD_OTHERS=1 $(BIN)/python -m pytest -n 2 --basetemp="$$base/t" tests/others \
+	  $(patsubst %,tests/contract/test_%.py,session library resuming) $(TEST_ARGS)
+
 FUZZ_SECONDS ?= 600
 fuzz: $(STAMP) ## damaged replies, listings, configurations: ten minutes; FUZZ_SECONDS=60
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/test_fuzz.py $(TEST_ARGS)
@@ -88,6 +94,7 @@ lock: $(VENV)/.lock ## renew the pinned requirements; LOCK_ARGS= keeps the versi
 	@$(LOCK) $(LOCK_ARGS) --resolution lowest-direct -o requirements/lowest.txt pyproject.toml
 	@$(LOCK) $(LOCK_ARGS) --extra dev -c requirements/run.txt -o requirements/dev.txt pyproject.toml
 	@$(LOCK) $(LOCK_ARGS) --extra dev --extra bench -c requirements/dev.txt -o requirements/bench.txt pyproject.toml
+	@printf 'aioftp\nrclone-bin\ntwisted\nzope.server\n' | $(LOCK) $(LOCK_ARGS) -o requirements/servers.txt -
 	@echo 'uv>=0.8' | $(LOCK) $(LOCK_ARGS) -o requirements/lock.txt -
 
 $(VENV)/.bench: $(STAMP) requirements/bench.txt
@@ -109,4 +116,4 @@ bench-transfer-quick: $(STAMP) ## the same in small, in a minute, writing nothin
 clean: ## remove what was made here
 	rm -rf $(VENV) $(LOWEST) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.PHONY: help setup demo test test-lowest test-long fuzz test-systemd soak mutations reliability reliability-page check format lock bench bench-quick bench-transfer bench-transfer-quick clean
+.PHONY: help setup demo test test-lowest test-long test-servers fuzz test-systemd soak mutations reliability reliability-page check format lock bench bench-quick bench-transfer bench-transfer-quick clean

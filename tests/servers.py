@@ -8,7 +8,8 @@
         server.log()                          # what it printed
 
 Kinds: ``vsftpd``, ``proftpd``, ``pure-ftpd`` (Debian's, unpacked by ``scripts/fetch-servers`` into
-``$FTPSYNCD_TEST_SERVERS``; they need root) and ``pyftpdlib`` (always there). TLS: ``off``, ``explicit`` (required on
+``$FTPSYNCD_TEST_SERVERS``; they need root) and ``pyftpdlib`` (always there); without TLS also those of
+`others.starters`, which ``scripts/fetch-other-servers`` fetches. TLS: ``off``, ``explicit`` (required on
 control and data; vsftpd and proftpd insist on session reuse) and ``implicit`` (not pure-ftpd). The certificate is for
 ``localhost`` and 127.0.0.1, from a CA of its own that ``spec()`` trusts through ``tls_ca``.
 
@@ -58,7 +59,8 @@ _PAM_SERVICE = "ftpsyncd-test"
 _DEADLINE_S = 20.0
 
 
-def _root() -> Path:
+def fetched() -> Path:
+    """Where the fetched servers are."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return Path(os.environ.get("FTPSYNCD_TEST_SERVERS") or cache / "ftpsyncd-test-servers")
 
@@ -71,8 +73,10 @@ def missing(kind: str, tls: str = "off") -> str:
         return ""
     if os.geteuid() != 0:
         return f"{kind} must be started by root"
-    if not (_root() / "usr/sbin" / kind).exists():
-        return f"{kind} is not in {_root()} (run scripts/fetch-servers)"
+    if kind not in KINDS and not (fetched() / "others").exists():
+        return f"{kind} is not in {fetched()} (run scripts/fetch-other-servers)"
+    if kind in KINDS and not (fetched() / "usr/sbin" / kind).exists():
+        return f"{kind} is not in {fetched()} (run scripts/fetch-servers)"
     return ""
 
 
@@ -220,7 +224,12 @@ class Server:
             "proftpd": self._proftpd,
             "pure-ftpd": self._pure_ftpd,
             "pyftpdlib": self._pyftpdlib,
-        }[self.kind]()
+        }.get(self.kind, self._other)()
+
+    def _other(self) -> list[str]:
+        from tests.others.starters import STARTERS  # noqa: PLC0415 - it imports this
+
+        return STARTERS[self.kind](self, fetched())
 
     def _vsftpd(self) -> list[str]:
         # vsftpd knows users only through PAM; this service knows one user and touches no account of the machine.
@@ -256,7 +265,7 @@ class Server:
             settings |= {"require_cert": "YES", "validate_cert": "YES", "ca_certs_file": certificates().ca}
         path = self.scratch / "vsftpd.conf"
         path.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
-        return [str(_root() / "usr/sbin/vsftpd"), str(path)]
+        return [str(fetched() / "usr/sbin/vsftpd"), str(path)]
 
     def _proftpd(self) -> list[str]:
         users = self.scratch / "users"
@@ -279,7 +288,7 @@ MaxLoginAttempts 3
 TimeoutIdle {self.idle_s}
 User daemon
 Group daemon
-ModulePath {_root()}/usr/lib/proftpd
+ModulePath {fetched()}/usr/lib/proftpd
 PidFile {self.scratch}/pid
 ScoreboardFile {self.scratch}/scoreboard
 DelayEngine off
@@ -313,15 +322,15 @@ TLSLog {self.scratch}/tls.log
             text += "TLSVerifyClient on\n"
         path = self.scratch / "proftpd.conf"
         path.write_text(text)
-        return [str(_root() / "usr/sbin/proftpd"), "-n", "-q", "-c", str(path)]
+        return [str(fetched() / "usr/sbin/proftpd"), "-n", "-q", "-c", str(path)]
 
     def _pure_ftpd(self) -> list[str]:
         users = self.scratch / "users"
         users.write_text(f"{USER}:{_MD5_CRYPT}:{_UID}:{_UID}::{self.home}/./::::::::::::\n")
         database = self.scratch / "users.pdb"
-        subprocess.run([_root() / "usr/bin/pure-pw", "mkdb", database, "-f", users], check=True)
+        subprocess.run([fetched() / "usr/bin/pure-pw", "mkdb", database, "-f", users], check=True)
         command = [
-            _root() / "usr/sbin/pure-ftpd", "-S", f"{self.host},{self.port}", "-A", "-E", "-H", "-u", "1",
+            fetched() / "usr/sbin/pure-ftpd", "-S", f"{self.host},{self.port}", "-A", "-E", "-H", "-u", "1",
             "-l", f"puredb:{database}", "-c", "100", "-C", self.max_clients, "-U", "133:022",
             "-I", max(1, self.idle_s // 60), "-g", self.scratch / "pid", "-p", f"{self.data_ports.start}:{self.data_ports[-1]}",
         ]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 from ftpsyncd.errors import FtpsyncdError
 from ftpsyncd.remote import Account, MemoryServer, PublishJob, PublishResult, RemoteSession, parting, sending
 from ftpsyncd.remote.data import DataLine
+from tests.others.deviations import HELD
+from tests.others.starters import WANTED
 from tests.servers import KINDS, Server
 from tests.waiting import until
 
@@ -24,6 +27,8 @@ REMOTES = ["memory"] + [
 ]
 REMOTES += ["bare-off", "bare-explicit"]
 """pyftpdlib, where no path from the root is taken but by CWD."""
+if os.environ.get(WANTED):
+    REMOTES = [f"{kind}-off" for kind in HELD]
 COMBINED = {"bare-explicit"}
 """Run by `make test-long` only: which paths are refused has nothing to do with TLS, and ``bare-off`` has it."""
 DATE = 1_600_000_000

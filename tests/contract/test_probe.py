@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 
 import pytest
 
@@ -14,11 +12,10 @@ from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.keeping import Keeper, kept, refusals
 from ftpsyncd.remote.profile import Dating, Hashing, Oddity, Profile, Resuming
 from ftpsyncd.remote.wire import Timeouts
+from tests import measured
 from tests.remote.scripted import Behaviour, Connection, Scripted
 from tests.servers import KINDS, running
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "servers.md"
-BEGIN, END = "<!-- measured -->\n", "<!-- end -->\n"
 QUICK = Timeouts(connect_s=0.5, reply_s=0.5, stall_s=0.5, final_s=0.5, close_s=0.3)
 
 
@@ -33,16 +30,7 @@ def test_the_documentation_says_what_is_measured():
         with running(kind, tls="explicit", digests=kind == "proftpd") as server:
             found[kind] = values(Account(server.spec()), "/made/for/this")
             assert list(server.home.iterdir()) == []
-    rows = [["", *KINDS], ["---"] * (1 + len(KINDS))]
-    rows += [[field, *(found[kind][field] for kind in KINDS)] for field in found[KINDS[0]]]
-    table = "".join(f"| {' | '.join(row)} |\n" for row in rows).replace("|  |", "| |")
-    text = DOCUMENT.read_text()
-    before, _, rest = text.partition(BEGIN)
-    documented, _, after = rest.partition(END)
-    if os.environ.get("FTPSYNCD_SNAPSHOTS") == "write":
-        DOCUMENT.write_text(f"{before}{BEGIN}{table}{END}{after}")
-    else:
-        assert documented == table, "FTPSYNCD_SNAPSHOTS=write renews it"
+    measured.compare("measured", found)
 
 
 @pytest.mark.real_server
