@@ -436,7 +436,7 @@ def hung(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
         def hangs(path, *args, look=look, **kwargs):
             if os.fspath(path) == str(folder) or str(path).startswith(f"{folder}/"):
-                goes_on.wait(3)
+                goes_on.wait(60)
             return look(path, *args, **kwargs)
 
         monkeypatch.setattr(os, name, hangs)
@@ -444,7 +444,7 @@ def hung(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
     def opens(path, *args, **kwargs):
         if path.is_relative_to(folder):
-            goes_on.wait(3)
+            goes_on.wait(60)
         return open_(path, *args, **kwargs)
 
     monkeypatch.setattr(Path, "open", opens)
@@ -460,7 +460,7 @@ def test_disks_that_do_not_answer_keep_nobody_waiting(loaded, home, hung):
     mappings = "".join(f"  {name}: {{local: hung/{name}, remote: 'web:/{name}', include: [gif]}}\n" for name in names)
     began = time.monotonic()
     config = loaded(f"{SERVERS}mappings:\n{mappings}  g: {{local: drop, remote: 'web:/g', include: [jpg]}}\n")
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 30
     assert list(config.mappings) == [*names, "g"]
     for name in names:
         [silent, word] = [warning for warning in config.warnings if f"mappings.{name}." in warning]
@@ -483,7 +483,7 @@ def test_a_secret_on_a_disk_that_does_not_answer_keeps_nobody_waiting(loaded, ho
     for _ in range(5):
         with suppress(ConfigError):
             config.servers["web"].password()
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 30
     assert threading.active_count() <= threads + 6, "a disk that hangs holds up no more of them with each try"
     if file == "drop/pw":
         assert secrets == {"s3cret", "known"}
