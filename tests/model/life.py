@@ -139,6 +139,11 @@ class Life(Stage):
             for mirror in self._engine.mirrors.values():
                 mirror.pause(at_ns)
 
+    def retry(self) -> None:
+        if self._engine is not None and not self._turning:
+            for mirror in self._engine.mirrors.values():
+                again.retry(mirror, None, self._engine._moment())
+
     def deliver_names(self) -> bool:
         """As `deliver`; the watchers have not yet entered the folders that are new."""
         return self.deliver(names_only=True)

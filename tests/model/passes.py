@@ -66,6 +66,10 @@ class Passing(Life):
         if not self.performs:
             super()._pause(at_ns)
 
+    def deliver(self, *, names_only: bool = False) -> bool:
+        # Nobody watches.
+        return False
+
     def mend(self) -> None:
         self._mend_world()
 

@@ -115,7 +115,7 @@ class Several(Life):
         clock = Clock(self.time.monotonic, self.time.wall_ns)
         self._engine = engine = AskedEngine(ledger, self.events.append, clock=clock)
         engine.several, engine.turned = self, Turned(self)  # type: ignore[assignment]
-        self._roster = roster.Roster(engine, self.events.append)
+        self._roster = roster.Roster(engine, self.events.append, one_pass=self.one_pass, performs=self.performs)
         self._roster.build(self.config, list(self.config.mappings))
         self._roster.start()
         ledger.between = self.between

@@ -7,47 +7,26 @@ had published there is not deleted, and no temporary file is left at a server th
 from __future__ import annotations
 
 import random
-from itertools import combinations
 from pathlib import Path
 
 import pytest
 
-from ftpsyncd.config import Config
 from ftpsyncd.events import EventKind
-from ftpsyncd.specs import DeleteLimit, MappingSpec, PublishMode, ServerSpec, destination, overlap
+from ftpsyncd.specs import DeleteLimit, MappingSpec, PublishMode
 from tests.figures import Figures
-from tests.model.racing import Chance, Named
+from tests.model.configured import NAMES, VERBS, Configured, Drawing, servers
 from tests.model.seeds import SOAK, anywhere, play
-from tests.model.several import Several, configuration
+from tests.model.several import configuration
 from tests.model.stage import NO_RESCAN_S, Op
 
 NORMAL = 60
 EPISODES = 4
-NAMES = ("one", "two", "three")
-LOCALS = ("", "p", "p", "q", "q", "p/n")
-PLACES = (("web", "/s"), ("web", "/s"), ("www", "/s"), ("web", "/s/n"), ("web", "/t"), ("alt", "/s"))
-ACCOUNTS = {"web": "web", "www": "web", "alt": "alt"}
-"""Servers of the configuration, and where they are: two are the same account."""
-FILES = ("p/n/1", "p/1", "q/1", "q/n/1", "p/2", "q/2")
-FOLDERS = ("p/n", "q/n", "q", "p/m")
-VERBS = ("STOR", "SIZE", "MFMT", "RNFR", "RNTO", "RNTO", "DELE", "MKD", "RMD", "MLST", "CONNECT")
 LATE = ("STOR", "RNTO", "DELE")
 BE_EQUAL: Op = ("be_equal",)
 
 
-class _Turmoil(Chance):
-    """What happens.
-
-    Args:
-        chance: decides.
-        config: that is in force; none at first.
-        direct: files may be sent under their final names.
-    """
-
-    def __init__(self, chance: random.Random, config: tuple[MappingSpec, ...] = (), *, direct: bool) -> None:
-        super().__init__(chance, FILES, FOLDERS, VERBS)
-        self.config = config
-        self._direct = direct
+class _Turmoil(Drawing):
+    """What happens."""
 
     def episode(self) -> list[Op]:
         """From one reload to quiet."""
@@ -69,37 +48,10 @@ class _Turmoil(Chance):
         if what < 0.1:
             return ("connect_anew",)
         if what < 0.4:
-            self.config = tuple(self._settings(spec) if self.chance.random() < 0.7 else spec for spec in self.config)
+            self.adjust()
         else:
             self.draw()
         return ("reload", self.config)
-
-    def draw(self) -> tuple[MappingSpec, ...]:
-        """Have any configuration."""
-        chance = self.chance
-        while True:
-            specs = []
-            for name in NAMES:
-                if chance.random() < 0.6:
-                    server, remote = chance.choice(PLACES)
-                    specs.append(self._settings(MappingSpec(name, Path(chance.choice(LOCALS)), server, remote)))
-            if specs and _is_allowed(specs):
-                self.config = tuple(specs)
-                return self.config
-
-    def _settings(self, spec: MappingSpec) -> MappingSpec:
-        chance = self.chance
-        direct = self._direct and chance.random() < 0.5
-        return spec._replace(
-            include=("*",),
-            exclude=chance.choice(((), (), (), ("n/",), ("1",))),
-            settle_s=chance.choice((0.0, 0.2, 2.0)),
-            delete_after_s=chance.choice((0.0, 5.0)),
-            max_deletes=DeleteLimit(chance.choice((1_000_000, 1_000_000, 1))),
-            rescan_s=NO_RESCAN_S,
-            empty_dirs=chance.random() < 0.7,
-            publish=PublishMode.DIRECT if direct else PublishMode.ATOMIC,
-        )
 
     def _trouble(self) -> Op:
         chance = self.chance
@@ -122,26 +74,8 @@ class _Turmoil(Chance):
         return chance.choice(troubles)
 
 
-def _servers(connections: int = 2) -> dict[str, ServerSpec]:
-    return {name: ServerSpec(name, host, "u", connections=connections) for name, host in ACCOUNTS.items()}
-
-
-def _is_allowed(specs: list[MappingSpec]) -> bool:
-    """Whether no two of them publish to the same place."""
-    accounts = _servers()
-    places = [destination(spec, accounts[spec.server]) for spec in specs]
-    return all(overlap(one, other) is None for one, other in combinations(places, 2))
-
-
-class _Reloader(Named, Several):
-    """One whose configurations are told by their mappings, with folders relative to the drop folder."""
-
-    def reload(self, specs: tuple[MappingSpec, ...] | Config) -> None:
-        super().reload(specs if isinstance(specs, Config) else self.configured(specs))
-
-    def configured(self, specs: tuple[MappingSpec, ...]) -> Config:
-        specs = tuple(spec._replace(local=self.drop.root / spec.local) for spec in specs)
-        return configuration(self.drop.place, _servers(), *specs)
+class _Reloader(Configured):
+    """One whose limits of servers change, too."""
 
     def connect_anew(self) -> None:
         """Other limits of all servers come into force."""
@@ -167,12 +101,9 @@ class _Reloader(Named, Several):
 
 def change(begin: tuple[MappingSpec, ...], ops: list[Op], *, replaces: bool = True) -> None:
     """Let all this happen; in the end, each mapping and its place are equal."""
-    with _Reloader(configuration(Path("/"), _servers()), replaces=replaces) as world:
+    with _Reloader(configuration(Path("/"), servers()), replaces=replaces) as world:
         world.reload(begin)
-        for path in ("p", "q", "p/n"):
-            world.make_folder(path)
-        for path in ("p/n/1", "p/1", "q/1", "q/2"):
-            world.write(path, 20)
+        world.settle_in()
         world.start()
         world.go_on(10.0)
         for op in (*ops, BE_EQUAL):

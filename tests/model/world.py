@@ -206,10 +206,6 @@ class World(Life):
             # As `Steering` does before it answers.
             self._ledger.commit()
 
-    def retry(self) -> None:
-        if self._engine is not None and not self._turning:
-            again.retry(self._mirror, None, self._engine._moment())
-
     @property
     def running(self) -> bool:
         """Whether the daemon lives."""

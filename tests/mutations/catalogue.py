@@ -797,6 +797,14 @@ MUTATIONS = (
     ),
     Mutation(
         "G3",
+        "a pass leaves what one that was killed has half sent where nothing is published any more",
+        "daemon/roster.py",
+        "            self.take_leftovers(config)\n",
+        "            pass\n",
+        "tests/model/test_passes_elsewhere.py",
+    ),
+    Mutation(
+        "G3",
         "a pass waits for the deletion of a directory in a mapping that a person has paused",
         "mapping/removals.py",
         "                if not (site.one_pass and site.ledger.decisions.paused_ns(site.id)):\n",

@@ -105,6 +105,7 @@ GUARANTEES = (
             "tests/model/test_troubles.py",
             "tests/model/test_reloads.py",
             "tests/model/test_passes.py",
+            "tests/model/test_passes_elsewhere.py",
             "tests/model/test_stories.py::test_trouble_at_every_step",
             "tests/core/test_plan.py::test_passes_converge_to_the_disk",
             "tests/mapping/test_intents.py",
