@@ -7,9 +7,12 @@
 of the FTP server in Python, and has done nothing else. For each start it forks, and the fork goes on as the program does
 when it is loaded: with arguments, environment, folder, CPUs, streams and, as a process, everything else of its own.
 
-What only a new interpreter or a new loading does gets one: other programs and other options of Python's; an environment
-that says something else to Python, the C library or OpenSSL; and all of them, where no nursery is open or FTPSYNCD_COLD
-is set (`make test-long`). So do tests that look at the start itself: they use `subprocess`.
+Such a fork also executes what is no Python (servers): whatever it started, the nursery ends when its test run has ended,
+were it by a signal in the middle of a test. What leads a session of its own would be left behind.
+
+What only a new interpreter or a new loading does gets one: other options of Python's; an environment that says something
+else to Python, the C library or OpenSSL; and all of them, where no nursery is open or FTPSYNCD_COLD is set (`make
+test-long`). So do tests that look at the start itself: they use `subprocess`.
 """
 
 from __future__ import annotations
@@ -165,6 +168,8 @@ def start(
         session: it leads a session of its own.
     """
     main = _main_of(command, env)
+    if main is None and _opened and command[0] != sys.executable:
+        main = ""
     if main is None:
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env, cwd=cwd, start_new_session=session
@@ -331,6 +336,11 @@ def _become(request: dict[str, object], streams: Sequence[int]) -> NoReturn:
         os.chdir(str(request["cwd"]))
         command: list[str] = request["command"]  # type: ignore[assignment]
         main = str(request["main"])
+        if not main:
+            # As `subprocess`: Python ignores them, and programs would inherit that.
+            signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+            signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+            os.execvp(command[0], command)
         words = next(words for words, named in _MAINS.items() if named == main)
         sys.argv = command[len(words) :]
         sys.orig_argv = list(command)

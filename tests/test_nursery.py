@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,30 @@ def test_it_leads_a_session_and_tells_what_ended_it(tmp_path: Path) -> None:
             process.kill()
         assert process.wait(20) == -signal.SIGKILL
         assert process.poll() == -signal.SIGKILL
+
+
+_DIES = """
+import os, signal, sys
+from tests import nursery
+nursery.open_nursery()
+with open(os.devnull, "wb") as log:
+    print(nursery.start(["sleep", "100"], log).pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@FORKS
+def test_nothing_outlives_a_test_run_that_was_killed() -> None:
+    died = subprocess.run(
+        [sys.executable, "-c", _DIES], cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False
+    )
+    assert (died.returncode, died.stderr) == (-signal.SIGKILL, "")
+    started = Path("/proc", died.stdout.strip(), "comm")
+    try:
+        until(lambda: not started.exists(), "it has ended, too")
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(int(died.stdout), signal.SIGKILL)
 
 
 @FORKS
