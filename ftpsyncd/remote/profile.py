@@ -81,6 +81,8 @@ class Oddity(StrEnum):
     """Windows, and most servers on it, take it for a slash: what is behind it is in another directory."""
     QUOTE = "a double quote"
     """ftp-srv leaves it away, and finds the file under both names."""
+    OPTION = "a word like an option"
+    """Between spaces, as of ``a -l``: ftp-srv takes it out of the name, but for STOR, SIZE and RETR."""
 
 
 SAMPLES = {
@@ -90,11 +92,13 @@ SAMPLES = {
     Oddity.TRAILING_SPACE: "{} ",
     Oddity.BACKSLASH: "{}\\x",
     Oddity.QUOTE: '{}"x',
+    Oddity.OPTION: "{} -x",
 }
 """Names that have just one oddity, around a name of our own. None ends with a dot, which Windows leaves away."""
 
 
-_ODD = re.compile(r'/ | (?:/|\Z)|[\\"]')
+_OPTION = re.compile(r" -\w(?: |\Z)")
+_ODD = re.compile(rf'/ | (?:/|\Z)|[\\"]|{_OPTION.pattern}')
 
 
 def oddities(path: str) -> list[Oddity]:
@@ -109,6 +113,7 @@ def oddities(path: str) -> list[Oddity]:
         Oddity.TRAILING_SPACE: any(part.endswith(" ") for part in parts),
         Oddity.BACKSLASH: "\\" in path,
         Oddity.QUOTE: '"' in path,
+        Oddity.OPTION: _OPTION.search(path) is not None,
     }
     return [oddity for oddity, present in found.items() if present]
 

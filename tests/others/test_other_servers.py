@@ -69,7 +69,6 @@ def test_the_documentation_says_what_is_measured() -> None:
 
 
 OPEN = {
-    "ftp-srv": "It takes words like options out of new names: `a -l` is there as `a`.",
     "aioftp": "It passed, but once: then it ended the session of `get`.",
     "zope": "It loses, doubles or mixes up commands that come together: `get` did not end in time.",
     "rclone": "A large file whose line was cut is sent again, and it does not say that it has come.",

@@ -2009,6 +2009,19 @@ class TestOddNames:
             assert server.files == (theirs if drops else {**theirs, '/12"in.jpg': b"content"})
             assert acc.profile.keeps == {Oddity.QUOTE: not drops}
 
+    def test_a_word_that_is_taken_for_an_option_would_make_one_file_of_two(self):
+        class Parsing(Scripted):
+            """Takes options out of all arguments but those of three commands, as ftp-srv."""
+
+            async def _act(self, connection: Connection, verb: str, argument: str) -> None:
+                kept = argument if verb in {"STOR", "SIZE", "RETR"} else re.sub(r" -\w(?= |$)", "", argument)
+                await super()._act(connection, verb, kept)
+
+        with Parsing(LIST=lists) as server, account(server)() as session:
+            server.files["/a"] = b"theirs"
+            assert errors_of(publish(session, job("/a -l"))) == [NameRefusedError]
+            assert server.files == {"/a": b"theirs"}
+
     @pytest.mark.parametrize("reply", ["550 Permission denied.", "502 No MKD."])
     def test_where_no_directory_may_be_made_a_file_shows_it(self, reply):
         with Scripted(MKD=reply, LIST=lists) as server:

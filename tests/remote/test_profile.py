@@ -86,6 +86,9 @@ def test_a_session_is_silent_for_half_of_what_the_server_bears(told, silence_s):
         ("/ a/b", [Oddity.LEADING_SPACE]),
         ("/a\\b/c", [Oddity.BACKSLASH]),
         ('/a"/ b', [Oddity.LEADING_SPACE, Oddity.QUOTE]),
+        ("/a -l", [Oddity.OPTION]),
+        ("/Artist -x song.mp3", [Oddity.OPTION]),
+        ("/Artist - song -2/-a -live.mp3", []),
     ],
 )
 def test_what_is_odd_about_a_directory_is_odd_about_all_that_is_in_it(path, found):
