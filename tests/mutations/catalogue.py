@@ -1080,6 +1080,22 @@ MUTATIONS = (
         f"{SCRIPTED}::TestListings::test_a_directory_that_may_not_be_read_is_no_empty_one",
     ),
     Mutation(
+        "G5",
+        "a name that makes the server end the session is said for ever",
+        "remote/undecoded.py",
+        "        if profile.bytes_missed >= MOST_ENDS:\n",
+        "        if profile.bytes_missed < 0:\n",
+        "tests/remote/test_undecoded.py::test_after_two_sessions_the_file_is_refused_and_all_others_go_on",
+    ),
+    Mutation(
+        "G4",
+        "a word like an option counts as one that every server keeps in a name",
+        "remote/profile.py",
+        "        Oddity.OPTION: _OPTION.search(path) is not None,\n",
+        "        Oddity.OPTION: False,\n",
+        f"{SCRIPTED}::TestOddNames::test_a_word_that_is_taken_for_an_option_would_make_one_file_of_two",
+    ),
+    Mutation(
         "G4",
         "a name and a size count as the total of an empty directory",
         "remote/listings.py",
