@@ -793,7 +793,7 @@ MUTATIONS = (
         "mapping/mirror.py",
         "            and (not load.waiting or self.paused)\n",
         "",
-        PASSES,
+        f"{PASSES}::test_passes_from_cron_whatever_they_meet_make_both_sides_equal_in_the_end",
     ),
     Mutation(
         "G3",
@@ -801,7 +801,8 @@ MUTATIONS = (
         "daemon/roster.py",
         "            self.take_leftovers(config)\n",
         "            pass\n",
-        "tests/model/test_passes_elsewhere.py",
+        "tests/model/test_passes_elsewhere.py::"
+        "test_passes_that_find_another_configuration_make_all_mappings_equal_in_the_end",
     ),
     Mutation(
         "G3",
@@ -817,7 +818,7 @@ MUTATIONS = (
         "mapping/mirror.py",
         "            and not self.waits.any_unsettled()\n",
         "",
-        PASSES,
+        f"{PASSES}::test_passes_from_cron_whatever_they_meet_make_both_sides_equal_in_the_end",
     ),
     # ── G4 nothing wrongly deleted ───────────────────────────────────────────────────────────────────────────
     Mutation(
