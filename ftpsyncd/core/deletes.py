@@ -101,6 +101,7 @@ class Deletes:
         self._open_inside = Inside(self._open)
         self._approved = 0
         self._doomed: set[str] = set()
+        self._doomed_inside = Inside(self._doomed)
 
     def __repr__(self) -> str:
         return f"<Deletes absent={len(self._absent)} files={self._files} doomed={len(self._doomed)}>"
@@ -188,6 +189,7 @@ class Deletes:
         self._absent.clear()
         self._inside.clear()
         self._doomed.clear()
+        self._doomed_inside.clear()
         self._files = self._approved = self._gone_then = 0
 
     def _put(self, path: str, absence: Absence | None) -> None:
@@ -209,7 +211,7 @@ class Deletes:
 
     def _dealt_with(self, path: str) -> None:
         self._put(path, None)
-        self._doomed.discard(path)
+        self._end_doom(path)
 
     def _allow(self, path: str, files: int) -> None:
         """A person allows so many files to be deleted at a path, or that is over."""
@@ -368,11 +370,17 @@ class Deletes:
     def doom(self, directory: str) -> None:
         """The deletion of a directory that is gone has begun; its content needs no further admission."""
         self._doomed.add(directory)
+        self._doomed_inside.add(directory)
 
     def spare(self, directory: str) -> None:
         """The deletion of a directory came to its end without all of it: what is left is judged anew."""
-        prefix = f"{directory}/"
-        self._doomed = {path for path in self._doomed if path != directory and not path.startswith(prefix)}
+        for path in (directory, *self._doomed_inside.below(directory)):
+            self._end_doom(path)
+
+    def _end_doom(self, path: str) -> None:
+        if path in self._doomed:
+            self._doomed.discard(path)
+            self._doomed_inside.discard(path)
 
     def is_doomed(self, directory: str) -> bool:
         """Whether a directory that is gone is being deleted already."""

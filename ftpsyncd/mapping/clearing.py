@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable
 
 from ftpsyncd.core.deletes import Deletes
+from ftpsyncd.core.inside import Inside
 from ftpsyncd.core.plan import retry_in_s
 from ftpsyncd.mapping.site import QUEUE_ROOM, Moment, Site
 from ftpsyncd.model import Delete, Kind, RemoveDir, join
@@ -32,8 +33,9 @@ class Clearing:
         self._site = site
         self._absent = absent
         self._delete = delete
-        self._ahead: list[tuple[str, str]] = []
+        self._ahead: dict[str, str] = {}
         """Each with the last name in it that has been dealt with; empty if none has. The last one is the next."""
+        self._inside = Inside(self._ahead)
 
     def __bool__(self) -> bool:
         return bool(self._ahead)
@@ -41,23 +43,28 @@ class Clearing:
     def begin(self, directory: str) -> None:
         """Delete a directory, and what is in it."""
         self._absent.doom(directory)
-        self._ahead.append((directory, ""))
+        self._put_ahead(directory, "")
 
     def stop(self) -> None:
         """Delete nothing more."""
         self._ahead.clear()
+        self._inside.clear()
+
+    def _put_ahead(self, directory: str, after: str) -> None:
+        self._ahead[directory] = after
+        self._inside.add(directory)
 
     def is_at_work_on(self, directory: str) -> bool:
         """Whether the deletion of a directory goes on, or ended and left something."""
-        prefix = f"{directory}/"
-        ahead = any(path == directory or path.startswith(prefix) for path, _ in self._ahead)
+        ahead = directory in self._ahead or directory in self._inside
         return ahead or self._site.queue.busy_below(self._site.spec.name, directory)
 
     def go_on(self, at: Moment) -> None:
         """Go on, as far as the queue has room."""
         site = self._site
         while self._ahead and site.queue.load(site.spec.name).waiting < QUEUE_ROOM:
-            directory, after = self._ahead.pop()
+            directory, after = self._ahead.popitem()
+            self._inside.discard(directory)
             if self._absent.is_doomed(directory):
                 self._go_through(directory, after, at)
 
@@ -66,7 +73,7 @@ class Clearing:
         site = self._site
         rows = site.ledger.rows(site.id, directory, after=after, most=ROWS_AT_ONCE)
         if len(rows) == ROWS_AT_ONCE:
-            self._ahead.append((directory, next(reversed(rows))))
+            self._put_ahead(directory, next(reversed(rows)))
         for name, row in rows.items():
             path = join(directory, name)
             if row.kind is Kind.FILE:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -136,6 +137,24 @@ def test_a_directory_that_is_spared_is_doomed_no_more_with_all_below_it():
         deletes.doom(directory)
     deletes.spare("d")
     assert [deletes.is_doomed(directory) for directory in ("d", "d/e", "de")] == [False, False, True]
+
+
+def test_to_spare_a_directory_costs_no_look_at_all_that_are_being_deleted():
+    """A server may refuse to remove each of ten thousand."""
+    deletes = Deletes()
+
+    def took_s() -> float:
+        for number in range(50):
+            deletes.doom(f"d/{number}")
+        began = time.thread_time()
+        for number in range(50):
+            deletes.spare(f"d/{number}")
+        return time.thread_time() - began
+
+    few_s = min(took_s() for _ in range(3))
+    for number in range(50, 20_000):
+        deletes.doom(f"d/{number}")
+    assert min(took_s() for _ in range(3)) < 10 * few_s
 
 
 # ── The guard ────────────────────────────────────────────────────────────────────────────────────────────────────

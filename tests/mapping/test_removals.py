@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -193,6 +194,36 @@ def test_so_does_one_that_outlived_a_restart_when_all_was_looked_at(story: Delet
     assert (
         held_in_ledger(story) == f"{3 if files == 1 else 2} files were deleted at once ({'c' if files == 1 else 'd)'}"
     )
+
+
+def test_a_directory_that_is_gone_costs_no_look_at_all_others_that_are_being_deleted(story: Deleting) -> None:
+    """Where the server is away, each of them is asked about again every few seconds."""
+    removals = story.mirror.removals
+
+    def delete(directories: range) -> None:
+        for number in directories:
+            removals._clearing.begin(f"e/{number}")
+
+    def took_s(directories: range) -> float:
+        began = time.thread_time()
+        for number in directories:
+            assert removals.gone(f"e/{number}", Kind.DIR, at(LATER))
+        return time.thread_time() - began
+
+    few, others, last = range(50), range(50, 20_000), range(20_000, 20_050)
+    delete(few)
+    few_s = min(took_s(few) for _ in range(3))
+    delete(others)
+    delete(last)
+    assert min(took_s(last) for _ in range(3)) < 10 * few_s
+    assert removals._clearing.is_at_work_on("e")
+    turns = 0
+    while removals.working:
+        removals.go_on(at(LATER))
+        story.mirror.queue.withdraw_mapping(M)
+        turns += 1
+    assert turns > 1, "the queue has no room for all"
+    assert not removals._clearing.is_at_work_on("e")
 
 
 def test_what_was_changed_at_the_server_waits_for_a_person_and_for_nobody_else(story: Deleting) -> None:
