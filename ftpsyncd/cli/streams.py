@@ -28,6 +28,17 @@ class _Reader(io.FileIO):
             return memoryview(data).nbytes
 
 
+class _Listener(_Reader):
+    """Where messages go: one that cannot be written, since a disk is full, keeps no work from being done."""
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        """Write, or act as if."""
+        try:
+            return super().write(data)
+        except OSError:
+            return memoryview(data).nbytes
+
+
 def open_streams() -> None:
     """Read from and write to nothing where the caller has closed a stream (``>&-``).
 
@@ -41,12 +52,12 @@ def open_streams() -> None:
 
 
 def make_streams_forgiving() -> None:
-    """Bear names that the terminal's encoding lacks, which print as escapes, and readers that leave."""
-    for name in ("stdout", "stderr"):
+    """Bear names that the terminal's encoding lacks, which print as escapes, readers that leave, and lost messages."""
+    for name, raw in (("stdout", _Reader), ("stderr", _Listener)):
         stream = getattr(sys, name)
         stream.flush()
         forgiving = io.TextIOWrapper(
-            io.BufferedWriter(_Reader(stream.fileno(), "w", closefd=False)),
+            io.BufferedWriter(raw(stream.fileno(), "w", closefd=False)),
             encoding=stream.encoding,
             errors="backslashreplace",
             line_buffering=stream.line_buffering,

@@ -275,6 +275,17 @@ def test_output_that_cannot_be_written_is_told():
     assert (ended.returncode, ended.stderr) == (1, said)
 
 
+@pytest.mark.parametrize(
+    ("words", "code"), [("reload", 75), ("put gallery/no.jpg web:/a.jpg", 75), ("plan nowhere", 2)]
+)
+def test_a_message_that_cannot_be_written_changes_no_exit_code(config_file, words, code):
+    """As in a script that logs to a disk that is full: it goes by the code."""
+    with Path("/dev/full").open("wb") as full:
+        command = [sys.executable, "-m", "ftpsyncd", "-c", str(config_file), *words.split()]
+        ended = subprocess.run(command, stdout=subprocess.PIPE, stderr=full, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout) == (code, b"")
+
+
 def test_streams_that_the_caller_has_closed_are_no_error(config_file):
     """A file or connection that got the number of one of them would be written to, and read from."""
     program = """
