@@ -234,11 +234,16 @@ def environment(
 def unfit(url: str) -> str:
     """Why nothing can be posted to an address, in words that do not hold it; empty if it looks right."""
     try:
-        scheme, host = urlsplit(url).scheme, urlsplit(url).hostname
+        parts = urlsplit(url)
+        host, _port = parts.hostname, parts.port
     except ValueError:
         return "is no URL"
-    if scheme not in {"http", "https"}:
+    if parts.scheme not in {"http", "https"}:
         return "does not begin with https://"
+    if parts.username is not None:
+        return "has a user in it, who would not be told: have `alerts.command` call it"
+    if " " in url or not f"{parts.path}{parts.query}".isascii():
+        return "holds a character that has to be percent-encoded"
     return "" if host else "names no host"
 
 

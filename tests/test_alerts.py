@@ -256,7 +256,7 @@ def unset() -> str:
         (lambda: "http://127.0.0.1:1/SECRET", "refused"),
         (lambda: "file:///etc/SECRET", "does not begin with https://"),
         (lambda: "http://[SECRET", "is no URL"),
-        (lambda: "http://127.0.0.1:port/SECRET", "cannot be called"),
+        (lambda: "http://127.0.0.1:port/SECRET", "is no URL"),
         (unset, "ALERT_URL is not set"),
     ],
 )

@@ -577,6 +577,13 @@ def test_a_script_that_the_kernel_does_not_run_is_an_error(config, tmp_path, con
         ("hooks.example.com/SECRET", "does not begin with https://"),
         ("https:hooks.example.com/SECRET", "names no host"),
         ("https://[hooks.example.com/SECRET", "is no URL"),
+        ("https://hooks.example.com:port/SECRET", "is no URL"),
+        (
+            "https://me:SECRET@hooks.example.com/",
+            "has a user in it, who would not be told: have `alerts.command` call it",
+        ),
+        ("https://hooks.example.com/SECRET two", "holds a character that has to be percent-encoded"),
+        ("https://hooks.example.com/?SECRET=ü", "holds a character that has to be percent-encoded"),
         ("https://hooks.example.com/SECRET", ""),
     ],
 )
