@@ -170,14 +170,14 @@ def calling(status: Status) -> Iterator[tuple[str, str, tuple[str, ...]]]:
         if each.state is MappingState.PAUSED and not each.message.startswith(STOPPED):
             yield each.name, each.message or "paused", (f"ftpsyncd resume {each.name}",)
         if each.parked:
-            first = next((p for p in status.problems if p.parked and p.mapping == each.name), None)
-            helps = f": {first.remedy}" if first and first.remedy and each.parked == 1 else ""
-            # Trying again would not help a name that cannot be sent.
-            hopeless = helps and first is not None and first.remedy == NameNotSendableError.remedy
+            remedies = [p.remedy for p in status.problems if p.parked and p.mapping == each.name]
+            # Of more than are listed it is not known whether it helps all.
+            helps = remedies[0] if len(remedies) == each.parked and len(set(remedies)) == 1 else ""
             yield (
                 each.name,
-                f"{number(each.parked, 'file is', 'files are')} parked{helps}",
-                () if hopeless else (f"ftpsyncd retry {each.name}",),
+                f"{number(each.parked, 'file is', 'files are')} parked{helps and f': {helps}'}",
+                # Trying again would not help a name that cannot be sent.
+                () if helps == NameNotSendableError.remedy else (f"ftpsyncd retry {each.name}",),
             )
 
 

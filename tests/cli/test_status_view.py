@@ -332,6 +332,17 @@ def test_to_try_again_is_not_proposed_for_a_name_that_cannot_be_sent():
     text = drawn(view(parked, NOW, UNICODE, 100), 100)
     assert "1 file is parked: Rename the file." in text
     assert "ftpsyncd retry" not in text
+    both = WELL._replace(mappings=(GOOD._replace(parked=2),), problems=(nameless, nameless._replace(path="a\nc.jpg")))
+    text = drawn(view(both, NOW, UNICODE, 100), 100)
+    assert "2 files are parked: Rename the file." in text
+    assert "ftpsyncd retry" not in text
+    # What helps one of them is not told as what helps all.
+    other = nameless._replace(path="d.jpg", remedy="Check it.")
+    for problems, parked_files in (((nameless, other), 2), ((nameless,), 3)):
+        mixed = WELL._replace(mappings=(GOOD._replace(parked=parked_files),), problems=problems)
+        assert f"{parked_files} files are parked\n    → ftpsyncd retry gallery" in drawn(
+            view(mixed, NOW, UNICODE, 100), 100
+        )
 
 
 def test_names_are_never_markup_and_stay_on_one_line():
