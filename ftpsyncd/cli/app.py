@@ -203,8 +203,21 @@ def outcome(arguments: Sequence[str] | None) -> int:
         if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
             complain(f"ftpsyncd: error: the output cannot be written: {error.strerror}")
             return ExitCode.SOME_FAILED
+        if isinstance(error, FileNotFoundError) and is_nowhere():
+            error = UsageError(
+                "The current folder is not there any more.", remedy="Go to another one, or give paths from the root."
+            )
         return fail(error)
     return result
+
+
+def is_nowhere() -> bool:
+    """Whether this process is in a folder that was removed, so that no path can begin there."""
+    try:
+        os.getcwd()  # noqa: PTH109 - the same, and loads nothing
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def perform(arguments: list[str]) -> int:

@@ -286,6 +286,18 @@ def test_a_message_that_cannot_be_written_changes_no_exit_code(config_file, word
     assert (ended.returncode, ended.stdout) == (code, b"")
 
 
+@pytest.mark.parametrize("words", ["status -c config.yaml", "why a.jpg", "history --path a.jpg"])
+def test_who_is_in_a_folder_that_is_gone_is_told_so(ftpsyncd, config_file, tmp_path, words, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    said = (
+        "ftpsyncd: error: The current folder is not there any more.\nGo to another one, or give paths from the root.\n"
+    )
+    assert ftpsyncd("-c", config_file, *words.split()) == (2, "", said)
+    assert ftpsyncd("-c", config_file, "plan").code == 0
+
+
 def test_streams_that_the_caller_has_closed_are_no_error(config_file):
     """A file or connection that got the number of one of them would be written to, and read from."""
     program = """
