@@ -254,7 +254,8 @@ def _place(file: File, *, dry_run: bool) -> Taken:
         present = None
     if present == _encoded(file.content):
         return Taken(what, "unchanged")
-    if present is not None and file.yours:
+    # A link may lead to a disk that is not mounted.
+    if file.yours and (present is not None or file.path.is_symlink()):
         return Taken(what, "kept", "it is yours")
     note = ""
     if present is not None:

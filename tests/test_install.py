@@ -91,6 +91,15 @@ def test_a_configuration_of_yours_is_kept(tmp_path: Path, steps: list[Step]):
     assert config.read_text() == "mine"
 
 
+def test_a_link_to_a_configuration_that_is_not_there_now_is_kept(tmp_path: Path, steps: list[Step]):
+    """Its disk is not mounted yet, for instance."""
+    config = tmp_path / "etc/ftpsyncd/config.yaml"
+    config.parent.mkdir(parents=True)
+    config.symlink_to("/nowhere/config.yaml")
+    assert Taken(str(config), "kept", "it is yours") in list(apply(steps))
+    assert config.is_symlink()
+
+
 def test_an_older_unit_is_brought_up_to_date_and_set_aside(tmp_path: Path, steps: list[Step]):
     unit = tmp_path / "etc/systemd/system/ftpsyncd.service"
     unit.parent.mkdir(parents=True)
