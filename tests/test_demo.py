@@ -23,7 +23,7 @@ from ftpsyncd.demo import pictures
 from ftpsyncd.demo.record import Happening, Record
 from ftpsyncd.demo.story import Story, stopwatch
 from ftpsyncd.demo.witness import Witness, visible
-from ftpsyncd.errors import NoDescriptorError
+from ftpsyncd.errors import NoDescriptorError, UsageError
 from tests.waiting import until
 
 with warnings.catch_warnings():
@@ -256,6 +256,24 @@ def test_with_fewer_open_files_than_it_needs_there_is_no_stage(monkeypatch):
     monkeypatch.setattr("ftpsyncd.descriptors.allowed", lambda: 51)
     with pytest.raises(NoDescriptorError, match="51 files open; the demo needs up to 52"), Demo():
         pass
+
+
+@pytest.mark.parametrize("folder", ["a, b", "a: b #c"])
+def test_a_folder_for_temporary_files_may_have_any_name(tmp_path, monkeypatch, folder):
+    (tmp_path / folder).mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / folder))
+    with Demo() as stage:
+        assert stage.drop.parent.parent == tmp_path / folder
+
+
+def test_a_path_that_is_too_long_for_the_socket_is_told_as_that(tmp_path, monkeypatch):
+    long = tmp_path / ("l" * 80)
+    long.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(long))
+    with pytest.raises(UsageError, match=f"The folder for temporary files has too long a path: {long}") as told, Demo():
+        pass
+    assert "TMPDIR" in told.value.remedy
+    assert not list(long.iterdir())
 
 
 @pytest.mark.parametrize("look", [lambda folder: list(visible(folder)), lambda folder: _content(folder / "a.jpg")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import tempfile
 import threading
@@ -14,6 +15,7 @@ from typing import Self
 
 from ftpsyncd import config as configuration
 from ftpsyncd import descriptors, lacking
+from ftpsyncd.config.places import too_long_for_socket
 from ftpsyncd.core.filters import Filter
 from ftpsyncd.core.names import SUFFIX
 from ftpsyncd.daemon.service import Service
@@ -21,7 +23,7 @@ from ftpsyncd.demo.record import Happening, Record
 from ftpsyncd.demo.server import LoopbackServer
 from ftpsyncd.demo.story import Story, stopwatch
 from ftpsyncd.demo.witness import Look, Sighting, Witness, files, visible
-from ftpsyncd.errors import NoDescriptorError
+from ftpsyncd.errors import NoDescriptorError, UsageError
 
 MAPPING = "demo"
 SETTLE_S = 0.3
@@ -131,6 +133,10 @@ class Demo:
         """Every part is on the stack before it is started: whatever fails, nothing stays behind."""
         home = Path(tempfile.mkdtemp(prefix="ftpsyncd-demo-"))
         stack.callback(shutil.rmtree, home, ignore_errors=True)
+        socket = home / "control.sock"
+        if too_long_for_socket(socket):
+            told = f"The folder for temporary files has too long a path: {home.parent}"
+            raise UsageError(told, remedy="Name another one: `TMPDIR=/tmp ftpsyncd demo`.")
         self.drop, self._remote = home / "drop", home / "server"
         for folder in (self.drop, self._remote):
             folder.mkdir()
@@ -143,10 +149,10 @@ class Demo:
                 user=self._server.user,
                 password=self._server.password,
                 mapping=MAPPING,
-                drop=self.drop,
+                drop=json.dumps(str(self.drop)),  # whatever is in its name
                 settle=SETTLE_S,
-                state=home / "state",
-                socket=home / "control.sock",
+                state=json.dumps(str(home / "state")),
+                socket=json.dumps(str(socket)),
             ),
             encoding="utf-8",
         )
