@@ -39,6 +39,14 @@ def final(remote: str) -> str:
     return _TAIL.sub("", remote)
 
 
+def aside(remote: str) -> str:
+    """Where the old version of a file is while the new one gets its name, at servers that replace no file: beside it.
+
+    Known to whoever knows any temporary name of the file: that of what `final` makes of one is the same.
+    """
+    return temporary(final(temporary(remote, "")), "")
+
+
 def on_the_wire(path: str, encoding: str) -> bytes:
     """A path as it travels to a server.
 

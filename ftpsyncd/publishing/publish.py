@@ -11,7 +11,7 @@ import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from ftpsyncd.core import sizes
+from ftpsyncd.core import names, sizes
 from ftpsyncd.errors import (
     AlreadyExistsError,
     FileChangedError,
@@ -313,12 +313,27 @@ class Publisher:
         if action.published is not None:
             return Did.SWEPT if self._existing.is_still_published(session, remote, action) else Did.SPOILED
         found = self._brought(session, action, remote)
-        left = [action.temporary] if action.temporary else []
+        left = [action.temporary, *self._old_version(session, action)] if action.temporary else []
         if found is Did.DELETED:
             left.append(remote)
         if left:
             _raise_first(session.delete_many(left))
         return Did.SWEPT if found is Did.DELETED else found
+
+    def _old_version(self, session: RemoteSession, action: Sweep) -> list[str]:
+        """What was moved aside for a file whose upload was interrupted right then, if it has to go.
+
+        It gets its name back where the server has no other version, and the file is here still.
+        """
+        file = names.final(action.temporary)
+        aside = names.aside(file)
+        there, old = session.stat_many([file, aside])
+        if old is None:
+            return []
+        if there is None and action.mapping and exists(self._folder(action.mapping).spec, names.final(action.path)):
+            session.rename(aside, file)
+            return []
+        return [aside]
 
     def _brought(self, session: RemoteSession, action: Sweep, remote: str) -> Did | Fingerprint:
         """What was interrupted may have brought something under its final name: what that is, as `swept` says it.

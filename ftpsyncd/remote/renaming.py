@@ -8,7 +8,6 @@ Sources: RFC 959 §4.1.3.
 from __future__ import annotations
 
 import contextlib
-import secrets
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -146,8 +145,12 @@ def refused(
 
 
 def _replace(session: Session, source: str, target: str, error: RemoteError) -> None:
-    """Move aside what stands at ``target``, and delete it when it is replaced; ``error`` is raised if it may not go."""
-    aside = names.temporary(target, secrets.token_hex(8))
+    """Move aside what stands at ``target``, and delete it when it is replaced; ``error`` is raised if it may not go.
+
+    Should the line end meanwhile, whoever sweeps a temporary file of ``target`` finds it there.
+    """
+    aside = names.aside(target)
+    session.delete_many([aside])  # an older one, of which that is so
     moved = _moved(session, target, aside)
     if not moved.good:
         raise session.error(moved, "RNFR", target) if _is_in_use(session, target, moved) else error

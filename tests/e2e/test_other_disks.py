@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.site import MAPPING, Site, contents, digest, site
+from tests.e2e.proxy import Proxy
+from tests.e2e.site import MAPPING, REMOTE, Site, contents, digest, site
 from tests.servers import running
 from tests.variants import also
 from tests.waiting import until
@@ -114,6 +115,30 @@ def test_a_directory_is_renamed_beside_one_whose_name_differs_in_case_only(s: Si
     (s.drop / "fotos").rename(s.drop / "Bilder")
     settle(s)
     assert contents(s.drop).items() <= contents(s.published).items()
+
+
+def test_a_version_that_was_moved_aside_when_the_daemon_was_killed_is_swept_when_the_next_one_is_published(
+    tmp_path: Path,
+) -> None:
+    with (
+        running("pyftpdlib", disk="windows") as server,
+        Proxy(server.host, server.port) as proxy,
+        site(server, tmp_path, server_keys={"host": "127.0.0.1", "port": proxy.port}) as s,
+    ):
+        drop(s, "a.jpg", "first")
+        s.start()
+        s.until_equal()
+        proxy.hold_at = f"RNTO {REMOTE}/a.jpg.".encode()
+        drop(s, "a.jpg", "the second")
+        until(lambda: proxy.held, "the first one is about to be moved aside", 20)
+        s.kill()
+        proxy.release()
+        until(lambda: not (s.published / "a.jpg").exists(), "it is", 20)
+        assert digest(b"first") in contents(s.published).values()
+        s.start()
+        # Temporary files count as a difference.
+        s.until_equal()
+        s.until_state("in_sync")
 
 
 @pytest.fixture

@@ -242,6 +242,14 @@ MUTATIONS = (
         f"{SCRIPTED}::TestYesToARename::test_a_strange_yes_is_not_the_word_that_a_published_file_was_replaced",
     ),
     Mutation(
+        "G3",
+        "an old version that was moved aside when the line died is deleted although it is the only one",
+        "publishing/publish.py",
+        "        if there is None and action.mapping and exists(",
+        "        if there is not None and action.mapping and exists(",
+        "tests/publishing/test_publish.py::test_what_was_moved_aside_when_a_line_ended_is_put_back_or_swept",
+    ),
+    Mutation(
         "G1",
         "what is longer than the file is continued as its part",
         "remote/resume.py",

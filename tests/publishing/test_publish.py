@@ -133,6 +133,27 @@ def test_a_link_that_is_followed_is_renamed_like_what_it_leads_to(worker: Worker
     assert set(worker.server.files) == {f"{BASE}/b", f"{BASE}/e/x"}
 
 
+@pytest.mark.parametrize("apart", [False, True], ids=["", "another try has followed"])
+@pytest.mark.parametrize(
+    ("newer", "here", "left"),
+    [(True, True, [b"newer"]), (False, True, [b"old"]), (False, False, [])],
+    ids=["the newer one is published", "it is the only one", "it is gone here"],
+)
+def test_what_was_moved_aside_when_a_line_ended_is_put_back_or_swept(
+    worker: Worker, *, apart: bool, newer: bool, here: bool, left: list[bytes]
+):
+    remote, temporary = f"{BASE}/a", names.temporary(f"{BASE}/a", M)
+    worker.server.files[names.aside(remote)] = MemoryFile(b"old")
+    worker.server.files[temporary] = MemoryFile(b"newer")
+    if newer:
+        worker.server.files[remote] = MemoryFile(b"newer")
+    if here:
+        (worker.local / "a").write_bytes(b"newer")
+    path = temporary.removeprefix(f"{BASE}/") if apart else "a"
+    assert did(worker.does(Sweep(M, path, temporary))) == [Did.SWEPT]
+    assert [file.content for file in worker.server.files.values()] == left
+
+
 LARGE = bytes(range(1, 256)) * (2 * BEGINNING // 255 + 1)
 
 

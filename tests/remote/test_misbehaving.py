@@ -1404,6 +1404,31 @@ class TestRenaming:
             assert errors_of(publish(session, job("/a"), job("/b"))) == [NameRefusedError, None]
             assert server.files == {"/a": b"old", "/b": b"content"}
 
+    def test_an_old_file_that_was_moved_aside_when_the_line_ended_is_where_its_sweep_looks(self):
+        async def careful(connection: Connection, path: str) -> None:
+            if path in connection.server.files:
+                await connection.say("550 File exists.")
+                return
+            await connection.server.default(connection, f"RNTO {path}")
+            if dying:
+                await connection.hang_up()
+
+        dying = True
+        with Scripted(RNTO=careful) as server:
+            server.files["/a"] = b"old"
+            with account(server)() as session:
+                assert errors_of(publish(session, job("/a"))) == [ServerUnavailableError]
+            aside = names.aside("/a")
+            for path in ("/a", "/" + 100 * "\xe4"):
+                assert names.aside(names.final(names.temporary(path, "gallery"))) == names.aside(path)
+            assert server.files == {aside: b"old", "/a.0123abcd.filepart": b"content"}
+            dying = False
+            # Somebody puts another one there: that the first one is where this is to be, keeps nothing from being sent.
+            server.files["/a"] = b"theirs"
+            with account(server)() as session:
+                assert errors_of(publish(session, job("/a"))) == [None]
+            assert server.files == {"/a": b"content"}
+
     def test_nothing_is_deleted_before_a_connection_has_renamed_a_file(self):
         with Scripted(RNTO="550 Permission denied.") as server:
             server.files["/a"] = b"old"
