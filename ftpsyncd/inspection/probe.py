@@ -17,6 +17,7 @@ from ftpsyncd.errors import (
     NameNotSendableError,
     NameRefusedError,
     PathsRefusedError,
+    ProtocolError,
     RemoteError,
     ServerUnavailableError,
     TooManyConnectionsError,
@@ -112,6 +113,8 @@ class Probing:
             if self._session is not None:
                 self._session.close()
             self._session = self.account()
+            # Whether it bears several commands in one write is measured, too: until then, nothing relies on it.
+            self._session.patient = True
         return self._session
 
     def _path(self, stem: str = "ftpsyncd") -> str:
@@ -289,7 +292,8 @@ class Probing:
             try:
                 session.control.send([b"NOOP", absent, b"PWD", there] * BATCHES)
                 codes = [reply.code for reply in session.finals(4 * BATCHES)]
-            except ServerUnavailableError:
+                session.control.expect_no_more()
+            except (ServerUnavailableError, ProtocolError):
                 codes = []
             fitting = all(
                 (noop in {200, 250} or noop >= 500) and missing >= 500 and where == 257 and date in {213, 500, 502, 550}

@@ -50,9 +50,9 @@ def said(session: Session, commands: Sequence[bytes], timeout_s: float | None = 
                 session.batching = False
                 session.abandon()
             raise
-        session.batching = False
         if part != [BEGIN_TLS]:  # what comes before TLS begins is looked at there
             _expect_no_more(session, part)
+        session.batching = False
 
 
 def _expect_no_more(session: Session, part: Sequence[bytes]) -> None:

@@ -83,11 +83,11 @@ def test_one_where_nothing_may_be_renamed(kind: str, denied: str):
 
 class TestServersThatLack:
     def probed(
-        self, script: Mapping[str, Behaviour] | None = None, **options
+        self, script: Mapping[str, Behaviour] | None = None, directory: str = "/", **options
     ) -> tuple[dict[str, str], Scripted, Profile]:
         with Scripted(script, **options) as server:
             account = Account(server.spec(connections=2), timeouts=QUICK)
-            found = values(account)
+            found = values(account, directory)
             return found, server, account.profile
 
     def test_everything_that_can_be_missing(self):
@@ -163,6 +163,19 @@ class TestServersThatLack:
         assert found["pipelining"] == "does not work"
         assert profile.pipelining is False
         assert server.files == {}
+
+    @pytest.mark.parametrize("verb", ["SIZE", "MDTM", "NOOP", "TYPE"])
+    def test_one_that_answers_twice_to_what_comes_together(self, verb: str):
+        async def twice(c: Connection, argument: str) -> None:
+            together = c.server.batches[-1] > 1
+            await c.server.default(c, f"{verb} {argument}")
+            if together:
+                await c.say("200 And again.")
+
+        found, server, profile = self.probed({verb: twice}, "/made/for/this")
+        assert found == {**self.probed()[0], "pipelining": "does not work"}
+        assert profile.pipelining is False
+        assert (server.files, server.dirs) == ({}, {"/"})
 
     @pytest.mark.parametrize(
         "script",
