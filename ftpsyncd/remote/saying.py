@@ -81,8 +81,7 @@ def _look_into(session: Session, part: Sequence[bytes], answered: int, error: Se
         if not isinstance(error.__cause__, TimeoutError) and undecoded.ended(session, command):
             session.batching = False
         elif command == b"EPSV" and ":" not in session.control.local:
-            # All before it was answered: that came in a batch is not to blame.
-            session.batching = False
+            # All before it was answered: as a rule, that it came in a batch is not to blame. A login finds that out.
             session.misses_epsv()
         elif command.startswith(b"MLST ") and isinstance(error.__cause__, TimeoutError):
             # The login has shown that batches are answered. Sessions that end side by side count once.

@@ -41,6 +41,8 @@ class Unmet:
         """A command was answered: it may have named a port."""
         if command in {b"EPSV", b"PASV"}:
             self._port = 0
+            if reply.code == 229:
+                self._session.profile.epsv_missed = 0
             with contextlib.suppress(ProtocolError):
                 self._port = facts.parse_epsv(reply) if reply.code == 229 else 0
                 self._port = facts.parse_pasv(reply) if reply.code == 227 else self._port

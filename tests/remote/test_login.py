@@ -21,7 +21,7 @@ from ftpsyncd.remote.session import Session
 from ftpsyncd.remote.wire import Timeouts
 from ftpsyncd.specs import TlsMode
 from tests.contract.remotes import job, publish
-from tests.remote.scripted import Connection, Scripted
+from tests.remote.scripted import Act, Connection, Scripted
 from tests.waiting import until
 
 PATIENT = Timeouts(connect_s=60, reply_s=60, close_s=1)
@@ -249,6 +249,28 @@ class TestOneGo:
                 assert session.usable
                 assert not account.profile.pipelining
             assert at_pass(server)[-1] == 1
+
+    def test_a_server_that_takes_what_comes_together_for_one_command_is_told_one_after_the_other(self):
+        """npm's ftpd: that it answers nothing more is not the fault of EPSV, which is the second one."""
+
+        def all_in_all(verb: str) -> Act:
+            async def act(connection: Connection, argument: str) -> None:
+                if connection.server.batches[-1] > 1:
+                    connection.reader._buffer.clear()  # type: ignore[attr-defined]
+                    await connection.say("502 Command not implemented.")
+                else:
+                    await connection.server.default(connection, f"{verb} {argument}")
+
+            return act
+
+        hasty = Timeouts(connect_s=5, reply_s=0.3, close_s=0.3)
+        with Scripted({verb: all_in_all(verb) for verb in ("FEAT", "EPSV")}) as server:
+            account = Account(server.spec(), timeouts=hasty)
+            account.ahead = True
+            with account() as session:
+                assert [result.error for result in publish(session, job("/a"))] == [None]
+            assert (account.profile.pipelining, account.profile.epsv, account.profile.epsv_missed) == (False, True, 0)
+            assert server.connections == 4
 
     def test_a_server_that_answers_in_another_order_is_told_one_thing_after_the_other(self):
         """aioftp has a task for each command: what it does not know is refused before what it does is done."""
