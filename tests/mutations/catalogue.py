@@ -464,14 +464,6 @@ MUTATIONS = (
     ),
     Mutation(
         "G3",
-        "a rename that was taken back is not told to what waited for it",
-        "mapping/offers.py",
-        "        for path in self._queue.freed(self._name):\n",
-        "        for path in ():\n",
-        "tests/mapping/test_mirror.py",
-    ),
-    Mutation(
-        "G3",
         "rows are not doubted when the connection ends under an action",
         "engine/outcomes.py",
         "        mirror.intents.doubt(failed.action, at)\n",
