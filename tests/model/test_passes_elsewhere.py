@@ -76,6 +76,13 @@ def life(begin: tuple[MappingSpec, ...], ops: list[Op], *, replaces: bool = True
     return world.counts
 
 
+def test_a_pass_sweeps_what_a_killed_one_has_half_sent_where_nothing_is_published_any_more():
+    before = MappingSpec("one", Path("p"), "web", "/s", include=("*",), settle_s=0.0)
+    killed: Op = ("upon", "block", ("crash",))
+    counts = life((before,), [("write", "p/2", 200), killed, SYNC, ("reload", (before._replace(remote="/t"),))])
+    assert counts["crash"] == 1
+
+
 def drawn(seed: int) -> tuple[tuple[MappingSpec, ...], list[Op], bool]:
     """What happens under a number."""
     chance = random.Random(seed)
