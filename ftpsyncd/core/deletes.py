@@ -96,6 +96,8 @@ class Deletes:
         self._admitted: deque[_Admission] = deque()
         self._recent = 0
         """The sum of their files."""
+        self._to_come = 0
+        """How many of those are not deleted so far."""
         self._open: dict[str, _Admission] = {}
         """Those of them of which not all is deleted."""
         self._open_inside = Inside(self._open)
@@ -235,7 +237,7 @@ class Deletes:
 
     def go_on_from(self, before: Deletes) -> None:
         """Count what was deleted lately under settings that are over: a reload does not begin a new minute."""
-        self._admitted, self._recent = before._admitted, before._recent
+        self._admitted, self._recent, self._to_come = before._admitted, before._recent, before._to_come
         self._open, self._open_inside = before._open, before._open_inside
 
     def remember(self, moment: float) -> None:
@@ -253,6 +255,11 @@ class Deletes:
         """How many files were deleted during the last minute without a person, as of the last question."""
         return self._recent
 
+    @property
+    def recently_deleted(self) -> int:
+        """How many of these are not published any more."""
+        return self._recent - self._to_come
+
     # ── the guard ────────────────────────────────────────────────────────────────────────────────────────────
 
     def allowed(self, limit: int, now: float) -> bool:
@@ -266,6 +273,7 @@ class Deletes:
         while self._admitted and self._admitted[0].at <= now - WINDOW_S:
             over = self._admitted.popleft()
             self._recent -= over.files
+            self._to_come -= over.open
             self._close(over)
 
     def admit(self, path: str, now: float) -> None:
@@ -278,6 +286,7 @@ class Deletes:
             self._open_inside.add(path)
             self._admitted.append(admission)
             self._recent += files
+            self._to_come += files
 
     def deleted(self, path: str, now: float) -> None:
         """A file has been deleted: it counts for the whole of its minute.
@@ -326,6 +335,7 @@ class Deletes:
 
     def _settle(self, admission: _Admission, files: int) -> None:
         admission.open -= files
+        self._to_come -= files
         if not admission.open:
             self._close(admission)
 

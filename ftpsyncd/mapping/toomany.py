@@ -50,13 +50,18 @@ class Limit:
 
     @property
     def files(self) -> int:
-        """So many; a share is of what is published, in one pass of what was when it began, however far that is."""
-        one_pass, mappings = self._site.one_pass, self._site.ledger.mappings
-        published = self._published_before if one_pass else mappings.totals(self._site.id).files
+        """So many; a share is of what is published, and of what was before the deletes that count with those to come.
+
+        In one pass of what was when it began, however far that is.
+        """
+        published = self._published_before
+        if not self._site.one_pass:
+            published = self._site.ledger.mappings.totals(self._site.id).files + self._absent.recently_deleted
         return self._site.spec.max_deletes.of(published)
 
     def allows(self, at: Moment) -> bool:
         """Whether all that is gone may be deleted without a person; else it is put on hold."""
+        self._absent.forget_old(at.now)
         if self._absent.allowed(self.files, at.now):
             return True
         self._too_many = TooMany(self.files, self._absent.recent)

@@ -271,6 +271,18 @@ def test_what_was_admitted_a_minute_ago_is_not_remembered():
     assert not deletes._open
 
 
+def test_what_was_deleted_lately_was_published_until_then():
+    deletes = gone("a", "b", "c")
+    admit_all(deletes)
+    deletes.deleted("a", NOW)
+    deletes.note("b", 1, NOW + 1)
+    assert (deletes.recent, deletes.recently_deleted) == (2, 1)
+    after = Deletes()
+    after.go_on_from(deletes)
+    after.forget_old(NOW + WINDOW_S)
+    assert (after.recent, after.recently_deleted) == (0, 0)
+
+
 def test_every_delete_counts_for_its_own_minute():
     deletes = gone("a", "b", "c")
     deletes.admit("a", NOW)
@@ -591,6 +603,8 @@ def test_the_sums_are_right_whatever_happens(steps: list[tuple[str, str, int]], 
         assert guarded.deletes.files == sum(guarded.known.values())
         assert 0 <= guarded.deletes._approved <= guarded.deletes.files
         assert guarded.deletes.gone_then == guarded.gone_then
+        guarded.deletes.forget_old(guarded.now)
+        assert 0 <= guarded.deletes.recently_deleted <= guarded.of_the_last_minute
 
 
 @given(STEPS, st.integers(0, 6))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ftpsyncd.core.deletes import WINDOW_S
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import NAMES_PER_DIRECTORY, Sighting, sight
 from ftpsyncd.core.turn import Lane, Order
@@ -1267,11 +1268,12 @@ def test_one_pass_judges_all_that_is_gone_together(story: Story):
     assert not story.queue.load(M).waiting
 
 
-def test_nor_does_what_it_deletes(story: Story):
+@pytest.mark.parametrize("one_pass", [True, False])
+def test_nor_does_what_was_deleted_a_moment_ago(story: Story, *, one_pass: bool):
     """The share became smaller with each of them."""
     for number in range(3):
         story.ledger.put(story.id, f"old/{number}", published(file(inode=9 + number)))
-    story = Story(story.ledger, max_deletes=DeleteLimit(percent=50), one_pass=True)
+    story = Story(story.ledger, max_deletes=DeleteLimit(percent=50), one_pass=one_pass)
     story.mirror.removals.pass_ended(AT)
     for name in ("0", "1"):
         story.sees("old", **{name: None})
@@ -1280,6 +1282,20 @@ def test_nor_does_what_it_deletes(story: Story):
         apply(story.mirror, Done(delete, Did.DELETED), AT, lost=0)
     assert story.mirror.removals.hold is None
     story.sees("old", **{"2": None})
+    assert story.mirror.removals.hold is not None
+
+
+def test_what_was_deleted_a_minute_ago_is_not_part_of_what_there_is(story: Story):
+    for number in range(3):
+        story.ledger.put(story.id, f"old/{number}", published(file(inode=9 + number)))
+    story = Story(story.ledger, max_deletes=DeleteLimit(percent=50))
+    for name in ("0", "1"):
+        story.sees("old", **{name: None})
+        delete = story.starts(f"old/{name}")
+        story.queue.finish(delete)
+        apply(story.mirror, Done(delete, Did.DELETED), AT, lost=0)
+    gone = Listing("", Presence.PRESENT, {}, frozenset({"old"}), inode=1, device=DISK)
+    story.mirror.on_answer(gone, later(WINDOW_S))
     assert story.mirror.removals.hold is not None
 
 

@@ -831,6 +831,14 @@ MUTATIONS = (
     ),
     Mutation(
         "G4",
+        "of what was deleted longer than a minute ago a share may be deleted, too",
+        "mapping/toomany.py",
+        "        self._absent.forget_old(at.now)\n",
+        "",
+        "tests/mapping/test_mirror.py::test_what_was_deleted_a_minute_ago_is_not_part_of_what_there_is",
+    ),
+    Mutation(
+        "G4",
         "a reload that connects anew begins a new minute for deletes",
         "daemon/roster.py",
         "        if before is not None and before.id == mirror.id:\n",
