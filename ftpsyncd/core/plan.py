@@ -1,8 +1,9 @@
 """The plan: one directory as the disk shows it, compared with its rows in the ledger.
 
 In: a listing, the rows and failures of the same directory, and what the policy says. Out: decisions, one per name at
-most but for a directory that is both recorded and entered. Pure: the same facts give the same plan. The order of
-actions and the withholding of deletes are not decided here; this is only the difference and its reasons.
+most but for a directory, which may be both recorded and entered, and what failed under its name be over. Pure: the same
+facts give the same plan. The order of actions and the withholding of deletes are not decided here; this is only the
+difference and its reasons.
 """
 
 from __future__ import annotations
@@ -230,13 +231,7 @@ def _decide_directory(
         yield from _decide_absent(path, row, failure, look)
         return
     if row is None:
-        blocked = _blocked(path, failure, look) if failure is not None and failure.fingerprint is None else None
-        if look.spec.empty_dirs and blocked is None:
-            yield MakeDir(mapping, path, inode, mount_point)
-        yield Enter(path, inode, known=False)
-        if look.spec.empty_dirs and isinstance(blocked, Wait):
-            # Nothing else may ever have it looked at again.
-            yield blocked
+        yield from _decide_new_directory(path, inode, failure, look, mount_point=mount_point)
         return
     swapped = swapped_directory(path, row, mount_point=mount_point)
     if swapped is not None:
@@ -249,10 +244,26 @@ def _decide_directory(
     elif row.fingerprint.inode != inode:
         yield from _made_anew(path, entry, failure, look, mount_point=mount_point)
         return
-    elif not look.deep:
+    elif not look.deep or failure is not None:
         yield Settled(path, had_failure=failure is not None)
     if look.deep:
         yield Enter(path, inode, known=True)
+
+
+def _decide_new_directory(
+    path: str, inode: int, failure: Failure | None, look: Look, *, mount_point: bool
+) -> Iterator[Decision]:
+    if failure is not None and failure.fingerprint is not None:
+        # It was a file's.
+        yield Settled(path, had_failure=True)
+        failure = None
+    blocked = _blocked(path, failure, look) if failure is not None else None
+    if look.spec.empty_dirs and blocked is None:
+        yield MakeDir(look.spec.name, path, inode, mount_point)
+    yield Enter(path, inode, known=False)
+    if look.spec.empty_dirs and isinstance(blocked, Wait):
+        # Nothing else may ever have it looked at again.
+        yield blocked
 
 
 def _made_anew(

@@ -312,9 +312,17 @@ FAILURES = {
         Scene({"d": folder()}, failures={"d": failed(None)}, empty_dirs=True),
         [Enter("d", 50, known=False), retry_in(30.0, "d")],
     ),
-    "the failure of a file does not keep a directory from being made": (
+    "the failure of a file is over when a directory has its name, and does not keep that from being made": (
         Scene({"d": folder()}, failures={"d": failed(A, parked=True)}, empty_dirs=True),
-        [MakeDir(M, "d", 50), Enter("d", 50, known=False)],
+        [settled("d", had_failure=True), MakeDir(M, "d", 50), Enter("d", 50, known=False)],
+    ),
+    "nor is it told for ever of a directory that is not to be made": (
+        Scene({"d": folder()}, failures={"d": failed(A, parked=True)}, deep=True),
+        [settled("d", had_failure=True), Enter("d", 50, known=False)],
+    ),
+    "a delete that failed is over when its directory is back, also where only a deep scan tells": (
+        Scene({"d": folder()}, {"d": made()}, {"d": failed(None, parked=True)}, deep=True),
+        [settled("d", had_failure=True), Enter("d", 50, known=True)],
     ),
 }
 
@@ -615,9 +623,9 @@ def test_the_same_facts_give_the_same_plan(scene: Scene):
 @QUICK
 def test_a_path_gets_at_most_one_decision_besides_its_entering(scene: Scene):
     decisions = [d for d in scene.decisions() if not isinstance(d, Enter)]
-    # What had failed about a directory is over when another one is in its place.
-    anew = {d.path for d in decisions if isinstance(d, Adopt)}
-    counts = Counter(d.path for d in decisions if not (isinstance(d, Settled) and d.path in anew))
+    # What had failed under its name is over when a directory is there, or another one.
+    new = {d.path for d in decisions if isinstance(d, Adopt | MakeDir)}
+    counts = Counter(d.path for d in decisions if not (isinstance(d, Settled) and d.path in new))
     assert all(count == 1 for count in counts.values())
 
 

@@ -15,6 +15,7 @@ from ftpsyncd.engine.outcomes import LOST_CONNECTIONS
 from ftpsyncd.errors import LocalUnreadableError, NameRefusedError
 from ftpsyncd.events import EventKind
 from ftpsyncd.ledger.decisions import UNDATED
+from ftpsyncd.ledger.failures import FailureCounts
 from ftpsyncd.local.quiet import open_quietly
 from ftpsyncd.mapping.site import QUEUE_ROOM
 from ftpsyncd.mapping.unreadable import LONGEST_AGAIN_S
@@ -82,6 +83,19 @@ def test_a_file_that_could_not_be_read_is_published_when_its_rights_change(
             world.lose_events()
         world.do(("go_on", 5.0))
         assert f"{BASE}/new" in world.server.files
+
+
+def test_what_failed_of_a_file_is_told_no_more_when_a_folder_has_its_name():
+    """Nothing is ever published under it, as long as the folder holds nothing to publish."""
+    with World() as world:
+        world.server.fail("STOR", NameRefusedError("No.", reply="550 No."), times=10)
+        world.write("x", 20)
+        world.do(("go_on", 30.0))
+        failures = world._ledger.failures
+        assert failures.counts(world._mirror.id).parked == 1
+        world.all(("delete", 0), ("make_folder", "x"))
+        world.do(("go_on", 30.0))
+        assert failures.counts(world._mirror.id) == FailureCounts(0, 0)
 
 
 @pytest.mark.parametrize("how", ["write", "swap"])
