@@ -16,6 +16,8 @@ from contextlib import ExitStack
 from ftpsyncd.errors import FtpsyncdError, NoDescriptorError, NoMemoryError
 
 _STRANGE = os.strerror(errno.EMFILE)
+_NO_ROOM = "failed to map segment from shared object"
+"""Of the loader of libraries, with nothing behind it: where that is not allowed, it says so (mmap(2))."""
 
 
 def files(error: BaseException) -> str:
@@ -39,7 +41,8 @@ def behind(error: BaseException) -> FtpsyncdError | None:
     while cause is not None:
         if said := files(cause):
             return NoDescriptorError(f"{said}.")
-        if isinstance(cause, MemoryError) or getattr(cause, "errno", None) == errno.ENOMEM:
+        unloaded = isinstance(cause, ImportError) and str(cause).endswith(_NO_ROOM)
+        if unloaded or isinstance(cause, MemoryError) or getattr(cause, "errno", None) == errno.ENOMEM:
             return NoMemoryError("There is no memory left for this process.")
         cause = cause.__cause__ or cause.__context__
     return None

@@ -148,6 +148,10 @@ def test_an_error_is_one_line_and_what_helps(monkeypatch, ftpsyncd):
         (OSError(errno.EMFILE, "x"), "files open, and has them.\nRaise the limit: "),
         (OSError(errno.ENFILE, "x"), "No further file can be opened on this machine (fs.file-max).\nRaise the limit: "),
         (MemoryError(), "There is no memory left for this process.\nStop what takes it, "),
+        (
+            ImportError("/usr/lib/_ssl.so: failed to map segment from shared object"),
+            "There is no memory left for this process.\nStop what takes it, ",
+        ),
     ],
 )
 @pytest.mark.parametrize("hidden", [True, False])
@@ -157,7 +161,7 @@ def test_what_this_machine_lacks_is_told_as_that_whatever_it_was_taken_for(
     def fail():
         try:
             raise lacking
-        except (OSError, MemoryError):
+        except (OSError, MemoryError, ImportError):
             if hidden:
                 raise errors.ConfigError("The configuration cannot be read.") from None
             raise
