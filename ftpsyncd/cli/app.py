@@ -295,8 +295,8 @@ def complain(line: str) -> None:
 
 
 def colour() -> bool | None:
-    """False where a person wants none (no-color.org); else None: on a terminal only."""
-    return False if os.environ.get("NO_COLOR") else None
+    """False where a person wants none (no-color.org), or would see codes; else None: on a terminal only."""
+    return False if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" else None
 
 
 def debugging() -> bool:

@@ -293,6 +293,7 @@ def test_colours_are_for_terminals_and_for_those_who_want_them(config_file, ledg
     assert "\x1b[32mpublished" in on_a_terminal("history", config_file, NO_COLOR="")
 
 
-@pytest.mark.parametrize("words", [["plan"], ["history", "nothing"]])
-def test_no_command_has_colours_where_none_are_wanted(config_file, ledger, words):
-    assert "\x1b[" not in on_a_terminal(*words, config_file, NO_COLOR="1")
+@pytest.mark.parametrize("environ", [{"NO_COLOR": "1"}, {"NO_COLOR": "", "TERM": "dumb"}])
+@pytest.mark.parametrize("words", [["plan"], ["history"], ["history", "nothing"]])
+def test_no_command_has_colours_where_none_are_wanted_or_shown(config_file, ledger, words, environ):
+    assert "\x1b[" not in on_a_terminal(*words, config_file, **environ)
