@@ -79,7 +79,14 @@ def test_all_is_well(tmp_path: Path) -> None:
             "CRITICAL: gallery: its folder is missing",
         ),
         ({"mappings": (GALLERY._replace(state=MappingState.HELD, held=7),)}, 1, "WARNING: gallery: 7 deletes are held"),
+        ({"mappings": (GALLERY._replace(held=1),)}, 1, "WARNING: gallery: 1 delete is held"),
+        (
+            {"mappings": (GALLERY._replace(state=MappingState.HELD, message="this is another folder"),)},
+            1,
+            "WARNING: gallery: this is another folder",
+        ),
         ({"mappings": (GALLERY._replace(parked=2),)}, 1, "WARNING: gallery: 2 files cannot be published"),
+        ({"mappings": (GALLERY._replace(parked=1),)}, 1, "WARNING: gallery: 1 file cannot be published"),
         ({"mappings": (GALLERY._replace(state=MappingState.PAUSED),)}, 1, "WARNING: gallery is paused"),
         (
             {
