@@ -127,7 +127,12 @@ def print_lines(pages: Iterable[HistoryPage], *, filtered: bool) -> None:
             click.echo(line(receipt))
     if not count:
         click.echo("Nothing of that kind has happened." if filtered else "There are no receipts.")
-    elif page.next is not None:
+    tell_of_more(page, count)
+
+
+def tell_of_more(last: HistoryPage, count: int) -> None:
+    """Say so if there are more receipts than those that were printed."""
+    if last.next is not None:
         click.echo(f"Only the newest {number(count, 'receipt')}; --limit 0 shows all.", err=True)
 
 
@@ -183,11 +188,14 @@ def print_json(pages: Iterable[HistoryPage]) -> None:
 
 def print_csv(pages: Iterable[HistoryPage]) -> None:
     """A table whose columns are the fields of a receipt."""
+    count, page = 0, HistoryPage(())
     pages = begun(pages)
     click.echo(csv_row(Receipt._fields), nl=False)
     for page in pages:
         for receipt in page.entries:
             click.echo(csv_row(receipt), nl=False)
+        count += len(page.entries)
+    tell_of_more(page, count)
 
 
 def csv_row(values: Iterable[object]) -> str:

@@ -108,6 +108,8 @@ def test_the_newest_are_shown_and_that_there_are_more(ftpsyncd, config_file, led
         r'2026-01-31 11:58:00 published gallery: "d/2\xff.jpg" (2 B)',
     ]
     assert ended.err == "Only the newest 3 receipts; --limit 0 shows all.\n"
+    assert ftpsyncd("history", "-c", config_file, "--limit", 3, "--csv").err == ended.err
+    assert ftpsyncd("history", "-c", config_file, "--limit", 3, "--json").err == "", "there it is `next`"
     assert ftpsyncd("history", "-c", config_file).err == ""
 
 
