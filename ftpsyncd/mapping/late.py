@@ -309,10 +309,6 @@ class Late:
             return None
         return now if self.is_due(path, now) else self._awaited[path]
 
-    def is_hanging(self, path: str) -> bool:
-        """Whether a try was cut off, and nothing is settled since."""
-        return path in self._hanging
-
     def _await(self, path: str) -> None:
         """It is settled; what hung on the line may come when it is `LATE_S` late."""
         self._awaited[path] = None
