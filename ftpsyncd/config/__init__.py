@@ -35,7 +35,6 @@ __all__ = [
     "Missing",
     "UnansweredError",
     "find_config",
-    "find_socket",
     "glance",
     "known_secrets",
     "load",
@@ -104,11 +103,6 @@ def load(path: Path, *, environ: Mapping[str, str] = os.environ, document: Docum
     from ftpsyncd.config import loading  # noqa: PLC0415  # for YAML: see the module docstring
 
     return loading.load(path, environ=environ, document=document)
-
-
-def find_socket(path: Path, *, environ: Mapping[str, str] = os.environ) -> Path | None:
-    """Where a daemon that runs with this file listens: `glance` for whom only asks a daemon."""
-    return glance(path, environ=environ)[0]
 
 
 def glance(path: Path, *, environ: Mapping[str, str] = os.environ) -> tuple[Path | None, Document | None]:

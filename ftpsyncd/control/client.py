@@ -45,10 +45,6 @@ class ControlClient:
         """Everything at this moment (``shapes.status_from_json``)."""
         return self._checked("GET", "/v1/status")
 
-    def mapping(self, name: str) -> dict[str, Any]:
-        """One mapping with its transfers and problems."""
-        return self._checked("GET", f"/v1/mappings/{quote(name, safe='', errors='surrogateescape')}")
-
     def why(self, path: str) -> dict[str, Any]:
         """Why the absolute local ``path`` is, or is not, at the server (``shapes.why_from_json``)."""
         return self._checked("GET", f"/v1/why?path={quote(path, errors='surrogateescape')}")
@@ -94,11 +90,6 @@ class ControlClient:
     def learn(self, account: str, learned: Mapping[str, Any]) -> str:
         """Has the daemon use what was measured of a server."""
         return str(self._checked("POST", "/v1/profile", {"account": account, "learned": learned}).get("message", ""))
-
-    def healthy(self) -> bool:
-        """Whether the daemon's engine has turned lately; a daemon that does not run raises."""
-        status, answer = self._exchange("GET", "/healthz", None)
-        return status == http.client.OK and answer.get("healthy") is True
 
     def _checked(self, method: str, target: str, body: Mapping[str, object] | None = None) -> dict[str, Any]:
         status, answer = self._exchange(method, target, body)

@@ -113,7 +113,6 @@ class Branches:
         """In words, once the root's own watch is gone; the table is then of no more use."""
         self.shortage = Shortage.REFUSED
         """Why folders are not watched, as far as it was seen last."""
-        self.overflows = 0
 
     # ── What the emitter asks ──────────────────────────────────────────────────────────────────────────────────
 
@@ -135,11 +134,6 @@ class Branches:
     def unwatched(self) -> tuple[str, ...]:
         """The folders that the kernel did not take a watch for, as relative paths."""
         return tuple(path for node in self._unwatched if (path := self._path(node)) is not None)
-
-    @property
-    def watched(self) -> int:
-        """How many folders are watched."""
-        return len(self._by_wd)
 
     @property
     def unwatched_count(self) -> int:
@@ -194,7 +188,6 @@ class Branches:
 
     def _special(self, wd: int, mask: int, cookie: int, name: bytes) -> None:
         if mask & inotify.IN_Q_OVERFLOW:
-            self.overflows += 1
             self.resync(OVERFLOWED)
             return
         node = self._by_wd.get(wd)

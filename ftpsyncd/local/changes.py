@@ -43,8 +43,6 @@ class WatchReport(NamedTuple):
     """The folder that is watched; None if it is missing."""
     problem: str
     """In words, with the sysctl's name and value where that is the remedy; empty when all is well."""
-    restarted: int
-    """How often watching was started again because something had died or changed."""
     numbered: RootIdentity | None = None
     """The same folder, known by the number of its device."""
     shortage: Shortage | None = None

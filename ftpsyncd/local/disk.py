@@ -229,7 +229,7 @@ class DiskThread(threading.Thread):
             self.check()
             return
         except Exception as error:  # as above; the next check tries again
-            report = WatchReport("none", None, f"watching failed: {type(error).__name__}: {error}", 0)
+            report = WatchReport("none", None, f"watching failed: {type(error).__name__}: {error}")
         self._deliver(report)
 
 

@@ -30,7 +30,7 @@ class Unwatched:
         root = self._scanner.root_identity()
         problem = "" if root else f"the folder {self._scanner.root} is not there"
         # "native": the clock that stamps the files is taken for this machine's, as with a local file system.
-        return WatchReport("native", root, problem, 0, numbered_identity(self._scanner.root))
+        return WatchReport("native", root, problem, numbered_identity(self._scanner.root))
 
     def stop(self) -> None:
         """Nothing to stop."""

@@ -83,7 +83,6 @@ class RootWatcher:
         self._short = ""
         """In words, when there was no inotify instance to be had."""
         self._problem = ""
-        self._restarted = 0
         self._retry_at = 0.0
 
     def start(self) -> WatchReport:
@@ -154,8 +153,6 @@ class RootWatcher:
             reason = f"the folder {self._root} is another one than before"
         else:
             reason = self._trouble()
-        if self._seen is not None:
-            self._restarted += 1
         self._close()
         if seen is None:
             self._seen = None
@@ -261,7 +258,7 @@ class RootWatcher:
 
     def _report(self) -> WatchReport:
         if self._main is None:
-            return WatchReport("none", None, self._problem, self._restarted)
+            return WatchReport("none", None, self._problem)
         kind, problem, shortage = "native", self._short, limits.Shortage.INSTANCES if self._short else None
         if self._native is None:
             kind = "poll" if isinstance(self._main.source, PollSource) else "native"
@@ -271,8 +268,8 @@ class RootWatcher:
                 shortage = self._native.shortage
                 problem = limits.words(shortage, count, self._poll_every_s)
         if self._seen is None:
-            return WatchReport(kind, None, problem, self._restarted)
-        return WatchReport(kind, self._seen.identity, problem, self._restarted, self._seen.numbered, shortage)
+            return WatchReport(kind, None, problem)
+        return WatchReport(kind, self._seen.identity, problem, self._seen.numbered, shortage)
 
 
 def _missing(root: Path) -> str:

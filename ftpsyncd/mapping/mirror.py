@@ -107,7 +107,7 @@ class Mirror:
         self.paused_ns = ledger.decisions.paused_ns(mapping_id)
         """When a person paused it, by the wall clock; `UNDATED`: that is not known; 0: nobody has."""
         self._going = False
-        self.watcher = WatchReport("none", None, "", 0)
+        self.watcher = WatchReport("none", None, "")
         self.inherited = set(queue.under_way.own_paths(spec.name))
         """Own paths of actions that run since before the settings changed: they are not tried again as they are."""
         self._suspend()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsyncd.config import document, find_socket
+from ftpsyncd.config import document, glance
 from ftpsyncd.control import shapes
 from ftpsyncd.control.server import ControlServer
 from ftpsyncd.errors import ConfigError
@@ -50,7 +50,7 @@ def config(tmp_path: Path) -> Path:
 @pytest.fixture
 def daemon(config: Path) -> Iterator[FakeDaemon]:
     control = FakeDaemon()
-    socket = find_socket(config, environ={})
+    socket = glance(config, environ={})[0]
     assert socket is not None
     socket.parent.mkdir()
     with ControlServer(control, socket):
@@ -127,7 +127,7 @@ def test_the_socket_is_the_one_that_loading_finds(
 ):
     path = tmp_path / "config.yaml"
     path.write_text(text + "\n")
-    assert find_socket(path, environ=environ) == (None if expected is None else tmp_path / expected)
+    assert glance(path, environ=environ)[0] == (None if expected is None else tmp_path / expected)
 
 
 _BROKEN = "servers:\n  web: {host: x\nmappings:\n\tdrop: [\n"
@@ -148,7 +148,7 @@ def test_a_file_that_is_no_yaml_still_says_where_the_daemon_listens(
 ):
     path = tmp_path / "config.yaml"
     path.write_text(text)
-    assert find_socket(path, environ=environ) == tmp_path / expected
+    assert glance(path, environ=environ)[0] == tmp_path / expected
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_where_that_is_not_sure_the_mistake_is_told(tmp_path: Path, text: str):
     path = tmp_path / "config.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError, match="not valid YAML"):
-        find_socket(path, environ={"HOME": "/home/me"})
+        glance(path, environ={"HOME": "/home/me"})[0]
 
 
 def test_a_daemon_is_asked_although_the_file_is_no_yaml_by_now(daemon: FakeDaemon, config: Path):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ftpsyncd.errors import UnknownNameError
@@ -124,3 +126,12 @@ class FakeDaemon:
 
     def health(self) -> Health:
         return Health(self.lives, engine_running=True, engine_turn_age_s=0.5 if self.lives else 99.5, limit_s=60.0)
+
+
+def healthy(path: Path) -> bool:
+    """Whether who answers on a socket says that the daemon's engine has turned lately."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(30)
+        sock.connect(str(path))
+        sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        return sock.makefile("rb").readline().split()[1:2] == [b"200"]

@@ -22,7 +22,7 @@ from ftpsyncd.control.protocol import CONNECTIONS_MAX
 from ftpsyncd.control.server import ControlServer
 from ftpsyncd.control.whereabouts import note, noted
 from ftpsyncd.errors import ControlError, ControlSocketError, DaemonNotRunningError, ExitCode, ThreadLimitError
-from tests.control.fakes import FakeDaemon
+from tests.control.fakes import FakeDaemon, healthy
 from tests.waiting import until
 
 
@@ -102,7 +102,7 @@ def test_it_starts_answers_and_stops_quietly_and_again(path, said):
     control = ControlServer(FakeDaemon(), path)
     for _ in range(3):
         control.start()
-        assert ControlClient(path).healthy()
+        assert healthy(path)
         began = time.monotonic()
         control.stop()
         control.stop()
@@ -122,7 +122,7 @@ def test_a_socket_left_by_a_killed_daemon_is_replaced(path):
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
     with ControlServer(FakeDaemon(), path):
-        assert ControlClient(path).healthy()
+        assert healthy(path)
 
 
 @pytest.mark.parametrize("busy", [False, True])
@@ -169,7 +169,7 @@ def test_a_successors_socket_is_not_removed(path):
     path.unlink()
     with ControlServer(FakeDaemon(), path):
         old.stop()
-        assert ControlClient(path).healthy()
+        assert healthy(path)
 
 
 def test_a_socket_moves_and_what_was_asked_at_the_old_one_is_answered(path, tmp_path):
@@ -184,7 +184,7 @@ def test_a_socket_moves_and_what_was_asked_at_the_old_one_is_answered(path, tmp_
         assert not path.exists()
         assert noted(tmp_path) == place
         assert stat.S_IMODE(place.lstat().st_mode) == 0o660
-        assert ControlClient(place).healthy()
+        assert healthy(place)
         daemon.let_go.set()
         asking.join(60)
         assert answers
@@ -196,7 +196,7 @@ def test_a_socket_where_another_daemon_answers_is_not_moved_to(path, tmp_path):
     with ControlServer(FakeDaemon(), path, state_dir=tmp_path) as moving, ControlServer(FakeDaemon(), tmp_path / "s"):
         with pytest.raises(ControlSocketError, match="Another daemon answers on"):
             moving.move(tmp_path / "s")
-        assert ControlClient(path).healthy()
+        assert healthy(path)
         assert noted(tmp_path) == path
 
 
@@ -204,14 +204,14 @@ def test_the_same_socket_under_another_name_is_no_other_daemon(path, tmp_path):
     (tmp_path / "link").symlink_to("run")
     with ControlServer(FakeDaemon(), path) as moving:
         moving.move(tmp_path / "link" / path.name)
-        assert ControlClient(path).healthy()
+        assert healthy(path)
 
 
 def test_a_socket_that_somebody_removed_is_made_anew(path):
     with ControlServer(FakeDaemon(), path) as moving:
         path.unlink()
         moving.move(path)
-        assert ControlClient(path).healthy()
+        assert healthy(path)
 
 
 @pytest.mark.parametrize("with_directory", [False, True])
@@ -223,7 +223,7 @@ def test_a_socket_that_somebody_removed_is_made_anew_without_being_wished_for(pa
         if with_directory:
             path.parent.rmdir()
         served.restore()
-        assert ControlClient(path).healthy()
+        assert healthy(path)
         assert noted(tmp_path) == path
         served.restore()
     assert [line.strip() for line in said] == [f"the control socket {path} was removed, and is made anew"]
@@ -242,7 +242,7 @@ def test_a_socket_that_cannot_be_made_anew_is_told_of_once_and_made_when_it_can(
         assert f"the control socket was removed: The control socket {path} cannot be made" in said[0]
         path.parent.unlink()
         served.restore()
-        assert ControlClient(path).healthy()
+        assert healthy(path)
 
 
 def test_a_socket_that_is_removed_when_no_descriptor_is_left_is_made_anew_later(path, monkeypatch, said):
@@ -256,7 +256,7 @@ def test_a_socket_that_is_removed_when_no_descriptor_is_left_is_made_anew_later(
             served.restore()
         assert "cannot be made: Too many open files" in said[0]
         served.restore()
-        assert ControlClient(path).healthy()
+        assert healthy(path)
 
 
 def test_a_disk_that_fails_for_a_while_does_not_end_who_looks_after_the_socket(path, tmp_path, monkeypatch):
@@ -273,7 +273,7 @@ def test_a_disk_that_fails_for_a_while_does_not_end_who_looks_after_the_socket(p
             served.restore()
         path.unlink()
         served.restore()
-        assert ControlClient(path).healthy()
+        assert healthy(path)
 
 
 def test_that_no_descriptor_is_left_is_told_once_and_tried_again_in_its_time(path, monkeypatch, said):
@@ -291,7 +291,7 @@ def test_that_no_descriptor_is_left_is_told_once_and_tried_again_in_its_time(pat
         with pytest.raises(ControlError, match="did not answer"):
             ControlClient(path, timeout_s=2.5).status()
         short = False
-        assert ControlClient(path).healthy()
+        assert healthy(path)
     assert 1 < tries < 9  # in three or four turns; in each of them Python 3.14 tries twice
     assert [line.strip() for line in said] == ["nobody is let in at the control socket: Too many open files"]
 
@@ -360,7 +360,7 @@ def test_a_client_that_stalls_does_not_hold_up_the_stop(path, said):
             idle.connect(str(path))
             half.connect(str(path))
             half.sendall(b"POST /v1/pause HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{")
-            assert ControlClient(path).healthy()
+            assert healthy(path)
             began = time.monotonic()
         assert time.monotonic() - began < 2
         assert idle.recv(1) == b""
@@ -395,7 +395,7 @@ def test_a_daemon_that_hangs_is_named_and_does_not_hold_up_the_stop(path, monkey
         return daemon.entered.is_set()
 
     until(hangs, "a call hangs")  # one that has not begun in time does not
-    assert ControlClient(path).healthy()  # others are answered
+    assert healthy(path)  # others are answered
     monkeypatch.setattr(server, "_STOP_S", 0.5)
     control.stop()
     assert [str(message).strip() for message in said] == ["The control API did not stop in time."]
@@ -411,7 +411,7 @@ def test_why_paths_are_where_disks_do_not_answer_keeps_nobody_waiting_who_asks_s
             asker.connect(str(path))
             asker.sendall(f"GET /v1/why?path=/srv/{number} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         try:
-            assert ControlClient(path).healthy()  # so the earlier ones were read, too
+            assert healthy(path)  # so the earlier ones were read, too
             assert daemon.entered.wait(30)
             assert ControlClient(path, timeout_s=10.0).status()["daemon"]["pid"] == 4711
             assert daemon.asked == []
@@ -469,7 +469,7 @@ def test_who_comes_when_many_are_connected_is_answered_in_the_shape_of_all_error
             {"error": f"More than {CONNECTIONS_MAX} connections are open.", "remedy": "Try again later."},
         )
         stack.close()
-        until(lambda: ControlClient(path).healthy(), "room for who asks", 10)
+        until(lambda: healthy(path), "room for who asks", 10)
     assert said == []
 
 
@@ -505,7 +505,7 @@ def test_a_start_without_threads_says_which_limit_to_raise(path, monkeypatch, sa
 
 def test_nothing_wakes_while_nobody_asks(path):
     with ControlServer(FakeDaemon(), path):
-        assert ControlClient(path).healthy()
+        assert healthy(path)
         [task] = [thread.native_id for thread in threading.enumerate() if thread.name == "control"]
 
         def switches():
@@ -525,7 +525,7 @@ def test_who_leaves_in_the_middle_of_a_body_is_no_mistake_of_the_daemon(path, sa
         assert other.recv(100).startswith(b"HTTP/1.1 100 ")  # the body is awaited
         other.sendall(b"{")
         other.close()
-        ControlClient(path).healthy()
+        ControlClient(path).status()
     assert said == []
 
 
@@ -541,7 +541,7 @@ def test_no_daemon_is_a_clear_error(path):
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
     with pytest.raises(DaemonNotRunningError):
-        ControlClient(path).healthy()
+        ControlClient(path).status()
     path.unlink()
 
 

@@ -287,7 +287,7 @@ def test_a_reader_that_takes_nothing_is_cut_off(feed, path, monkeypatch):
             while chunk := idle.recv(1 << 20):
                 got += len(chunk)
         assert got < sent
-    assert ControlClient(path).healthy()
+    assert ControlClient(path).status()
 
 
 def test_a_reader_that_falls_behind_is_cut_off_and_may_come_back(tmp_path):
@@ -416,7 +416,7 @@ def test_fifty_readers_see_everything_while_others_ask(feed, path):
     for number in range(100):
         feed.tell(happened(str(number)))
         if number % 10 == 0:
-            assert ControlClient(path).healthy()
+            assert ControlClient(path).status()
     for thread in threads:
         thread.join(60)
     assert wrong == []

@@ -214,7 +214,7 @@ def test_a_check_that_fails_is_a_report(setup: _Setup, monkeypatch: pytest.Monke
     monkeypatch.setattr(setup.watcher, "check", fail)
     setup.thread.check()
     until(lambda: len(setup.got) == 2)
-    assert setup.got[1] == WatchReport("none", None, "watching failed: ValueError: a bug", 0)
+    assert setup.got[1] == WatchReport("none", None, "watching failed: ValueError: a bug")
 
 
 def test_stopping_does_not_wait_for_a_hung_disk(setup: _Setup) -> None:
@@ -237,7 +237,7 @@ class _Waiting:
 
     def start(self) -> WatchReport:
         self._goes_on.wait(20)
-        return WatchReport("native", None, "", 0)
+        return WatchReport("native", None, "")
 
     check = start
 

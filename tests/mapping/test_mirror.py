@@ -998,7 +998,7 @@ class TestWhatWasGoneBeforeItWasLookedFor:
     @pytest.fixture
     def down(self, ledger: Ledger) -> Story:
         story = Story(ledger, delete_after_s=10.0)
-        story.mirror.watcher = WatchReport("native", None, "", 0)
+        story.mirror.watcher = WatchReport("native", None, "")
         story.mirror.dirty.mark_deep("", NOW)
         story.mirror.pump(AT)
         return story
@@ -1056,7 +1056,7 @@ class TestWhatWasGoneBeforeItWasLookedFor:
         ("kind", "trusted"), [("polling", True), ("native", False)], ids=["network file system", "clock stepped"]
     )
     def test_not_by_a_clock_that_may_be_another(self, down: Story, *, kind: str, trusted: bool):
-        down.mirror.watcher = WatchReport(kind, None, "", 0)
+        down.mirror.watcher = WatchReport(kind, None, "")
         at = AT._replace(wall_trusted=trusted)
         self.finds(down, "", {"old": folder(50)}, 500, at)
         self.finds(down, "old", {}, 500, at)
@@ -1100,7 +1100,7 @@ def test_a_look_right_after_the_clock_was_set_does_not_prove_later_that_a_file_i
     """Of a large directory, it is compared to its end some seconds later: by then that clock is trusted again."""
     seen_ns = WALL - 10 * S
     listing = Listing("", Presence.PRESENT, {"a.jpg": file(inode=99)}, inode=1, device=DISK, taken_wall_ns=seen_ns)
-    story.mirror.watcher = WatchReport("native", None, "", 0)
+    story.mirror.watcher = WatchReport("native", None, "")
     story.mirror.dirty.mark_deep("", NOW)
     at = AT._replace(wall_goes_s=goes_s)
     story.mirror.pump(at)
@@ -1407,7 +1407,7 @@ def asked_for(story: Story, seconds: int) -> Moment:
 def test_a_disk_that_does_not_answer_is_told_once_and_nothing_is_deleted_until_it_does(ledger: Ledger):
     story = Story(ledger)
     disk = story.mirror.looks.disk = Silent()
-    story.mirror.on_answer(WatchReport("native", ROOT, "", 1), AT)
+    story.mirror.on_answer(WatchReport("native", ROOT, ""), AT)
     story.sees("old", a=None)
     assert isinstance(story.queue.waiting(M, "old/a"), Delete)
     disk.hangs = True
@@ -1424,7 +1424,7 @@ def test_a_disk_that_does_not_answer_is_told_once_and_nothing_is_deleted_until_i
     )
     assert story.queue.waiting(M, "old/a") is None
     assert story.mirror.site.folder.root is None
-    story.mirror.on_answer(WatchReport("native", ROOT, "", 1), at)
+    story.mirror.on_answer(WatchReport("native", ROOT, ""), at)
     assert [event.kind for event in story.events] == [EventKind.SOURCE_MISSING, EventKind.SOURCE_BACK]
     assert mapping_status(story.mirror, at).state is MappingState.SYNCING
     story.mirror.pump(at)
@@ -1436,7 +1436,7 @@ def test_a_disk_that_does_not_answer_is_told_once_and_nothing_is_deleted_until_i
 def test_that_watches_are_short_is_told_once_and_not_with_each_number_of_folders(story: Story):
     def reported(problem: str, shortage: Shortage | None) -> None:
         kind = "native+poll" if shortage else "native"
-        story.mirror.on_answer(WatchReport(kind, ROOT, problem, 1, shortage=shortage), AT)
+        story.mirror.on_answer(WatchReport(kind, ROOT, problem, shortage=shortage), AT)
 
     for count in (3, 5, 4):
         reported(f"{count} without a watch", Shortage.WATCHES)
@@ -1452,13 +1452,13 @@ def test_that_watches_are_short_is_told_once_and_not_with_each_number_of_folders
 def test_a_disk_that_is_busy_or_slow_is_not_taken_for_one_that_does_not_answer(story: Story, told: str | None):
     disk = story.mirror.looks.disk = Silent()
     disk.hangs = told is not None
-    story.mirror.on_answer(WatchReport("native", ROOT, "", 1), AT)
+    story.mirror.on_answer(WatchReport("native", ROOT, ""), AT)
     for _ in range(5):
         asked_for(story, 12)
         if told == "a listing":
             story.sees("", other=None)
         elif told:
-            story.mirror.on_answer(WatchReport("native", ROOT, "", 1), AT)
+            story.mirror.on_answer(WatchReport("native", ROOT, ""), AT)
     if told is None:
         asked_for(story, 900)
     assert (story.mirror.removals.source.missing, story.events) == ("", [])

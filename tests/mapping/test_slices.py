@@ -50,7 +50,7 @@ from tests.core.vocabulary import DISK, NOW, WALL, Without, failed, file, folder
 
 A, B = "a", "b"
 ROOT = RootIdentity(2, 3)
-REPORT = WatchReport("native", ROOT, "", 1)
+REPORT = WatchReport("native", ROOT, "")
 SOME = 2 * NAMES_AT_ONCE + 10
 
 
@@ -757,7 +757,7 @@ def test_when_a_disk_goes_very_many_deletes_are_taken_back_some_at_a_time(
     """None of them begins meanwhile, also where the disk is back before; and what is gone then is found again."""
     let_very_many_deletes_wait(two)
     monkeypatch.setattr("ftpsyncd.core.schedule.WITHDRAWN_AT_ONCE", 100)
-    two.engine.answered(A, WatchReport("native", None, "it is gone", 1))
+    two.engine.answered(A, WatchReport("native", None, "it is gone"))
     two.turn()
     assert SOME - 200 <= two.waiting < SOME
     two.engine.answered(A, REPORT)
@@ -851,7 +851,7 @@ def test_what_was_seen_later_is_taken_up_later(two: Two) -> None:
     two.turn()
     # They are back; and the watcher says that the folder is not there, in this order.
     two.lists(A, entries, frozenset(entries))
-    two.engine.answered(A, WatchReport("native", None, "it is gone", 1))
+    two.engine.answered(A, WatchReport("native", None, "it is gone"))
     two.turn()
     assert two.mirror.removals.absent.files
     assert not two.missing()

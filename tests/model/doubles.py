@@ -185,7 +185,7 @@ class Watcher:
         if root is not None and (anew or root != self._root):
             self._heard.watch(self._local.resolve())
         self._root = root
-        return WatchReport("native", root, "" if root else "the folder is not there", 1)
+        return WatchReport("native", root, "" if root else "the folder is not there")
 
     def stop(self) -> None:
         pass
