@@ -27,6 +27,7 @@ from ftpsyncd.quoting import named
 from ftpsyncd.remote import facts, listings, replies, transfer
 from ftpsyncd.remote.port import RemoteEntry
 from ftpsyncd.remote.replies import Reply
+from ftpsyncd.remote.standing import VISIT
 
 if TYPE_CHECKING:
     from ftpsyncd.remote.session import Session
@@ -243,15 +244,17 @@ def _list_here(session: Session, path: str) -> bytes:
 
     One that does not takes ``-a`` for a name, and refuses or shows nothing at all, not even ``.``, which is hidden.
     """
-    asked = False
-    try:
-        text = transfer.read_all(session, b"LIST -a", "LIST", path)
-        asked = True
-    except RemoteError:
-        if not session.usable:
-            raise
-        text = b""
+    asked, refusal, text = False, "", b""
+    if session.lists_all:
+        try:
+            text = transfer.read_all(session, b"LIST -a", "LIST", path)
+            asked = True
+        except RemoteError as error:
+            if not session.usable:
+                raise
+            refusal = error.reply
     if text:
+        session.lists = True
         session.lists_itself = session.lists_itself or _names_itself(text)
         return text
     try:
@@ -261,9 +264,31 @@ def _list_here(session: Session, path: str) -> bytes:
         if not session.usable or not _NO_FILES.search(error.reply):
             raise
         return b""
-    if not text and asked and _lists_itself(session):
+    if text:
+        session.lists = True
+        session.lists_all = session.lists_all and not refusal.startswith("5")
+        return text
+    if asked and _lists_itself(session):
         raise NameRefusedError(f"The server lists nothing of {named(path)}, not even itself: it may not be read.")
+    if not session.lists and _names_something(session, path):
+        raise NameRefusedError(
+            f"The server lists nothing of {named(path)}, though something is in it: LIST does not work there."
+        )
     return text
+
+
+def _names_something(session: Session, path: str) -> bool:
+    """Whether NLST names what is there where LIST shows nothing: netkit's shows what /bin/ls says, if there is one."""
+    _visit(session, path)
+    try:
+        text = transfer.read_all(session, b"NLST", "NLST", path)
+    except RemoteError:
+        if not session.usable:
+            raise
+        return False
+    names = (line.rpartition(b"/")[2] for line in _lines(text))
+    name = next((name for name in names if name not in {b"", b".", b".."} and b"\r" not in name), None)
+    return name is not None and any(reply.good for reply in session.exchange([b"SIZE " + name, VISIT + name]))
 
 
 def _lists_itself(session: Session) -> bool:
@@ -275,7 +300,8 @@ def _lists_itself(session: Session) -> bool:
         session.lists_itself = False
         session.exchange([HOME])
         with contextlib.suppress(NameRefusedError, TransferFailedError):
-            session.lists_itself = _names_itself(transfer.read_all(session, b"LIST -a", "LIST", "/"))
+            text = transfer.read_all(session, b"LIST -a", "LIST", "/")
+            session.lists, session.lists_itself = bool(text), _names_itself(text)
     return session.lists_itself
 
 

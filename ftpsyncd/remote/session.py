@@ -91,6 +91,10 @@ class Session:
         """A file that had arrived was not shown in a while: the next one is not waited for."""
         self.lists_itself: bool | None = None
         """A listing of a directory that may be read shows ``.``, too, if that is asked for; None: not seen yet."""
+        self.lists = False
+        """A listing has shown something: LIST works."""
+        self.lists_all = True
+        """It is asked for hidden names, too: ``-a`` was not refused."""
         self.extended = False
         """EPSV was sent for the last of them."""
         self.unmet = Unmet(self)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ftpsyncd.errors import NameRefusedError
 from ftpsyncd.inspection.probe import Probing
 from ftpsyncd.remote.account import Account
 from tests import measured
@@ -111,6 +112,18 @@ def test_a_folder_is_kept_equal_through_all_that_happens_to_it(kind: str, tmp_pa
             s.command("verify", "drop", timeout_s=120)
             assert json.loads(s.command("probe", "web", "--json", timeout_s=120).stdout)["stored"]
             assert not [path for path in contents(server.home) if path.endswith(b".filepart")]
+
+
+def test_a_server_that_has_lost_its_ls_lists_no_empty_directories() -> None:
+    with running("netkit") as server:
+        (server.home / "d/empty").mkdir(parents=True)
+        (server.home / "d/a.jpg").write_bytes(b"content")
+        (server.home / "bin/ls").unlink()
+        for path in ("/", "/d"):
+            with Account(server.spec())() as session, pytest.raises(NameRefusedError, match="LIST does not work"):
+                session.list_dir(path)
+        with Account(server.spec())() as session:
+            assert session.list_dir("/d/empty") == []
 
 
 def names(s: Site) -> None:

@@ -2541,7 +2541,41 @@ class TestListings:
             server.files["/a"] = b"12345"
             assert [entry.name for entry in session.list_dir("/")] == ["a"]
             assert session.list_kinds("/") == {"a": Kind.FILE}
-            assert [line for line in server.log if line.startswith("LIST")] == ["LIST -a", "LIST"] * 2
+            again = ["LIST"] if reply.startswith("5") else ["LIST -a", "LIST"]
+            assert [line for line in server.log if line.startswith("LIST")] == ["LIST -a", "LIST", *again]
+
+    @pytest.mark.parametrize("path", ["/", "/d"])
+    @pytest.mark.parametrize(("name", "size"), [("a", "213 5"), ("e", "550 No file.")], ids=["a file", "a directory"])
+    def test_a_server_that_lists_nothing_anywhere_has_no_empty_directories(self, path, name, size):
+        """netkit's ftpd shows what /bin/ls says, and a user who is confined to a folder without one sees nothing."""
+
+        async def names(connection: Connection, argument: str) -> None:
+            await connection.say("150 Here it comes.")
+            _, writer = await connection.data()
+            writer.write(f"./.\r\n./..\r\n./{name}\r\n".encode() if connection.directory == path else b"")
+            await writer.drain()
+            await connection.end_data()
+            await connection.say("226 Done.")
+
+        with Scripted(LIST=self.shows(), NLST=names, SIZE=size) as server, account(server)() as session:
+            server.dirs |= {"/d", "/empty", f"{path}/e".replace("//", "/")}
+            for look in (session.list_dir, session.list_kinds):
+                with pytest.raises(NameRefusedError, match="LIST does not work"):
+                    look(path)
+            assert server.log[-1] == "CWD /"
+            assert session.list_dir("/empty") == []
+
+    def test_a_name_of_something_that_is_not_there_makes_no_directory_full(self):
+        async def names(connection: Connection, argument: str) -> None:
+            await connection.say("150 Here it comes.")
+            _, writer = await connection.data()
+            writer.write(b"ls: no files\r\n")
+            await writer.drain()
+            await connection.end_data()
+            await connection.say("226 Done.")
+
+        with Scripted(LIST=self.shows(), NLST=names) as server, account(server)() as session:
+            assert session.list_dir("/") == []
 
     @staticmethod
     def shows(*named: str, end: str = "226 Done."):
