@@ -309,16 +309,24 @@ def _would(planned: list[Planned]) -> Told:
 def _without_races(would: Told, did: Told) -> tuple[Told, Told]:
     """Where a chain of files took each other's names, a file may be gone before its new name is looked at: it is sent.
 
-    Of a file that was renamed, or sent and its old name dealt with, only counts that it is there.
+    Of a file that was renamed, or sent and its old name dealt with, only counts that it is there. So it is with a file
+    that left a directory under another one of its names, and is sent again where that directory is by then.
     """
-    left = {(mapping, source) for mapping, verb, _, source in would | did if verb == "rename"}
+    renames = {(mapping, path, source) for mapping, verb, path, source in would | did if verb == "rename"}
+    beside = {(mapping, verb, source) for mapping, _, source in renames for verb in ("delete", "trash", "forget")}
+    beside |= {
+        (mapping, "upload", path + file.removeprefix(source))
+        for mapping, path, source in renames
+        for each, _, file in renames
+        if each == mapping and file.startswith(f"{source}/")
+    }
 
     def reduced(told: Told) -> Told:
         files: Told = set()
         for mapping, verb, path, source in told:
             if verb == "rename" and not _is_folder(path, would | did):
                 files.add((mapping, "upload", path, ""))
-            elif verb not in {"delete", "trash", "forget"} or (mapping, path) not in left:
+            elif (mapping, verb, path) not in beside:
                 files.add((mapping, verb, path, source))
         return files
 
