@@ -184,8 +184,11 @@ class Known(NamedTuple):
             said = self._say("held", f"{self.failure.message} {self.failure.remedy}")
             return said._replace(receipt=self.failed)
         if self.row is None:
-            if not self.spec.follow_symlinks and os.path.lexists(self.spec.local / self.relative):
-                return self._say("ignored", f"a folder on the way to it is a symbolic link; {SKIPPED}")
+            if listing.problem and os.path.lexists(self.spec.local / self.relative):
+                way = f"a folder on the way to it is a symbolic link; {SKIPPED}"
+                if self.spec.follow_symlinks:
+                    way = f"{listing.problem}, which is never published"
+                return self._say("ignored", way)
             return self._say(
                 "absent",
                 "there is no such file, and none of this name is known to be at the server; `ftpsyncd history --path"

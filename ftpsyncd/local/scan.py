@@ -134,7 +134,9 @@ class Scanner:
         try:
             descriptor, real = tree.open_directory(self.root, root_fd, directory, follow_symlinks=self.follow_symlinks)
         except tree.LinkError as error:
-            return failed._replace(problem=f"{directory!r} leads through {error.strerror}")
+            # Of a link to nothing, or out of the root, the directory that it is in says that it is not there, either.
+            presence = Presence.UNREADABLE if error.errno == errno.ELOOP else Presence.ABSENT
+            return failed._replace(presence=presence, problem=f"{directory!r} leads through {error.strerror}")
         except OSError as error:
             tree.require_descriptors(error)
             presence = Presence.ABSENT if error.errno in tree.GONE and directory else Presence.UNREADABLE
@@ -174,7 +176,7 @@ class Scanner:
         try:
             descriptor, _ = tree.open_directory(self.root, root_fd, directory, follow_symlinks=self.follow_symlinks)
         except OSError as error:
-            return error.errno in tree.GONE and not isinstance(error, tree.LinkError)
+            return error.errno in tree.GONE
         os.close(descriptor)
         return False
 

@@ -296,6 +296,13 @@ def test_why_names_the_key_that_a_link_depends_on(ftpsyncd, config_file):
     for path in (gallery / "link.jpg", gallery / "linked" / "a.jpg"):
         assert "not published yet" in ftpsyncd("why", path, "-c", config_file).out
     assert "to nothing, which is never published" in ftpsyncd("why", gallery / "lost.jpg", "-c", config_file).out
+    (config_file.parent / "outside").mkdir()
+    (config_file.parent / "outside" / "a.jpg").write_text("x")
+    (gallery / "out").symlink_to(config_file.parent / "outside")
+    told = ftpsyncd("why", gallery / "out" / "a.jpg", "-c", config_file).out
+    assert told.startswith(
+        "'out' leads through a symbolic link to a place outside the folder, which is never published"
+    )
 
 
 def test_why_does_not_claim_that_a_file_that_is_gone_was_never_published(ftpsyncd, config_file):
