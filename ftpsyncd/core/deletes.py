@@ -260,6 +260,11 @@ class Deletes:
         """How many of these are not published any more."""
         return self._recent - self._to_come
 
+    @property
+    def under_way(self) -> dict[str, int]:
+        """Where deletes began during the last minute without a person, and how many files are not deleted yet."""
+        return {path: admission.open for path, admission in self._open.items()}
+
     # ── the guard ────────────────────────────────────────────────────────────────────────────────────────────
 
     def allowed(self, limit: int, now: float) -> bool:

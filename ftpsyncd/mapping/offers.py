@@ -18,6 +18,7 @@ from ftpsyncd.mapping.kin import Kin
 from ftpsyncd.mapping.site import QUEUE_ROOM, Moment, Site, Slices
 from ftpsyncd.model import (
     Action,
+    Delete,
     Entry,
     Fingerprint,
     Kind,
@@ -25,6 +26,7 @@ from ftpsyncd.model import (
     MakeDir,
     Presence,
     Probe,
+    RemoveDir,
     Rename,
     RenameDir,
     Row,
@@ -238,6 +240,9 @@ class Offers:
         if isinstance(action, RenameDir):
             # Its source has another path now, moved with a directory above it. What the target holds is still to come.
             self.not_brought(action.path, at)
+            self._site.dirty.mark(action.path, at.now)
+        if isinstance(action, Delete | RemoveDir):
+            # It is withheld since it was queued, like those for which it is: counted, and told, with them.
             self._site.dirty.mark(action.path, at.now)
 
     def not_brought(self, directory: str, at: Moment) -> None:

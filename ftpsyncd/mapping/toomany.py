@@ -8,6 +8,7 @@ per mapping, part of its `removals`.
 from __future__ import annotations
 
 import heapq
+from collections.abc import Mapping
 
 from ftpsyncd.core.deletes import Deletes
 from ftpsyncd.counting import number
@@ -64,7 +65,7 @@ class Limit:
         self._absent.forget_old(at.now)
         if self._absent.allowed(self.files, at.now):
             return True
-        self._too_many = TooMany(self.files, self._absent.recent)
+        self._too_many = TooMany(self.files, self._absent.recent, self._absent.under_way)
         message = self._too_many.message(self._site.spec.name, self._absent, self.files, at.now)
         self._holding.put(HoldKind.MASS_DELETE, message, at)
         return False
@@ -80,7 +81,7 @@ class Limit:
             return
         if self._too_many is None and all_seen and self._absent.files > self.files:
             # What was deleted in the minute before is not known any more.
-            self._too_many = TooMany(self.files, 0)
+            self._too_many = TooMany(self.files, 0, {})
         if self._too_many is not None and self._too_many.is_news(self._absent, now):
             message = self._too_many.message(self._site.spec.name, self._absent, self.files, now)
             self._holding.reword(message)
@@ -91,12 +92,14 @@ class TooMany:
 
     Args:
         limit: how many files might be deleted at once.
-        before: how many were deleted in the minute before, which count with those.
+        before: how many were deleted in the minute before, or were to be, which count with those.
+        under_way: at which paths how many of these were not deleted yet: what had not begun is held, too.
     """
 
-    def __init__(self, limit: int, before: int) -> None:
+    def __init__(self, limit: int, before: int, under_way: Mapping[str, int]) -> None:
         self._limit = limit
         self._before = before
+        self._under_way = under_way
         self._told, self._told_at = 0, 0.0
 
     def __repr__(self) -> str:
@@ -125,10 +128,12 @@ class TooMany:
         if len(paths) > NAMES_SHOWN:
             some += f" and {len(paths) - NAMES_SHOWN} more; `ftpsyncd plan {name}` lists all"
         what = number(self._told, "file was", "files were")
-        before = f", and {self._before} in the minute before" if self._before else ""
+        held_too = sum(files for path, files in self._under_way.items() if absent.since(path) is not None)
+        earlier = self._before - held_too
+        before = f", and {earlier} in the minute before" if earlier else ""
         # In the past: the ledger keeps it, and another limit may be set while no daemon runs.
         why = f"more than max_deletes ({limit}) allowed"
-        if self._told + self._before <= limit:
+        if self._told + earlier <= limit:
             why = f"more than max_deletes ({self._limit}) allowed then; it is {limit} now, and these still wait for you"
         # With names in it that may be no text for a database.
         return one_line(

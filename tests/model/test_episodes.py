@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 import pytest
 
+from ftpsyncd.core.gate import Breaker
 from ftpsyncd.core.names import SUFFIX, TRASH
 from ftpsyncd.daemon import steering
 from ftpsyncd.engine.outcomes import LOST_CONNECTIONS
@@ -83,6 +84,37 @@ def test_a_file_that_could_not_be_read_is_published_when_its_rights_change(
             world.lose_events()
         world.do(("go_on", 5.0))
         assert f"{BASE}/new" in world.server.files
+
+
+@pytest.mark.parametrize("folder", ["", "d/"], ids=["files", "a folder"])
+@pytest.mark.parametrize("decided", ["approve", "discard"])
+def test_a_delete_that_was_allowed_and_has_not_begun_is_held_with_those_that_are_too_many(folder: str, decided: str):
+    """The server was away meanwhile. They were in no count, and `why` knew of no hold."""
+    with World(max_deletes=3) as world:
+        gone = [f"{folder}0", f"{folder}1", "2", "3"]
+        world.make_folder("d")
+        for path in gone:
+            world.write(path, 20)
+        world.do(("go_on", 30.0))
+        world.do(("offline",))
+        world._mirror.queue.gate.failed(world.time.now, Breaker.OFFLINE, "it is away")
+        for paths in (gone[:2], gone[2:]):
+            for path in paths:
+                world.drop.delete(path)
+            if folder and paths == gone[:2]:
+                world.drop.delete("d")
+            world.do(("go_on", 15.0))
+        world.do(("online",))
+        world.do(("go_on", 100.0))
+        removals = world._mirror.removals
+        assert removals.hold is not None
+        assert removals.held == 4
+        assert removals.hold.message.startswith("4 files were deleted at once (")
+        assert "in the minute before" not in removals.hold.message
+        assert world.why(gone[0]).sentence == removals.hold.message
+        world.do((decided,))
+        world.do(("go_on", 30.0))
+        assert set(world._published()) == (set(gone) if decided == "discard" else set())
 
 
 def test_what_failed_of_a_file_is_told_no_more_when_a_folder_has_its_name():
