@@ -78,7 +78,9 @@ class Claim:
             # "File exists" is what `mkdir` says of a file there.
             why = os.strerror(errno.ENOTDIR) if isinstance(error, FileExistsError) else error.strerror
             remedy = None
-            if isinstance(error, PermissionError):
+            if isinstance(error, PermissionError) and not os.path.isdir(directory):  # noqa: PTH112 - that of Path raises
+                remedy = "Let the user that runs ftpsyncd make it, or have `state_dir` name another one."
+            elif isinstance(error, PermissionError):
                 # Perhaps a `sync` of root has made it in a directory that is the service's.
                 remedy = (
                     "All in it has to belong to the user that runs ftpsyncd; for the service:"

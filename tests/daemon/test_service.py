@@ -608,6 +608,18 @@ def test_a_state_directory_of_somebody_else_is_said_to_be_one(tmp_path: Path, mo
     assert f"`chown -R ftpsyncd: {tmp_path}`" in caught.value.remedy
 
 
+def test_a_state_directory_that_cannot_be_made_is_not_said_to_be_of_somebody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_words: object, **_options: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.mkdir", refuse)
+    with pytest.raises(LedgerError, match=r"cannot be used: Permission denied$") as caught:
+        Claim(tmp_path / "state")
+    assert caught.value.remedy == "Let the user that runs ftpsyncd make it, or have `state_dir` name another one."
+
+
 def test_a_file_in_the_place_of_the_state_directory_is_called_that(tmp_path: Path) -> None:
     place = tmp_path / "state"
     place.touch()
