@@ -26,7 +26,7 @@ def checked(tmp_path: Path, program: str, *words: str) -> tuple[int, str]:
     (tmp_path / "ftpsyncd").chmod(0o755)
     done = subprocess.run(
         [sys.executable, str(PLUGIN), *words],
-        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONIOENCODING": "ascii"},
         capture_output=True,
         text=True,
         check=False,
@@ -84,6 +84,11 @@ def test_all_is_well(tmp_path: Path) -> None:
             {"mappings": (GALLERY._replace(state=MappingState.HELD, message="this is another folder"),)},
             1,
             "WARNING: gallery: this is another folder",
+        ),
+        (
+            {"mappings": (GALLERY._replace(state=MappingState.HELD, message="ä\udcff is gone"),)},
+            1,
+            r"WARNING: gallery: \xe4\udcff is gone",
         ),
         ({"mappings": (GALLERY._replace(parked=2),)}, 1, "WARNING: gallery: 2 files cannot be published"),
         ({"mappings": (GALLERY._replace(parked=1),)}, 1, "WARNING: gallery: 1 file cannot be published"),
