@@ -7,7 +7,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from ftpsyncd.cli.output import Marks, bar, size, words
+from ftpsyncd.cli.output import Marks, bar, percent, size, words
 from ftpsyncd.counting import number
 from ftpsyncd.demo.record import Happening
 from ftpsyncd.demo.stage import Line, Scene, Verdict
@@ -102,7 +102,7 @@ def between(line: Line, signs: Marks, *, narrow: bool) -> Text:
         return Text(f"{signs.dots} writing" if narrow else f"{signs.dots} being written", style="yellow")
     if line.arrived is not None:
         share = line.arrived / line.local.size if line.local.size else 1.0
-        return bar(share, 5 if narrow else 11, signs).append(f" {share:4.0%}", style="green")
+        return bar(share, 5 if narrow else 11, signs).append(f" {percent(share):>4}", style="green")
     if line.remote is None:
         return Text(f"{signs.wait} settling", style="cyan")
     if (line.local.size, line.local.mtime_s) != (line.remote.size, line.remote.mtime_s):

@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ftpsyncd.cli.options import complete_server, given
-from ftpsyncd.cli.output import Marks, Name, bar, console, duration, marks, redraws, size
+from ftpsyncd.cli.output import Marks, Name, bar, console, duration, marks, percent, redraws, size
 from ftpsyncd.cli.progress import ECHO, Rate
 from ftpsyncd.cli.settings import check_name, load_config
 from ftpsyncd.config import Config, placed
@@ -233,7 +233,7 @@ def view(name: str, done: int, total: int | None, said: str, signs: Marks, width
     table = Table.grid(padding=(0, 1), expand=False)
     if total:
         share = min(1.0, done / total)
-        table.add_row(bar(share, max(10, min(40, width - 50)), signs), Text(f"{share:4.0%}", style="bold"))
+        table.add_row(bar(share, max(10, min(40, width - 50)), signs), Text(f"{percent(share):>4}", style="bold"))
     picture = Group(table, Text(said, overflow="fold"), Name(name, signs, "bright_black"))
     return Constrain(picture, width - ECHO)
 

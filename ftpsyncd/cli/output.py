@@ -244,6 +244,11 @@ def size(count: float) -> str:
     return f"{count / 1000:.1f} PB"
 
 
+def percent(share: float) -> str:
+    """A share of 1 for people: ``42%``; ``100%`` is all of it, and nothing less."""
+    return f"{int(share * 100 + 1e-9)}%"
+
+
 def duration(seconds: float) -> str:
     """Seconds for people, one or two units: ``4 s``, ``3 min``, ``2 h 5 min``, ``3 days``."""
     whole = max(0, round(seconds))

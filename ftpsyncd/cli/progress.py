@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 import click
 
-from ftpsyncd.cli.output import Marks, Name, bar, duration, marks, size
+from ftpsyncd.cli.output import Marks, Name, bar, duration, marks, percent, size
 from ftpsyncd.counting import number
 from ftpsyncd.daemon.onepass import Progress
 from ftpsyncd.logs import one_line
@@ -199,12 +199,12 @@ def view(
     else:
         share = progress.files_done / progress.files_total if progress.files_total else 0.0
     line = Table.grid(padding=(0, 1), expand=False)
-    line.add_row(bar(share, max(10, min(40, width - 50)), signs), Text(f"{share:4.0%}", style="bold"))
+    line.add_row(bar(share, max(10, min(40, width - 50)), signs), Text(f"{percent(share):>4}", style="bold"))
     table = Table.grid(padding=(0, 2), expand=True)
     table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
     table.add_column(no_wrap=True, justify="right")
     for each in transfers[:TRANSFERS_SHOWN]:
-        done = f"{each.sent_bytes / each.size_bytes:.0%}" if each.size_bytes else ""
+        done = percent(each.sent_bytes / each.size_bytes) if each.size_bytes else ""
         table.add_row(Name(f"{each.mapping}/{each.path}", signs, "bright_black"), Text(done, style="bright_black"))
     words = Text(counted(progress, sent, rate_bytes_s), overflow="fold")
     # There is no share of nothing: all is still looked through, or only deleted.

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ftpsyncd.cli.hanging import AND, Commands, Hanging, names
-from ftpsyncd.cli.output import Marks, Name, ago, bar, duration, lasted, size, until, words
+from ftpsyncd.cli.output import Marks, Name, ago, bar, duration, lasted, percent, size, until, words
 from ftpsyncd.counting import number
 from ftpsyncd.errors import NameNotSendableError
 from ftpsyncd.quoting import quote
@@ -325,7 +325,7 @@ def _transfers(transfers: tuple[Transfer, ...], signs: Marks, width: int) -> Ren
         table.add_row(
             Name(f"{each.mapping}/{each.path}", signs),
             bar(share, 10 if width < NARROW else 20, signs),
-            Text(f"{share:.0%}"),
+            Text(percent(share)),
             _pace(each),
         )
     more = len(transfers) - TRANSFERS_SHOWN

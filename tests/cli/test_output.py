@@ -26,6 +26,7 @@ from ftpsyncd.cli.output import (
     in_local_time,
     local_time,
     marks,
+    percent,
     printer,
     size,
     until,
@@ -52,6 +53,11 @@ NOW = datetime(2024, 5, 17, 12, 0, 0, tzinfo=UTC)
 )
 def test_sizes(count, text):
     assert size(count) == text
+
+
+@pytest.mark.parametrize(("share", "text"), [(0.0, "0%"), (0.29, "29%"), (0.5, "50%"), (0.9999, "99%"), (1.0, "100%")])
+def test_only_all_of_something_is_a_hundred_percent(share, text):
+    assert percent(share) == text
 
 
 @pytest.mark.parametrize(
