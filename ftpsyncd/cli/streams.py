@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import sys
 from typing import TYPE_CHECKING
 
@@ -20,12 +21,15 @@ class _Reader(io.FileIO):
     def write(self, data: ReadableBuffer, /) -> int:
         """Write, or act as if."""
         try:
-            return super().write(data)
+            while (written := super().write(data)) is None:
+                # Who shares the stream with us has made it one that keeps nobody waiting (O_NONBLOCK).
+                select.select([], [self], [])
         except BrokenPipeError:
             if not self.patient:
                 raise
             silence(self.fileno())
-            return memoryview(data).nbytes
+            written = memoryview(data).nbytes
+        return written
 
 
 class _Listener(_Reader):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+import fcntl
+import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -15,6 +18,8 @@ import pytest
 
 from ftpsyncd import __version__, errors
 from ftpsyncd.cli.app import COMMANDS, cli, outcome
+from ftpsyncd.config import schema
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("rich", "yaml", "loguru", "pyftpdlib", "watchdog", "starlette", "sqlite3", "ssl")
@@ -300,6 +305,23 @@ def test_who_is_in_a_folder_that_is_gone_is_told_so(ftpsyncd, config_file, tmp_p
     )
     assert ftpsyncd("-c", config_file, *words.split()) == (2, "", said)
     assert ftpsyncd("-c", config_file, "plan").code == 0
+
+
+def test_a_pipe_that_somebody_else_does_not_want_to_wait_for_is_waited_for():
+    """Who shares a stream with us may have set O_NONBLOCK, which is then so for both (open(2))."""
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    os.set_blocking(writing, False)
+    with subprocess.Popen(
+        [sys.executable, "-m", "ftpsyncd", "schema"], stdout=writing, stderr=subprocess.PIPE
+    ) as ended:
+        until(lambda: not select.select([], [writing], [], 0)[1], "the pipe is full")
+        os.close(writing)
+        with os.fdopen(reading) as printed:
+            assert json.load(printed) == schema()
+        assert ended.stderr is not None
+        assert ended.stderr.read() == b""
+    assert ended.returncode == 0
 
 
 def test_streams_that_the_caller_has_closed_are_no_error(config_file):
