@@ -11,10 +11,11 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from typing import BinaryIO
 
-from ftpsyncd import alerts
+from ftpsyncd import alerts, patience
 from ftpsyncd.config import Config, missing_secrets, placed
 from ftpsyncd.core import names
 from ftpsyncd.counting import number
@@ -115,8 +116,14 @@ def _alerts(config: Config) -> Iterator[Finding]:
             f"The address of the webhook {problem}.",
             "Correct it where `alerts.webhook` says that it stands.",
         )
-    if config.alerts.command and (unfit := _unfit_program(config.alerts.command[0])):
-        yield Finding(Level.ERROR, Area.CONFIG, "alerts", *unfit)
+    if config.alerts.command:
+        name = config.alerts.command[0]
+        seen = patience.answers({name: partial(_unfit_program, name)})
+        if name not in seen:
+            silence = f"The disk of {quote(name)} has not answered for {patience.ANSWER_S:g} s."
+            yield Finding(Level.WARNING, Area.CONFIG, "alerts", silence, "Check the mount.")
+        elif unfit := seen[name]:
+            yield Finding(Level.ERROR, Area.CONFIG, "alerts", *unfit)
 
 
 def _unfit_program(name: str) -> tuple[str, str] | None:

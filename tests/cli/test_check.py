@@ -571,6 +571,19 @@ def test_a_script_that_the_kernel_does_not_run_is_an_error(config, tmp_path, con
     assert said in "".join(told).replace(f"{tmp_path}/", "")
 
 
+def test_a_program_whose_disk_does_not_answer_is_not_waited_for(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(patience, "ANSWER_S", 0.1)
+    program = tmp_path / "tell"
+    os.mkfifo(program, 0o755)
+    spec = AlertSpec(command=(str(program),))
+    found = [each for each in check(config._replace(alerts=spec), offline=True) if each.subject == "alerts"]
+    with program.open("wb"):
+        pass  # it answers
+    assert [(each.level, each.message) for each in found] == [
+        (Level.WARNING, f"The disk of {program} has not answered for 0.1 s.")
+    ]
+
+
 @pytest.mark.parametrize(
     ("address", "said"),
     [
