@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection
+from pathlib import Path
 
 from ftpsyncd.local.changes import Batch
+from ftpsyncd.local.tree import DIRECTORY_FLAGS, open_directory
 from ftpsyncd.model import join
+
+LONGEST = 4095 - 256
+"""Bytes of a folder's path with which the kernel takes (PATH_MAX) that of anything in it; else it goes name by name."""
 
 
 class Poller:
@@ -51,32 +56,58 @@ class Poller:
         self._known = seen
 
     def _digest(self, path: str) -> tuple[int, list[str]]:
-        """A number that differs when anything in the folder does, and the names of the folders in it.
-
-        The folder's own time stamps alone would not do: a file that is written in place does not change them. They
-        are part of it because a name may come and go between two looks, and be seen by a listing in between.
-        """
-        facts: list[tuple[str, int, int, int, int]] = []
-        folders: list[str] = []
+        """A number that differs when anything in the folder does, and the names of the folders in it."""
         absolute = join(self._root, path) if path else self._root
         try:
-            own = os.stat(absolute, follow_symlinks=not path)  # noqa: PTH116 - no path object per folder
-            facts.append(("", own.st_ino, own.st_mtime_ns, own.st_ctime_ns, own.st_mode))
-            with os.scandir(absolute) as found:
-                for item in found:
-                    name = item.name
-                    try:
-                        status = item.stat(follow_symlinks=False)
-                    except OSError as error:
-                        facts.append((name, -1, error.errno or 0, 0, 0))
-                        continue
-                    if item.is_dir(follow_symlinks=False):
-                        # Its own size and times change with its content, which is looked at by itself.
-                        folders.append(name)
-                        facts.append((name, -2, 0, status.st_ino, status.st_mode))
-                    else:
-                        facts.append((name, status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns))
+            if len(os.fsencode(absolute)) <= LONGEST:
+                return _digest(absolute, follow_symlinks=not path)
+            descriptor = _open(self._root, path)
+            try:
+                return _digest(descriptor, follow_symlinks=True)
+            finally:
+                os.close(descriptor)
         except OSError as error:
             return -(error.errno or 1), []
-        facts.sort()
-        return hash(tuple(facts)), folders
+
+
+def _open(root: str, path: str) -> int:
+    """Open a folder whose path, or that of something in it, is too long for the kernel."""
+    above = os.open(root, DIRECTORY_FLAGS)
+    try:
+        return open_directory(Path(root), above, path, follow_symlinks=False)[0]
+    finally:
+        os.close(above)
+
+
+def _digest(folder: str | int, *, follow_symlinks: bool) -> tuple[int, list[str]]:
+    """See `Poller._digest`.
+
+    The folder's own time stamps alone would not do: a file that is written in place does not change them. They are part
+    of it because a name may come and go between two looks, and be seen by a listing in between.
+
+    Args:
+        folder: its path, or a descriptor.
+        follow_symlinks: it may be a link; a descriptor is none.
+
+    Raises:
+        OSError: the folder is gone, or cannot be read.
+    """
+    own = os.stat(folder, follow_symlinks=follow_symlinks)  # noqa: PTH116 - no path object per folder
+    facts = [("", own.st_ino, own.st_mtime_ns, own.st_ctime_ns, own.st_mode)]
+    folders: list[str] = []
+    with os.scandir(folder) as found:
+        for item in found:
+            name = item.name
+            try:
+                status = item.stat(follow_symlinks=False)
+            except OSError as error:
+                facts.append((name, -1, error.errno or 0, 0, 0))
+                continue
+            if item.is_dir(follow_symlinks=False):
+                # Its own size and times change with its content, which is looked at by itself.
+                folders.append(name)
+                facts.append((name, -2, 0, status.st_ino, status.st_mode))
+            else:
+                facts.append((name, status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns))
+    facts.sort()
+    return hash(tuple(facts)), folders

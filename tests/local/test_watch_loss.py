@@ -212,6 +212,29 @@ def test_a_folder_that_becomes_readable_is_watched_then(root: Path) -> None:
         watched.close()
 
 
+@pytest.mark.parametrize("mode", [WatchMode.NATIVE, WatchMode.POLL])
+def test_what_is_deeper_than_any_path_may_be_long_is_looked_at_again_and_again(root: Path, mode: WatchMode) -> None:
+    name = "d" * 250
+    deepest = os.open(root, os.O_RDONLY)
+    for _ in range(18):
+        os.mkdir(name, dir_fd=deepest)
+        above, deepest = deepest, os.open(name, os.O_RDONLY, dir_fd=deepest)
+        os.close(above)
+    watched, folder = Watched(root, mode), "/".join([name] * 18)
+    try:
+        watched.start()
+        until(lambda: watched.mirror.hinted(folder if mode is WatchMode.NATIVE else ""), "it is known")
+        for what in ("new", "changed"):
+            watched.mirror.clear()
+            file = os.open("a.jpg", os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600, dir_fd=deepest)
+            os.write(file, b"x")
+            os.close(file)
+            until(lambda: watched.mirror.hinted(folder), f"a file is {what}")
+    finally:
+        os.close(deepest)
+        watched.watcher.stop()
+
+
 def test_without_an_instance_everything_is_polled_until_there_is_one(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
