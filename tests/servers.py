@@ -55,6 +55,7 @@ _UID = 1
 """User and group daemon: in every Debian, and with a home that exists (vsftpd enters it before `local_root`)."""
 _MD5_CRYPT = "$1$ftpsyncd$BV/0E.lAbUu/41kWR4WMC0"
 """PASSWORD; a cheap hash, so that a login costs nothing."""
+PAM = Path("/etc/pam.d")
 _PAM_SERVICE = "ftpsyncd-test"
 _DEADLINE_S = 20.0
 
@@ -235,8 +236,9 @@ class Server:
         # vsftpd knows users only through PAM; this service knows one user and touches no account of the machine.
         # (pam_exec does not do: vsftpd reaps its child.)
         _write_user_database(self.scratch / "users")
+        sweep_services()
         service = f"{_PAM_SERVICE}-{self.port}"
-        self.pam = Path("/etc/pam.d", service)
+        self.pam = PAM / service
         self.pam.write_text(
             f"auth required pam_userdb.so db={self.scratch}/users\n"
             "account required pam_permit.so\nsession required pam_permit.so\n"
@@ -387,15 +389,35 @@ ANY_PORTS = range(1024, 65_536)
 
 
 @contextmanager
+def _claimed(port: int) -> Iterator[None]:
+    """No other test has this port until the end.
+
+    Raises:
+        OSError: one has.
+    """
+    with socket.socket(socket.AF_UNIX) as claim:
+        # An abstract name (unix(7)): gone with its owner, whatever becomes of that.
+        claim.bind(f"\0{_PAM_SERVICE}-port-{port}")
+        yield
+
+
+@functools.cache
+def sweep_services() -> None:
+    """Remove the PAM services of servers whose test run was killed; once in a process."""
+    for service in PAM.glob(f"{_PAM_SERVICE}-*"):
+        with contextlib.suppress(OSError), _claimed(int(service.name.rpartition("-")[2])):
+            service.unlink()
+
+
+@contextmanager
 def free_port(host: str = "127.0.0.1") -> Iterator[int]:
     """A port that nobody uses, and that no other test takes before the end."""
     chance = random.SystemRandom()  # the seeded one would give the same ports to every process of the test run
     while True:
         port = chance.choice(_PORTS)
-        with socket.socket(socket.AF_UNIX) as claim:
+        with contextlib.ExitStack() as claim:
             try:
-                # An abstract name (unix(7)): gone with its owner, whatever becomes of that.
-                claim.bind(f"\0ftpsyncd-test-port-{port}")
+                claim.enter_context(_claimed(port))
                 socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
             except OSError:
                 continue

@@ -127,3 +127,18 @@ def test_another_number_is_set_wherever_it_was_imported(monkeypatch: pytest.Monk
     assert {openintents, leftovers} < set(having)
     hurried.put("ftpsyncd.mapping.openintents.LATE_S=20")
     assert openintents.LATE_S == vars(leftovers)["LATE_S"] == 20.0
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="they are root's")
+def test_the_service_of_a_server_whose_test_run_was_killed_is_removed_and_that_of_another_one_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(servers, "PAM", tmp_path)
+    with servers.free_port() as port, servers.free_port() as left:
+        used, stale = tmp_path / f"ftpsyncd-test-{port}", tmp_path / f"ftpsyncd-test-{left}"
+        for service in (used, stale, tmp_path / "other"):
+            service.touch()
+    with servers._claimed(port):
+        servers.sweep_services.__wrapped__()
+        assert sorted(path.name for path in tmp_path.iterdir()) == [used.name, "other"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -30,6 +31,15 @@ pytestmark = [
     pytest.mark.real_server,
     pytest.mark.skipif(not LIBRARIES, reason="needs libfaketime (apt-get install libfaketime)"),
 ]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_of_the_library_left() -> Iterator[None]:
+    """What it keeps for the children of a process stays when that is killed."""
+    yield
+    for left in Path("/dev/shm").glob("*faketime_s*_*"):
+        if not Path("/proc", left.name.rpartition("_")[2]).exists():
+            left.unlink(missing_ok=True)
 
 
 class Clock:
