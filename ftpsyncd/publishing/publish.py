@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from ftpsyncd.core import names, sizes
 from ftpsyncd.errors import (
-    AlreadyExistsError,
     FileChangedError,
     FtpsyncdError,
     InUseError,
@@ -188,7 +187,7 @@ class Publisher:
         retry: list[tuple[Upload, PublishResult]] = []
         for result in session.publish(jobs()):
             upload = open_jobs.pop(id(result.job))[1]
-            if isinstance(result.error, NameRefusedError) and not isinstance(result.error, AlreadyExistsError):
+            if isinstance(result.error, NameRefusedError) and not result.arrived:
                 # The directory may be missing.
                 retry.append((upload, result))
             else:

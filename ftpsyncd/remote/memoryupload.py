@@ -43,6 +43,8 @@ class _Upload:
         self._job = job
         self._stored = False
         """Something of the file is there."""
+        self._arrived = False
+        """The server has received all of it."""
 
     def run(self) -> PublishResult:
         """What became of it."""
@@ -55,7 +57,8 @@ class _Upload:
             gone = before and not in_place and job.path not in files
             refused = isinstance(error, NameRefusedError) and not self._stored
             took_s = time.monotonic() - started
-            return PublishResult(job, error, duration_s=took_s, in_place=in_place, gone=gone, refused=refused)
+            result = PublishResult(job, error, duration_s=took_s, in_place=in_place, gone=gone, refused=refused)
+            return result._replace(arrived=self._arrived)
         return PublishResult(job, None, digest, time.monotonic() - started, "226 Transfer complete.", dated, kept)
 
     def _publish(self) -> tuple[bytes, bool, int]:
@@ -104,6 +107,7 @@ class _Upload:
             sent += len(block)
             job.progress(sent)
         session.end("STOR", path)
+        self._arrived = True
         return digest.digest(), kept
 
     def _take_over(self) -> MemoryFile | None:

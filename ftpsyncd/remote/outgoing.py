@@ -63,6 +63,8 @@ class Outgoing:
     """Something may be at the server under the temporary name."""
     refused: bool = False
     """Nothing can be: the server refused that name, and said nothing before."""
+    arrived: bool = False
+    """The server has confirmed that it received all of it."""
     unwelcome: bool = False
     """The server refused to have what it holds of it continued."""
     removed_in_place: bool = False
@@ -129,6 +131,7 @@ class Outgoing:
             in_place=self.removed_in_place or (self.error is not None and self.stored and not self.is_hidden),
             gone=self.error is not None and self.alone,
             refused=self.refused,
+            arrived=self.arrived,
         )
 
 

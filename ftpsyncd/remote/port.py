@@ -124,6 +124,8 @@ class PublishResult(NamedTuple):
     """It failed, and what was under the final name was deleted before, to make room for it."""
     refused: bool = False
     """The server refused its name before it received anything: of this try nothing is there, under any name."""
+    arrived: bool = False
+    """The server has confirmed that it received all of it, whatever it said then: the directory is there."""
 
 
 @runtime_checkable

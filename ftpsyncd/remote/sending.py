@@ -193,6 +193,7 @@ class Sending:
             self._note_refusal(first, reply)
         elif failure is not None:
             upload.error = failure
+        upload.arrived = upload.error is None
         return offer
 
     def _note_refusal(self, first: Reply, reply: Reply) -> None:

@@ -374,6 +374,7 @@ class _Cycle:
         session = self.session
         if upload.kept.size and upload.kept.size == upload.job.size:
             upload.reply = "It was there already, complete."
+            upload.arrived = True
             return None
         ended, self.verified, before = self.verified, None, self.before
         renames = [] if ended is None else rename(session, ended)

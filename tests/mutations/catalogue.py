@@ -242,6 +242,14 @@ MUTATIONS = (
         f"{SCRIPTED}::TestYesToARename::test_a_strange_yes_is_not_the_word_that_a_published_file_was_replaced",
     ),
     Mutation(
+        "G5",
+        "a file whose final name alone is refused is sent once more at once",
+        "publishing/publish.py",
+        "isinstance(result.error, NameRefusedError) and not result.arrived:",
+        "isinstance(result.error, NameRefusedError):",
+        "tests/publishing/test_publish.py::test_a_file_is_not_sent_twice_in_vain_where_only_its_final_name_is_refused",
+    ),
+    Mutation(
         "G3",
         "an old version that was moved aside when the line died is deleted although it is the only one",
         "publishing/publish.py",

@@ -365,6 +365,17 @@ def test_a_file_is_not_sent_twice_in_vain_where_a_directory_has_its_name(worker:
     assert [verb for verb, _ in worker.server.log].count("STOR") == 1
 
 
+@pytest.mark.parametrize("content", [CONTENT, b""])
+def test_a_file_is_not_sent_twice_in_vain_where_only_its_final_name_is_refused(worker: Worker, content: bytes):
+    """A filter of the server: that it has taken the file shows that the directory is there."""
+    (worker.local / "a").write_bytes(content)
+    worker.server.fail("RNTO", NameRefusedError("No such name here.", reply="553 Forbidden filename"), times=9)
+    (outcome,) = worker.does(Upload(M, "a", worker.sees("a"), replaces=True))
+    assert isinstance(outcome, Failed)
+    assert isinstance(outcome.error, NameRefusedError)
+    assert [verb for verb, _ in worker.server.log].count("STOR") == 1
+
+
 def test_while_it_is_found_out_whether_only_the_date_of_a_file_changed_the_server_hears_from_us(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ):
