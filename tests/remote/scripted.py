@@ -15,6 +15,8 @@ With ``tls``, a context, it has explicit TLS, after PBSZ and PROT P also on data
 these are in clear text). They have the context ``data_tls``, which may be another one than that of the control line:
 then it has forgotten the session that is to be resumed there.
 
+``hangs``: it is silent on purpose, so that who asks it is to lose patience soon (`account`).
+
 `files` is what it holds, `log` what it was sent. A command that arrives while a transfer is going on is recorded in
 `early`: no client of ours may ever send one.
 """
@@ -36,7 +38,9 @@ from ftpsyncd.remote.wire import Timeouts
 from ftpsyncd.specs import ServerSpec, TlsMode
 
 QUICK = Timeouts(connect_s=0.5, reply_s=0.5, stall_s=0.5, final_s=0.5, close_s=0.3)
-"""A server on this machine that says nothing for so long will not say anything."""
+"""For servers that are silent on purpose."""
+PATIENT = Timeouts(connect_s=20, reply_s=20, stall_s=20, final_s=20, close_s=0.3)
+"""A server that answers may be kept from it for a while, where the machine is busy."""
 
 Act = Callable[["Connection", str], Awaitable[None]]
 Behaviour = str | Act | Sequence[str | Act | None]
@@ -153,6 +157,7 @@ class Scripted:
         *,
         piece: int = 0,
         wordy: bool = False,
+        hangs: bool = False,
         tls: ssl.SSLContext | None = None,
         **more: Behaviour,
     ) -> None:
@@ -167,6 +172,7 @@ class Scripted:
         """How many lines each read from the client held."""
         self.piece = piece
         self.wordy = wordy
+        self.hangs = hangs
         everything = {**(script or {}), **more}
         self.script: dict[str, Any] = {
             verb: list(act) if isinstance(act, list | tuple) else act for verb, act in everything.items()
@@ -389,12 +395,16 @@ class Scripted:
 
 
 def account(
-    server: Scripted, profile: Profile | None = None, timeouts: Timeouts = QUICK, /, **changes: object
+    server: Scripted, profile: Profile | None = None, timeouts: Timeouts | None = None, /, **changes: object
 ) -> Account:
     """An account at a server; one that was seen to rename files, if nothing else is known of it: none is asked for under
     its old name.
     """
-    return Account(server.spec(**changes), profile=profile or Profile(renamed=True), timeouts=timeouts)
+    return Account(
+        server.spec(**changes),
+        profile=profile or Profile(renamed=True),
+        timeouts=timeouts or (QUICK if server.hangs else PATIENT),
+    )
 
 
 async def silence(connection: Connection, _argument: str) -> None:

@@ -59,7 +59,7 @@ from ftpsyncd.remote.session import Session
 from ftpsyncd.remote.wire import Control, Timeouts
 from ftpsyncd.specs import DataMode, TlsMode
 from tests.contract.remotes import job, publish, put, raiser
-from tests.remote.scripted import QUICK, Connection, Scripted, account, choking, hang_up, silence
+from tests.remote.scripted import PATIENT, QUICK, Connection, Scripted, account, choking, hang_up, silence
 from tests.servers import certificates
 from tests.variants import also
 from tests.waiting import until
@@ -289,7 +289,7 @@ class TestTheBeginning:
         ids=lambda value: re.sub(r"<(?:class|function) .?([\w.]+)[^>]*>", r"\1", str(value))[:80],
     )
     def test_a_bad_one_has_a_verdict(self, script, kind):
-        with Scripted(script) as server:
+        with Scripted(script, hangs=silence in script.values()) as server:
             with pytest.raises(FtpsyncdError) as caught:
                 account(server)()
             assert type(caught.value) is kind
@@ -345,9 +345,9 @@ class TestTls:
             await connection.silence()
 
         began = time.monotonic()
-        with Scripted(AUTH=swallow) as server, pytest.raises(ServerUnavailableError, match="Time-out"):
+        with Scripted(AUTH=swallow, hangs=True) as server, pytest.raises(ServerUnavailableError, match="Time-out"):
             account(server, tls=TlsMode.EXPLICIT)()
-        with Scripted(GREETING=silence) as server, pytest.raises(ServerUnavailableError, match="Time-out"):
+        with Scripted(GREETING=silence, hangs=True) as server, pytest.raises(ServerUnavailableError, match="Time-out"):
             account(server, tls=TlsMode.IMPLICIT)()
         assert time.monotonic() - began < Timeouts().connect_s, "the usual time"
 
@@ -366,7 +366,7 @@ class TestTls:
             await connection.silence()
 
         tls = {"tls": TlsMode.EXPLICIT, "tls_ca": certificates().ca}
-        with Scripted(STOR=never, tls=server_context()) as server, account(server, **tls)() as session:
+        with Scripted(STOR=never, tls=server_context(), hangs=True) as server, account(server, **tls)() as session:
             began = time.monotonic()
             assert errors_of(publish(session, job("/a"))) == [ServerUnavailableError]
             assert time.monotonic() - began < Timeouts().connect_s, "the usual time"
@@ -518,7 +518,7 @@ class TestAtAnyPoint:
     )
     def test_the_end_of_the_session_loses_nothing(self, verb, nth, act):
         defaults = [None] * nth
-        with Scripted({verb: [*defaults, act]}) as server:
+        with Scripted({verb: [*defaults, act]}, hangs=act is silence) as server:
             results, usable, acc = publish_three(server)
             assert not usable
             assert all(isinstance(e, ServerUnavailableError) for r in results if (e := r.error))
@@ -554,9 +554,10 @@ class TestAtAnyPoint:
         with Scripted({verb: act, "PORT": "200 OK", "EPRT": "200 OK"}) as server:
             before, threads = len(os.listdir("/proc/self/fd")), threading.active_count()  # noqa: PTH208
             with (
-                Account(server.spec(mode=mode), timeouts=hasty)() as session,
+                account(server, None, PATIENT, mode=mode)() as session,
                 contextlib.suppress(FtpsyncdError),
             ):
+                session.control.timeouts = hasty
                 match verb:
                     case "STOR":
                         publish(session, job("/a"), job("/b"))
@@ -628,7 +629,7 @@ class TestTheDataConnection:
             writer.transport.pause_reading()  # type: ignore[attr-defined]
             await connection.silence()
 
-        with Scripted(STOR=stall) as server, account(server)() as session:
+        with Scripted(STOR=stall, hangs=True) as server, account(server)() as session:
             began = time.monotonic()
             (result,) = publish(session, from_disk(tmp_path) if by == "the kernel" else job("/a", b"x" * LARGE))
             assert isinstance(result.error, ServerUnavailableError | TransferFailedError)
@@ -715,7 +716,7 @@ class TestTheDataConnection:
         more = {"tls": TlsMode.EXPLICIT, "tls_ca": certificates().ca} if tls else {}
         with (
             Scripted(STOR=crawl, EPSV=small_window, tls=server_context() if tls else None) as server,
-            account(server, **more)() as session,
+            account(server, None, QUICK, **more)() as session,
         ):
             (result,) = publish(session, job("/a", b"x" * 1_000_000))
             assert result.error is None
@@ -857,7 +858,7 @@ class TestTheDataConnection:
             connection.server.files[path] = await connection.receive()
             await connection.silence()
 
-        with Scripted(STOR=forget) as server:
+        with Scripted(STOR=forget, hangs=True) as server:
             results, usable, _ = publish_three(server)
             assert errors_of(results) == [ServerUnavailableError]
             assert not usable
@@ -1025,7 +1026,7 @@ class TestPassiveMode:
     @pytest.mark.parametrize("refusal", ["425 Failed to establish connection.", None])
     def test_nat_before_this_machine_is_told_in_active_mode(self, refusal):
         with (
-            Scripted(PORT="200 OK", EPRT="200 OK", STOR=silence if refusal is None else refusal) as server,
+            Scripted(PORT="200 OK", EPRT="200 OK", STOR=refusal or silence, hangs=not refusal) as server,
             account(server, mode=DataMode.ACTIVE)() as session,
         ):
             (result,) = publish(session, job("/a"))
@@ -1144,7 +1145,7 @@ class TestPassiveMode:
 
     @pytest.mark.parametrize("act", [silence, hang_up])
     def test_pasv_follows_where_a_firewall_swallows_epsv_or_cuts_the_line(self, act):
-        with Scripted(EPSV=act) as server:
+        with Scripted(EPSV=act, hangs=act is silence) as server:
             acc = account(server)
             for _ in range(2):
                 with acc() as session:
@@ -1403,6 +1404,23 @@ class TestRenaming:
             server.files["/a"] = b"old"
             assert errors_of(publish(session, job("/a"), job("/b"))) == [NameRefusedError, None]
             assert server.files == {"/a": b"old", "/b": b"content"}
+
+    @pytest.mark.parametrize("there", [b"old", None])
+    def test_that_a_file_arrived_is_told_where_only_its_final_name_is_refused(self, there):
+        async def filtered(connection: Connection, path: str) -> None:
+            if path == "/a":
+                await connection.say("553 Forbidden filename.")
+            else:
+                await connection.server.default(connection, f"RNTO {path}")
+
+        with Scripted(RNTO=filtered) as server, account(server)() as session:
+            if there is not None:
+                server.files["/a"] = there
+            (result,) = publish(session, job("/a"))
+            assert (type(result.error), result.arrived, result.refused) == (NameRefusedError, True, False)
+            server.script["STOR"] = "553 Forbidden filename."
+            (result,) = publish(session, job("/a"))
+            assert (type(result.error), result.arrived, result.refused) == (NameRefusedError, False, True)
 
     def test_an_old_file_that_was_moved_aside_when_the_line_ended_is_where_its_sweep_looks(self):
         async def careful(connection: Connection, path: str) -> None:
@@ -2388,7 +2406,7 @@ class TestMachineListings:
             assert "MLST" in server.verbs()
 
     def test_the_other_ways_are_gone_where_nothing_is_said_twice(self):
-        with Scripted(FEAT="211-F\n MLST type*;\n211 End", MLST=silence) as server:
+        with Scripted(FEAT="211-F\n MLST type*;\n211 End", MLST=silence, hangs=True) as server:
             server.files["/a"] = b"12345"
             acc = account(server)
             for _ in range(2):
@@ -2399,7 +2417,7 @@ class TestMachineListings:
             assert refusals(acc.profile) == {"stats"}
 
     def test_silence_to_several_at_once_counts_once(self):
-        with Scripted(FEAT="211-F\n MLST type*;\n211 End", MLST=silence) as server:
+        with Scripted(FEAT="211-F\n MLST type*;\n211 End", MLST=silence, hangs=True) as server:
             acc = account(server)
             with acc() as one, acc() as another:
                 for session in (one, another):
@@ -2681,7 +2699,7 @@ class TestPipelining:
     @pytest.mark.parametrize("how", ["_forget", "_refuse", "hang_up", "silence"])
     def test_found_out_at_login(self, how):
         act = {"hang_up": hang_up, "silence": silence}.get(how) or getattr(self, how)
-        with Scripted(self.stubborn(act)) as server:
+        with Scripted(self.stubborn(act), hangs=act is not hang_up) as server:
             results, usable, acc = publish_three(server)
             assert errors_of(results) == [None] * 3
             assert usable
@@ -2691,7 +2709,7 @@ class TestPipelining:
     @pytest.mark.parametrize("how", [hang_up, silence])
     def test_not_by_one_login_that_ends(self, how):
         """The server was restarted, or waited for the machine that knows the passwords."""
-        with Scripted(GREETING="220 (vsFTPd 3.0.3)", PASS=[how]) as server:
+        with Scripted(GREETING="220 (vsFTPd 3.0.3)", PASS=[how], hangs=how is silence) as server:
             acc = account(server)
             with acc() as session:
                 assert session.usable
@@ -2836,7 +2854,7 @@ class TestFetching:
             await connection.say("150 Here.")
             await connection.silence()
 
-        with Scripted(RETR=never) as server, account(server)() as session:
+        with Scripted(RETR=never, hangs=True) as server, account(server)() as session:
             with pytest.raises(ServerUnavailableError):
                 session.fetch("/a", io.BytesIO())
             assert not session.usable
@@ -2863,7 +2881,7 @@ class TestFetching:
             await connection.end_data()
 
         into = io.BytesIO()
-        with Scripted(RETR=early) as server, account(server)() as session:
+        with Scripted(RETR=early) as server, account(server, None, QUICK)() as session:
             assert session.fetch("/a", into) == 16
             assert into.getvalue() == b"part" * 4
             session.noop()

@@ -167,7 +167,7 @@ class TestServersThatCannot:
             await connection.end_data()
             await connection.say("226 Stored.")
 
-        with Scripted(GREETING=KNOWN, STOR=swallow) as server:
+        with Scripted(GREETING=KNOWN, STOR=swallow, hangs=True) as server:
             acc = account(server)
             with acc() as session:
                 (result,) = publish(session, *paths("a"))
