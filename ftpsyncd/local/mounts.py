@@ -77,7 +77,9 @@ class _Table:
         self._mounts: Sequence[Mount] = ()
 
     def mounts(self, *, anew: bool = False) -> Sequence[Mount]:
-        """Those of now; the same object for as long as nothing changes; none where the system has no mountinfo.
+        """Those of now; none where the system has no mountinfo.
+
+        The same object for as long as nothing changes: one that went and came again may have got the same number.
 
         Args:
             anew: also where a directory above one got another name, of which the kernel does not tell.
@@ -86,18 +88,19 @@ class _Table:
             OSError: it was never opened, and no descriptor is left, for one.
         """
         with self._using:
+            changed = False
             if self._descriptor < 0:
                 try:
                     self._descriptor = os.open(_MOUNTINFO, os.O_RDONLY | os.O_CLOEXEC)
                 except FileNotFoundError:
                     return self._mounts
                 self._poll.register(self._descriptor, select.POLLPRI | select.POLLERR)
-            elif not self._poll.poll(0) and not anew:
+            elif not (changed := bool(self._poll.poll(0))) and not anew:
                 return self._mounts
             with open(self._descriptor, "rb", buffering=0, closefd=False) as file:
                 file.seek(0)
                 found = parse(file.read())
-            if found != self._mounts:
+            if changed or found != self._mounts:
                 self._mounts = found
             return self._mounts
 
@@ -179,9 +182,9 @@ def is_network_filesystem(path: Path) -> bool:
     return is_network_type(filesystem_type(path))
 
 
-def below(path: Path) -> frozenset[Mount]:
-    """Every mount inside the directory ``path``, with places relative to it; changes when one comes or goes."""
-    return frozenset(_inside(current(anew=True), path))
+def below(path: Path, table: Sequence[Mount]) -> frozenset[Mount]:
+    """Every mount inside the directory ``path``, with places relative to it."""
+    return frozenset(_inside(table, path))
 
 
 def points_below(path: Path, table: Sequence[Mount]) -> frozenset[str]:

@@ -12,7 +12,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -78,6 +78,7 @@ class RootWatcher:
         """The poller for what the kernel cannot watch."""
         self._native: InotifySource | None = None
         self._seen: _Root | None = None
+        self._table: Sequence[mounts.Mount] = ()
         self._mounts: frozenset[mounts.Mount] = frozenset()
         """Those inside the root."""
         self._short = ""
@@ -174,7 +175,8 @@ class RootWatcher:
             self._problem = f"the folder {self._root} cannot be watched: {error.strerror}"
             return
         if self._native is not None:
-            self._mounts = mounts.below(self._root)
+            self._table = mounts.current(anew=True)
+            self._mounts = mounts.below(self._root, self._table)
             self._retry_at = time.monotonic() + RETRY_S
             self._fill_gaps(self._native)
 
@@ -218,11 +220,13 @@ class RootWatcher:
     # ── Keeping it well ────────────────────────────────────────────────────────────────────────────────────────
 
     def _tend(self, native: InotifySource) -> None:
-        mounted = mounts.below(self._root)
-        if mounted != self._mounts:
-            # A mount that comes causes no event, and covers folders whose watches see nothing from then on.
-            self._mounts = mounted
+        table = mounts.current(anew=True)
+        mounted = mounts.below(self._root, table)
+        if mounted != self._mounts or (mounted and table is not self._table):
+            # A mount that comes causes no event, and covers folders whose watches see nothing from then on. One that
+            # went a moment ago may look the same.
             native.resync("something was mounted or unmounted inside the folder")
+        self._table, self._mounts = table, mounted
         if native.unwatched_count and time.monotonic() >= self._retry_at:
             self._retry_at = time.monotonic() + RETRY_S
             native.retry()

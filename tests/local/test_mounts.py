@@ -73,8 +73,8 @@ def test_the_real_thing(tmp_path: Path) -> None:
     assert mounts.filesystem_type(tmp_path / "absent") == mounts.filesystem_type(tmp_path)
     assert mounts.mount_id(tmp_path / "absent") is None
     assert not mounts.is_network_filesystem(tmp_path)
-    assert mounts.below(tmp_path) == frozenset()
-    assert "proc" in {mount.point for mount in mounts.below(Path("/"))}
+    assert mounts.below(tmp_path, mounts.current()) == frozenset()
+    assert "proc" in {mount.point for mount in mounts.below(Path("/"), mounts.current())}
 
 
 @pytest.mark.parametrize("filesystem", ["nfs4", "fuse.sshfs", "fuse.mergerfs"])
@@ -246,7 +246,7 @@ def test_a_mount_whose_directory_gets_another_name_is_known_by_that_after_the_ne
     try:
         assert mounts.points_below(tmp_path, mounts.current()) == {"a/disk"}
         disk.parent.rename(tmp_path / "b")
-        assert {mount.point for mount in mounts.below(tmp_path)} == {"b/disk"}
+        assert {mount.point for mount in mounts.below(tmp_path, mounts.current(anew=True))} == {"b/disk"}
         assert mounts.points_below(tmp_path, mounts.current()) == {"b/disk"}
         assert mounts.current() is mounts.current()
     finally:

@@ -162,6 +162,32 @@ def test_a_disk_mounted_inside_the_root_is_watched_after_the_next_check(root: Pa
 
 @pytest.mark.root
 @as_root
+def test_a_disk_inside_the_root_that_goes_and_comes_again_between_two_checks_is_watched(root: Path) -> None:
+    """The kernel gives the second mount the number of the first; nothing in the table of mounts tells them apart."""
+    inner = root / "inner"
+    inner.mkdir(parents=True)
+    _mount(inner)
+    watched = Watched(root)
+    try:
+        watched.start().settle()
+        (inner / "a.jpg").write_bytes(b"x")
+        watched.settle()
+        subprocess.run(["umount", inner], check=True)
+        # What was covered is watched from now on.
+        until(lambda: "inner/a.jpg" not in watched.mirror.seen, "it is noticed that it went")
+        _mount(inner)
+        (inner / "b.jpg").write_bytes(b"x")
+        watched.watcher.check()
+        watched.settle()
+        (inner / "c.jpg").write_bytes(b"x")
+        watched.settle()
+    finally:
+        watched.watcher.stop()
+        subprocess.run(["umount", "-l", inner], check=False, stderr=subprocess.DEVNULL)
+
+
+@pytest.mark.root
+@as_root
 def test_a_folder_bound_at_two_places_inside_the_root_is_noticed_at_both(root: Path) -> None:
     (root / "one").mkdir(parents=True)
     (root / "two").mkdir()
@@ -282,14 +308,14 @@ def test_where_there_is_no_inotify_the_emitters_of_watchdog_serve(root: Path, mo
 def test_a_network_file_system_inside_the_root_is_polled(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (root / "share").mkdir(parents=True)
     mount = mounts.Mount(1, "share", "nfs4", "server:/x")
-    monkeypatch.setattr(mounts, "below", lambda _path: frozenset({mount}))
+    monkeypatch.setattr(mounts, "below", lambda _path, _table: frozenset({mount}))
     watched = Watched(root, WatchMode.AUTO).start()
     try:
         assert (watched.report.kind, watched.report.problem) == ("native+poll", "")
         (root / "share" / "a.jpg").write_bytes(b"x")
         watched.settle()
         until(lambda: any("share" in changes.folders for changes in watched.mirror.told), "the poller's word")
-        monkeypatch.setattr(mounts, "below", lambda _path: frozenset())
+        monkeypatch.setattr(mounts, "below", lambda _path, _table: frozenset())
         assert watched.watcher.check().kind == "native"
     finally:
         watched.close()

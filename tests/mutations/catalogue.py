@@ -242,6 +242,15 @@ MUTATIONS = (
         f"{SCRIPTED}::TestYesToARename::test_a_strange_yes_is_not_the_word_that_a_published_file_was_replaced",
     ),
     Mutation(
+        "G3",
+        "a disk that went and came again between two looks is taken for the one that is watched",
+        "local/watch.py",
+        "        if mounted != self._mounts or (mounted and table is not self._table):\n",
+        "        if mounted != self._mounts:\n",
+        "tests/local/test_watch_root.py"
+        "::test_a_disk_inside_the_root_that_goes_and_comes_again_between_two_checks_is_watched",
+    ),
+    Mutation(
         "G5",
         "a file whose final name alone is refused is sent once more at once",
         "publishing/publish.py",
