@@ -218,18 +218,22 @@ class DataLine:
                 raise
             raise _failure(error, "sending data") from error
 
-    def receive(self, into: memoryview) -> int:
+    def receive(self, into: memoryview, *, begun: bool = True) -> int:
         """Fill some of ``into``; 0 at the end.
 
+        Args:
+            into: where to.
+            begun: something has come.
+
         Raises:
-            TransferFailedError: no byte came for the stall time, or, once the server has said that all is sent, for the
-                time that a connection may take; the line broke, or the server gave up.
+            TransferFailedError: no byte came for the stall time, or, as long as neither line has said anything, for
+                that of a reply, or, once the server has said that all is sent, for the time that a connection may
+                take; the line broke, or the server gave up.
         """
-        times = self._control.timeouts
+        control, times = self._control, self._control.timeouts
+        stall_s = times.stall_s if begun or control.earliest() is not None else times.reply_s
         try:
-            return self._until(
-                lambda: self._sock.recv_into(into), select.POLLIN, times.stall_s, after_s=times.connect_s
-            )
+            return self._until(lambda: self._sock.recv_into(into), select.POLLIN, stall_s, after_s=times.connect_s)
         except FAILURES as error:
             raise _failure(error, "receiving data") from error
 

@@ -348,9 +348,10 @@ def _incoming(session: Session, offer: Offer, answer: Callable[[], Reply | None]
     line = offer.open(session, answer)
     line.keep_alive()
     block = memoryview(bytearray(BLOCK))
-    taken = 0
+    taken, begun = 0, False
     try:
-        while size := line.receive(block[: (portion := throttle.portion(BLOCK))]):
+        while size := line.receive(block[: (portion := throttle.portion(BLOCK))], begun=begun):
+            begun = True
             # TLS hands out less than a portion at a time: taken one by one, these would be turns of less than others'.
             taken += size
             if taken >= portion:

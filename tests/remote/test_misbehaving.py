@@ -52,6 +52,7 @@ from ftpsyncd.remote import PublishJob, RemoteEntry, data, renaming, sending, tr
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.data import dial
 from ftpsyncd.remote.keeping import Keeper, kept, refusals
+from ftpsyncd.remote.library import Ftp
 from ftpsyncd.remote.outgoing import Outgoing, checked
 from ftpsyncd.remote.profile import MOST_WITHOUT_RENAMES, Dating, Oddity, Paths, Profile
 from ftpsyncd.remote.replies import Reply
@@ -2858,6 +2859,39 @@ class TestFetching:
             with pytest.raises(ServerUnavailableError):
                 session.fetch("/a", io.BytesIO())
             assert not session.usable
+
+    def test_one_that_nothing_is_said_of_is_waited_for_as_long_as_a_reply(self):
+        """Zope's says nothing at all when it is asked for an empty file."""
+
+        async def silent(connection: Connection, _argument: str) -> None:
+            await connection.data()
+
+        patient = QUICK._replace(stall_s=20.0)
+        with Scripted(RETR=silent) as server, account(server, Profile(), patient)() as session:
+            begun = time.monotonic()
+            with pytest.raises(ServerUnavailableError, match="Time-out"):
+                session.fetch("/a", io.BytesIO())
+            assert time.monotonic() - begun < 10
+            assert not session.usable
+
+    @pytest.mark.parametrize(("size", "error"), [(0, None), (1, ServerUnavailableError)])
+    def test_an_empty_one_that_nothing_is_said_of_has_come(self, tmp_path, size, error):
+        async def silent(connection: Connection, path: str) -> None:
+            if connection.server.files[path] == content:
+                await connection.data()
+            else:
+                await connection.server.default(connection, f"RETR {path}")
+
+        content = b"x" * size
+        with Scripted(RETR=silent, LIST=lists) as server:
+            server.files.update({"/a": content, "/b": b"12345"})
+            acc = account(server)
+            with Ftp(acc(), again=acc) as ftp:
+                with pytest.raises(error) if error else contextlib.nullcontext():
+                    ftp.download("/a", tmp_path / "a")
+                assert (tmp_path / "a").exists() is (error is None)
+                ftp.download("/b", tmp_path / "b")
+            assert (tmp_path / "b").read_bytes() == b"12345"
 
     def test_one_of_which_it_is_said_that_it_is_over_is_not_waited_for_as_long_as_one_that_stalls(self):
         async def over(connection: Connection, _argument: str) -> None:
