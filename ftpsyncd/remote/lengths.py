@@ -1,7 +1,8 @@
 """How long a command may be, which each server decides for itself, and few tell in time.
 
 pyftpdlib takes 2,048 bytes and answers twice to more, vsftpd and pure-ftpd say so and end the session beyond 4,094 and
-4,110, proftpd says nothing beyond 4,100, or 509 where its CommandBufferSize is 512. Whatever comes next would be taken
+4,110, proftpd says nothing beyond 4,100, or 509 where its CommandBufferSize is 512, and GNU inetutils takes what is
+beyond some 510 for another command. Whatever comes next would be taken
 for the answer to another command, or the network be blamed. So a command that is longer than all that were answered so
 far is said alone, from `LONG` on; where it is refused for its length, or passed over, all paths that need such commands
 are refused here, before anything is said.
@@ -14,7 +15,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ftpsyncd.errors import NameNotSendableError, ServerUnavailableError
+from ftpsyncd.errors import NameNotSendableError, ProtocolError, ServerUnavailableError
 from ftpsyncd.remote.replies import Reply
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ SPARE = 96
 _TOO_LONG = re.compile(
     r"\b(?:line|command|path|pathname|filename|name|argument|input)\b.{0,20}\btoo long", re.IGNORECASE
 )
+_NOT_UNDERSTOOD = frozenset({500, 502})
 _REFUSALS = frozenset({"421", "500", "501"})
 """Of the command, whatever it is to be done to: a name that is too long for a disk gets a 550 or 553."""
 
@@ -59,7 +61,9 @@ def assure(session: Session, path: str) -> None:
     """
     name = session.name(path)
     if is_unproven(session, name):
-        session.exchange([b"SIZE " + name + b"/".ljust(SPARE - len(b"SIZE "), b"x")])
+        # No letter of it: GNU inetutils would do what is beyond 510 bytes, if that is a command.
+        harmless = re.sub(rb"[^/]", b"x", name)
+        session.exchange([b"SIZE " + harmless + b"/".ljust(SPARE - len(b"SIZE "), b"x")])
 
 
 def is_unproven(session: Session, name: bytes) -> bool:
@@ -101,7 +105,20 @@ def judge(session: Session, command: bytes, reply: Reply) -> None:
     if len(command) > LONG:
         if learns(session, command, reply.text):
             raise _unheard(session, command, reply.text)
+        if is_doubtful(session, command) and reply.code in _NOT_UNDERSTOOD and _is_answered_again(session):
+            _learn(session, command)
+            raise _unheard(session, command, "it takes one that is too long for two")
         session.profile.taken = max(session.profile.taken, len(command))
+
+
+def _is_answered_again(session: Session) -> bool:
+    """Whether another answer comes, before that to a NOOP: of what was cut off, as if it were a command."""
+    control = session.control
+    try:
+        control.send([b"NOOP"])
+    except ProtocolError:  # it is there already
+        return True
+    return not control.reply().good
 
 
 def learns(session: Session, command: bytes, words: str) -> bool:

@@ -1107,6 +1107,14 @@ MUTATIONS = (
     ),
     Mutation(
         "G4",
+        "what is behind the longest command that a server takes may be one",
+        "remote/lengths.py",
+        '        harmless = re.sub(rb"[^/]", b"x", name)\n',
+        "        harmless = name\n",
+        "tests/remote/test_lengths.py::test_no_name_becomes_a_command_where_what_is_too_long_is_taken_for_two",
+    ),
+    Mutation(
+        "G4",
         "all directories of a server whose LIST shows nothing count as empty",
         "remote/looking.py",
         "    if not session.lists and _names_something(session, path):\n",

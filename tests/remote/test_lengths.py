@@ -45,11 +45,16 @@ class Short(Scripted):
                 await connection.say('500 Command too long.\n500 Command "" not understood.')
             case "another":
                 await connection.say("501 Pathname is too long")
+            case "inetutils":
+                await connection.say(f"500 '{verb} {argument[:99]}': command not understood.")
+                verb, _, argument = f"{verb} {argument}"[LIMIT:].partition(" ")
+                self.log.append(verb)
+                await super()._act(connection, verb, argument)
             case _:  # proftpd
                 pass
 
 
-WAYS = ["vsftpd", "pure-ftpd", "pyftpdlib", "proftpd", "another"]
+WAYS = ["vsftpd", "pure-ftpd", "pyftpdlib", "proftpd", "another", "inetutils"]
 
 
 def account(server: Scripted, profile: Profile | None = None) -> Account:
@@ -98,6 +103,17 @@ def test_a_file_is_not_sent_before_it_is_known(way):
             assert went.error is None
         assert sorted(server.files) == ["/a", "/b"]
         assert not any(line.startswith("STOR /d") for line in server.log)
+
+
+def test_no_name_becomes_a_command_where_what_is_too_long_is_taken_for_two():
+    with Short("inetutils") as server:
+        long = path(LIMIT - len("SIZE ")) + "DELE /a"
+        with account(server)() as session:
+            there, gone = publish(session, job("/a"), job(long))
+            assert there.error is None
+            assert isinstance(gone.error, ServerUnavailableError)
+        assert "DELE" not in server.log
+        assert sorted(server.files) == ["/a"]
 
 
 def test_a_long_path_that_is_taken_is_said_alone_once():
