@@ -1675,4 +1675,20 @@ MUTATIONS = (
         ' if not gate else ""\n',
         f"{EPISODES}::test_for_every_delay_there_is_a_sentence",
     ),
+    Mutation(
+        "G8",
+        "a delete that has not begun when too many are held is in no count",
+        "mapping/offers.py",
+        "        if isinstance(action, Delete | RemoveDir):\n",
+        "        if False:\n",
+        f"{EPISODES}::test_a_delete_that_was_allowed_and_has_not_begun_is_held_with_those_that_are_too_many",
+    ),
+    Mutation(
+        "G8",
+        "what failed of a file is told for ever though a folder has its name",
+        "core/plan.py",
+        "    if failure is not None and failure.fingerprint is not None:\n        # It was a file's.\n",
+        "    if False:\n",
+        f"{EPISODES}::test_what_failed_of_a_file_is_told_no_more_when_a_folder_has_its_name",
+    ),
 )
