@@ -15,7 +15,7 @@ from ftpsyncd.core import sizes
 from ftpsyncd.errors import FtpsyncdError, LocalError, PlaceTakenError, RemoteError, Retry
 from ftpsyncd.model import Did, Done, Fingerprint, Kind, Sweep, Upload, parent, remote_join
 from ftpsyncd.publishing.lastlook import Folder, open_planned, require_planned, require_same
-from ftpsyncd.remote import hashes
+from ftpsyncd.remote import facts, hashes
 from ftpsyncd.remote.port import RemoteEntry, RemoteSession
 from ftpsyncd.specs import ExistingPolicy, PublishMode
 
@@ -230,8 +230,18 @@ def require_vacant(session: RemoteSession, path: str, temporary: str = "") -> No
 
 
 def ours_of(there: RemoteEntry, brought: Sequence[Fingerprint]) -> Fingerprint | None:
-    """Which file that an interrupted action of ours was to bring the server has, if it has one of them."""
-    return next((each for each in brought if _is(there, each)), None)
+    """Which file that an interrupted action of ours was to bring the server has, if it has one of them.
+
+    Its disk may keep even seconds only (FAT). Where nothing of ours was under way, no such date is taken for another.
+    """
+    return next(
+        (
+            each
+            for each in brought
+            if facts.is_date(there.mtime_s, each.mtime_ns // 10**9) and sizes.tells(there.size, each.size)
+        ),
+        None,
+    )
 
 
 def _is(there: RemoteEntry, brought: Fingerprint) -> bool:

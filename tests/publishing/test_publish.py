@@ -706,6 +706,33 @@ def test_only_how_a_file_begins_that_was_being_sent_under_its_final_name_is_no_f
 
 
 @pytest.mark.parametrize(
+    ("shown", "ours", "becomes"),
+    [
+        (999_999, True, Did.PUBLISHED),
+        (999_998, True, Did.PUBLISHED),
+        (1_000_000, True, Did.PUBLISHED),
+        (999_998, False, Did.KEPT),
+        (999_996, True, Did.KEPT),
+        (1_000_001, True, Did.KEPT),
+    ],
+)
+def test_a_file_of_an_odd_second_that_arrived_before_a_crash_is_ours_where_there_are_even_ones_only(
+    worker: Worker,
+    shown: int,
+    ours: bool,  # noqa: FBT001
+    becomes: Did,
+):
+    worker.spec = worker.spec._replace(existing=ExistingPolicy.KEEP)
+    (worker.local / "a").write_bytes(CONTENT)
+    os.utime(worker.local / "a", (999_999, 999_999))
+    seen = worker.sees("a")
+    worker.server.files[f"{BASE}/a"] = MemoryFile(CONTENT, shown)
+    # Meanwhile it has another content here.
+    (worker.local / "a").write_bytes(b"newer")
+    assert did(worker.does(Upload(M, "a", worker.sees("a"), ours=(seen,) if ours else ()))) == [becomes]
+
+
+@pytest.mark.parametrize(
     ("size", "days", "own", "becomes"),
     [
         (3, 5, False, Did.PUBLISHED),
