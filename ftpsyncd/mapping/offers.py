@@ -233,6 +233,10 @@ class Offers:
     def not_performed(self, action: Action, at: Moment) -> None:
         """An action's turn came, and the ledger did not call for it any more: what waited for its end is looked at."""
         self.look_again(action, at)
+        if isinstance(action, Delete | RemoveDir):
+            # A hold that began meanwhile withholds it, too: it is counted, and told, with what is held, and goes out
+            # when that is over.
+            self._site.dirty.mark(action.path, at.now)
         if isinstance(action, Rename):
             # The server has another file at its source by now: it is sent.
             for _, path in keys_of(action):
@@ -240,9 +244,6 @@ class Offers:
         if isinstance(action, RenameDir):
             # Its source has another path now, moved with a directory above it. What the target holds is still to come.
             self.not_brought(action.path, at)
-            self._site.dirty.mark(action.path, at.now)
-        if isinstance(action, Delete | RemoveDir):
-            # It is withheld since it was queued, like those for which it is: counted, and told, with them.
             self._site.dirty.mark(action.path, at.now)
 
     def not_brought(self, directory: str, at: Moment) -> None:

@@ -294,6 +294,15 @@ def test_a_reload_that_connects_anew_begins_no_new_minute_for_deletes():
     )
 
 
+def test_a_delete_that_was_to_go_out_when_a_hold_began_goes_out_when_that_is_over():
+    """What went with it seemed to be too much, and was only renamed."""
+    (one,) = _mapping("")
+    change(
+        (one._replace(max_deletes=DeleteLimit(1), delete_after_s=0.0),),
+        [("all", ("crash",)), ("take_out", "q/1"), ("move", "q", "p/m"), ("start",), ("make_folder", "q")],
+    )
+
+
 def test_whatever_a_reload_meets_all_mappings_and_their_places_are_equal_in_the_end(figures: Figures):
     changes(0, NORMAL)
     figures.tell("G3", "sequences of reloads at any step, all mappings equal in the end", NORMAL, adds=True)

@@ -837,6 +837,14 @@ MUTATIONS = (
         "",
         f"{PASSES}::test_passes_from_cron_whatever_they_meet_make_both_sides_equal_in_the_end",
     ),
+    Mutation(
+        "G3",
+        "a delete that was to go out when a hold began is not looked at again",
+        "mapping/offers.py",
+        "        if isinstance(action, Delete | RemoveDir):\n",
+        "        if isinstance(action, RemoveDir):\n",
+        f"{RELOADS}::test_a_delete_that_was_to_go_out_when_a_hold_began_goes_out_when_that_is_over",
+    ),
     # ── G4 nothing wrongly deleted ───────────────────────────────────────────────────────────────────────────
     Mutation(
         "G4",
