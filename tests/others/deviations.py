@@ -2,7 +2,7 @@
 
 A test that is named here has to fail there, unless it is said to do so now and then: if it passes, the declaration is
 wrong. Zope's, rclone and npm's ftpd are not held to the contract: Zope's loses, doubles or mixes up commands that come
-together, now and then, until it is found out; the other two were not looked into.
+together, now and then, until it is found out; of the other two it was not looked into, test by test.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ _DEVIATIONS: dict[str, dict[str, str]] = {
         "TestContinuedDownloads::test_another_server_is_another_file": "aioftp",
         "TestContinuedDownloads::test_what_somebody_else_has_put_there_is_left_alone": "aioftp",
         "TestTrees::test_a_file_here_of_the_same_size_and_another_date_is_another_one": "aioftp",
-        "test_a_complete_part_is_not_sent_again": "aioftp",
+        "TestTrees::test_a_second_download_goes_on_where_the_first_ended": "aioftp",
+        "TestTrees::test_a_disk_that_keeps_even_seconds_only_has_what_it_has": "aioftp",
+        "test_of_a_complete_part_no_more_than_its_end_is_sent_again": "aioftp",
         "test_a_part_that_nobody_vouches_for_is_replaced": "aioftp",
     },
     f"{_SOMETIMES} a file that replaces another within a second has its date, as it sets none.": {
@@ -56,27 +58,33 @@ _DEVIATIONS: dict[str, dict[str, str]] = {
     },
     "It continues no upload, or by APPE only.": {
         "TestResume::test_a_part_is_continued_and_the_whole_is_right": "aioftp twisted",
-        "TestResume::test_the_end_of_a_part_is_not_trusted": "ftp-srv",
         "test_a_part_is_continued": "aioftp twisted",
         "test_a_part_of_an_earlier_try_is_continued_under_the_name_of_this_one": "aioftp twisted",
+    },
+    "It continues by APPE only, and tells no hashes: the end of a part cannot be sent again, and is believed.": {
+        "TestResume::test_the_end_of_a_part_is_not_trusted": "ftp-srv",
     },
     "Names are changed, or listed otherwise: bytes that are not UTF-8, letters beyond ASCII, spaces at the ends.": {
         "TestNames::test_a_name_is_kept_exactly_or_refused": "busybox netkit twisted aioftp ftp-srv",
         "TestNames::test_directories_keep_their_names": "twisted",
         "TestTrees::test_a_connection_that_grows_too_old_is_replaced_while_it_lasts[delete_tree]": "busybox netkit twisted",
         "TestTrees::test_a_connection_that_grows_too_old_is_replaced_while_it_lasts[download_tree]": "busybox netkit twisted",
-        "TestTrees::test_a_disk_that_keeps_even_seconds_only_has_what_it_has": "busybox netkit twisted aioftp",
+        "TestTrees::test_a_disk_that_keeps_even_seconds_only_has_what_it_has": "busybox netkit twisted",
         "TestTrees::test_a_file_that_cannot_be_written_here_keeps_no_other_from_coming": "busybox netkit twisted",
-        "TestTrees::test_a_second_download_goes_on_where_the_first_ended": "busybox netkit twisted aioftp",
+        "TestTrees::test_a_second_download_goes_on_where_the_first_ended": "busybox netkit twisted",
         "TestTrees::test_a_tree_is_deleted": "busybox netkit twisted",
         "TestTrees::test_existing_files_are_kept_if_asked": "busybox netkit twisted",
         "TestTrees::test_errors_of_one_name_are_results": "twisted",
+        "TestTrees::test_links_at_the_server_are_not_followed": "busybox",
         "TestTrees::test_what_was_deleted_is_not_restored_but_by_its_name": "busybox netkit twisted",
     },
-    "It removes no link that leads to a directory, or lists it as one.": {
-        "TestTrees::test_links_at_the_server_are_not_followed": _ALL,
+    "DELE of a link that leads to a directory is RMD to it, or LIST shows the directory.": {
+        "TestTrees::test_links_at_the_server_are_not_followed": "inetutils netkit aioftp ftp-srv",
     },
-    "DELE removes an empty directory, or RMD a file.": {
+    "It lists no directory in which a link leads nowhere.": {
+        "TestTrees::test_links_at_the_server_are_not_followed": "twisted",
+    },
+    "DELE removes an empty directory, RMD a file, or MKD over a file may be tried again, as it says.": {
         "test_deleting_renaming_listing": "inetutils netkit ftp-srv",
         "test_what_stands_in_the_way_is_told_as_the_docstrings_say": "inetutils netkit ftp-srv aioftp",
         "TestChanging::test_deleting_has_a_verdict_for_each": "inetutils netkit ftp-srv",

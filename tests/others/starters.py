@@ -75,11 +75,9 @@ def _aioftp(server: Server, root: Path) -> list[str]:
 
 
 def _rclone(server: Server, root: Path) -> list[str]:
-    # Without a cache: tests look at the folder, and change it, beside the server.
     return [
         str(root / "python/bin/rclone"), "serve", "ftp", str(server.home), "--addr", f"{server.host}:{server.port}",
         "--user", "ftpu", "--pass", "secret", "--config", "/dev/null", "--cache-dir", str(server.scratch),
-        "--dir-cache-time", "0s",
     ]  # fmt: skip
 
 
