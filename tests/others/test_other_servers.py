@@ -67,7 +67,9 @@ def test_the_documentation_says_what_is_measured() -> None:
     measured.compare("others", found)
 
 
-OPEN = {"zope": "Now and then it breaks off a file that it sends (426), which `get` tells: called again, it fetches that."}
+OPEN = {
+    "zope": "Now and then it breaks off a file that it sends (426), which `get` tells: called again, it fetches that."
+}
 """At these it does not hold each time."""
 
 
