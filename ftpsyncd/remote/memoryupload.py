@@ -22,6 +22,7 @@ from ftpsyncd.errors import (
 )
 from ftpsyncd.remote.memorytree import MemoryFile
 from ftpsyncd.remote.port import PublishJob, PublishResult
+from ftpsyncd.remote.resume import REPEATED
 
 if TYPE_CHECKING:
     from ftpsyncd.remote.memory import MemorySession
@@ -91,7 +92,7 @@ class _Upload:
         if path == job.path:
             job.exposed(False)  # noqa: FBT003 - the port's
         session.begin("STOR", path)
-        sent = kept = len(part.content) if part is not None and len(part.content) <= job.size else 0
+        sent = kept = len(part.content) if part is not None and _ends_alike(part.content, file) else 0
         if kept:
             digest.update(file.read(kept))
         else:
@@ -140,3 +141,12 @@ class _Upload:
     def _discard(self) -> None:
         if self._session.usable and self._job.temporary in self._server.files:
             self._session.delete_many([self._job.temporary])
+
+
+def _ends_alike(part: bytes, file: BinaryIO) -> bool:
+    """Whether the end of a part is the one that the file has there, which is at its beginning afterwards."""
+    end = part[-REPEATED:]
+    file.seek(len(part) - len(end))
+    ours = file.read(len(end))
+    file.seek(0)
+    return ours == end

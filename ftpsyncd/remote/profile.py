@@ -208,7 +208,7 @@ class Profile:
     resuming: Resuming | None = None
     """Tried with a small file; None: not tried yet."""
     trials: int = 0
-    """How often trying that has ended the session."""
+    """How often trying that, or comparing the end of a part, has ended the session."""
     beyond: Beyond | None = None
     hashing: Hashing | None = None
     """A way that gave the right hash of a small file; None: not tried yet."""

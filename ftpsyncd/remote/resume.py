@@ -2,7 +2,8 @@
 
 `upload` asks before it sends and after. Nothing is continued blindly: the caller vouches that the temporary file holds
 a part of this very content, the server has shown with a small file that it continues correctly, SIZE is asked before
-and after, and where the server tells hashes, the whole file's is compared before it gets its final name.
+and after, the end of a part is sent again or compared, and where the server tells hashes, the whole file's is compared
+before it gets its final name.
 
 Sources: RFC 3659 §5 (REST), RFC 959 §4.1.3 (APPE).
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from ftpsyncd.core import names, sizes
-from ftpsyncd.errors import FileChangedError, VerificationError
+from ftpsyncd.errors import FileChangedError, RemoteError, TransferFailedError, VerificationError
 from ftpsyncd.quoting import named
 from ftpsyncd.remote import facts, hashes, renaming, trials
 from ftpsyncd.remote.port import RESUMABLE, PublishJob
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from ftpsyncd.remote.session import Session
 
 REPEATED = 1024 * 1024
-"""Bytes before the end of a part that are sent again: what a server wrote last before it crashed may be zeros."""
+"""Bytes before the end of a part that are sent again, or compared: what a server wrote last before it crashed may be
+zeros."""
 
 
 class Kept(NamedTuple):
@@ -75,16 +77,64 @@ def _kept(session: Session, job: PublishJob, there: int) -> Kept:
     profile = session.profile
     if profile.hashing is None and not hashes.offered(profile.features):
         profile.hashing = Hashing.NONE
-    if profile.hashing is None or (profile.resuming is None and not (profile.hashing and there == job.size)):
+    if profile.hashing is None or profile.resuming is None:
         trials.learn_resuming(session, names.trial(job.temporary))
-    if there == job.size and (profile.hashing or profile.resuming is not Resuming.REST):
-        return Kept(there)
     if profile.resuming is Resuming.REST:
         # Inside the file: beyond its end some servers put zeros.
         return Kept(there - REPEATED, Resuming.REST)
+    if there == job.size:
+        return Kept(there)
     # Behind more than the server tells, what is appended would be in the wrong place, and the size would not show it.
     appends = profile.resuming is Resuming.APPE and not sizes.may_be_more(there, job.size)
     return Kept(there, Resuming.APPE) if appends else NOTHING
+
+
+class _End:
+    """Takes the end of a part, and no more than that: a server may send all of the file whatever REST says."""
+
+    def __init__(self) -> None:
+        self.came = bytearray()
+
+    def write(self, block: bytes) -> None:
+        self.came += block
+        if len(self.came) > REPEATED:
+            raise TransferFailedError("The server sent more than the end of the file.")
+
+
+def proven(session: Session, job: PublishJob, file: BinaryIO, kept: Kept) -> Kept:
+    """What can stay of what was taken over: an end that is not sent again has to be the one that the file has there.
+
+    If it is not, or cannot be fetched, the part is deleted. The file is at its beginning afterwards.
+
+    Raises:
+        LocalUnreadableError: the local file cannot be read.
+        RemoteError: the session ended.
+    """
+    if not kept.size or kept.way is Resuming.REST or _ends_alike(session, job, file, kept.size):
+        return kept
+    session.delete_many([job.temporary])
+    return NOTHING
+
+
+def _ends_alike(session: Session, job: PublishJob, file: BinaryIO, size: int) -> bool:
+    profile, end = session.profile, _End()
+    ended = profile.trials
+    if ended >= trials.MOST_TRIALS:
+        return False
+    try:
+        session.fetch(job.temporary, end, offset=size - REPEATED)
+    except RemoteError:
+        if not session.usable:
+            profile.trials = ended + 1
+            raise
+        # Where nothing was sent, the next transfer would begin there: ftp-srv forgets a REST by a transfer only.
+        session.exchange([b"REST 0"])
+        return False
+    profile.trials = 0
+    file.seek(size - REPEATED)
+    ours = b"".join(bytes(block) for block in hashes.blocks(file, session.noop, REPEATED))
+    file.seek(0)
+    return end.came == ours
 
 
 def hash_ahead(session: Session, file: BinaryIO, digest: Any, size: int) -> None:

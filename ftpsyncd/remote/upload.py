@@ -225,8 +225,9 @@ class _Cycle:
         """Find out how much of the file is there from an earlier try, hash that much here, and go on behind it."""
         session = self.session
         kept = resume.take_over(session, job)
-        upload = Outgoing(job, job.temporary, opened(job), time.monotonic(), kept)
+        upload = Outgoing(job, job.temporary, opened(job), time.monotonic())
         try:
+            upload.kept = kept = resume.proven(session, job, upload.file, kept)
             resume.hash_ahead(session, upload.file, upload.digest, kept.size)
             if kept.size < job.size:
                 yield from self._agree()

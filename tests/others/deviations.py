@@ -55,14 +55,12 @@ _DEVIATIONS: dict[str, dict[str, str]] = {
         "TestContinuedDownloads::test_a_part_that_was_private_for_a_file_that_has_gone_gets_the_rights_of_a_new_one[True]": "aioftp twisted",
         "TestContinuedDownloads::test_two_at_once_do_not_share_it": "aioftp twisted",
         "TestFetch::test_it_continues_from_an_offset": "twisted",
+        "test_of_a_complete_part_no_more_than_its_end_is_sent_again": "twisted",
     },
     "It continues no upload, or by APPE only.": {
         "TestResume::test_a_part_is_continued_and_the_whole_is_right": "aioftp twisted",
         "test_a_part_is_continued": "aioftp twisted",
         "test_a_part_of_an_earlier_try_is_continued_under_the_name_of_this_one": "aioftp twisted",
-    },
-    "It continues by APPE only, and tells no hashes: the end of a part cannot be sent again, and is believed.": {
-        "TestResume::test_the_end_of_a_part_is_not_trusted": "ftp-srv",
     },
     "Names are changed, or listed otherwise: bytes that are not UTF-8, letters beyond ASCII, spaces at the ends.": {
         "TestNames::test_a_name_is_kept_exactly_or_refused": "busybox netkit twisted aioftp ftp-srv",

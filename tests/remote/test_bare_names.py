@@ -338,6 +338,15 @@ class TestCommands:
                 self.offset = int(argument)
                 return "350 Go on."
 
+            async def do_retr(self, c: Connection, path: str) -> str:
+                offset, self.offset = self.offset, 0
+                await c.say("150 Here it comes.")
+                _, writer = await c.data()
+                writer.write(self.files[c.at(path)][offset:])
+                await writer.drain()
+                await c.end_data()
+                return "226 Sent."
+
             async def do_appe(self, c: Connection, path: str) -> str:
                 return await self._take(c, c.at(path), len(self.files[c.at(path)]))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import threading
 import zlib
@@ -16,6 +17,7 @@ from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.port import RESUMABLE, PublishJob
 from ftpsyncd.remote.profile import Hashing, Paths, Profile, Resuming
 from ftpsyncd.remote.resume import REPEATED, take_over
+from ftpsyncd.remote.session import Session
 from ftpsyncd.remote.trials import CONTENT as TRIAL
 from ftpsyncd.remote.wire import Timeouts
 from tests.contract.remotes import job, publish, raiser
@@ -33,7 +35,7 @@ class Resumable(Scripted):
     """A server that continues, and counts what it is sent.
 
     Args:
-        fill: continues after the byte that REST names, but has lost what was before it.
+        fill: continues after the byte that REST names, but has lost what was before it (ftp-srv).
         rest: whether it knows REST.
         appe: whether it knows APPE.
         hashing: what it tells for XSHA256, XMD5, XCRC; given the content.
@@ -59,6 +61,8 @@ class Resumable(Scripted):
         """Bytes of large files."""
         self._start = 0
         self.unreadable = False
+        self.whole = False
+        """RETR takes no notice of REST."""
 
     async def do_feat(self, c: Connection, a: str) -> str:
         reply = await super().do_feat(c, a)
@@ -81,14 +85,26 @@ class Resumable(Scripted):
         start, self._start = self._start, 0
         before = self.files.get(path, b"")[:start] if start else b""
         if self.fill:
-            before = bytes(len(before))
+            before = bytes(start)
         return await self._take(c, path, before)
 
     async def do_appe(self, c: Connection, path: str) -> str:
         return await self._take(c, path, self.files.get(path, b"")) if self.appe else "502 Not here."
 
     async def do_retr(self, c: Connection, path: str) -> str:
-        return "550 Permission denied." if self.unreadable else await super().do_retr(c, path)
+        # As ftp-srv has it: REST is of the next transfer, and a refusal is none.
+        if self.unreadable:
+            return "550 Permission denied."
+        start, self._start = self._start, 0
+        if start and self.whole:
+            start = 0
+        await c.say("150 Here it comes.")
+        with contextlib.suppress(ConnectionError):
+            _, writer = await c.data()
+            writer.write(self.files[path][start:])
+            await writer.drain()
+        await c.end_data()
+        return "226 Sent."
 
     async def _take(self, c: Connection, path: str, before: bytes) -> str:
         large = path == TEMPORARY
@@ -126,7 +142,7 @@ def nothing_else(server: Scripted) -> bool:
 @pytest.mark.parametrize("how", ["426", "hangup"])
 @pytest.mark.parametrize(
     ("server", "way"),
-    [({}, Resuming.REST), ({"rest": False, "appe": True}, Resuming.APPE)],
+    [({}, Resuming.REST), ({"fill": True, "appe": True}, Resuming.APPE)],
     ids=["REST", "APPE"],
 )
 def test_a_part_stays_and_is_continued(server, way, how):
@@ -318,7 +334,7 @@ def test_an_appended_file_that_became_too_long_is_not_published():
             c.server.files[path] += b"late"
         await c.server.default(c, f"APPE {path}")
 
-    with Resumable(rest=False, appe=True, APPE=twice) as s, account(s)() as session:
+    with Resumable(fill=True, appe=True, APPE=twice) as s, account(s)() as session:
         s.files[TEMPORARY] = CONTENT[:BREAK]
         (result,) = publish(session, again())
         assert isinstance(result.error, VerificationError)
@@ -443,7 +459,7 @@ class TestAppended:
 
     def test_it_is_told_that_it_may_not_be_continued(self):
         said: list[bool] = []
-        with Resumable(rest=False, appe=True) as s, account(s)() as session:
+        with Resumable(fill=True, appe=True) as s, account(s)() as session:
             s.files[TEMPORARY] = CONTENT[:BREAK]
             (result,) = publish(session, again(begun=said.append))
             assert result.error is None
@@ -451,7 +467,7 @@ class TestAppended:
             assert said == [False]
 
     def test_nor_does_it_stay(self):
-        with Resumable(rest=False, appe=True) as s, account(s)() as session:
+        with Resumable(fill=True, appe=True) as s, account(s)() as session:
             session.profile.resuming, session.profile.hashing = Resuming.APPE, Hashing.NONE
             s.files[TEMPORARY] = CONTENT[:3_000_000]
             s.breaks_at = 4_000_000
@@ -468,6 +484,98 @@ class TestAppended:
             with acc() as session:
                 kept = take_over(session, again()._replace(size=6 * 2**30))
             assert kept.size == there
+
+
+class TestAnEndThatIsNotSentAgain:
+    """It is compared: the server may have lost its power, and what it wrote last be zeros; the size is right."""
+
+    def known(self, session: Session, way: Resuming = Resuming.APPE) -> None:
+        session.profile.resuming, session.profile.hashing = way, Hashing.NONE
+
+    @pytest.mark.parametrize("there", [BREAK, len(CONTENT)], ids=["a part", "all"])
+    @pytest.mark.parametrize("way", [Resuming.APPE, Resuming.NONE])
+    def test_zeros_at_it_are_found_and_the_file_is_sent_whole(self, there, way):
+        with Resumable(fill=True, appe=True) as s, account(s)() as session:
+            self.known(session, way)
+            s.files[TEMPORARY] = CONTENT[: there - 1000] + bytes(1000)
+            (result,) = publish(session, again())
+            assert (result.error, result.kept) == (None, 0)
+            assert result.sha256 == hashlib.sha256(CONTENT).digest()
+            assert nothing_else(s)
+
+    @pytest.mark.parametrize("way", [Resuming.APPE, Resuming.NONE])
+    def test_all_of_it_is_not_sent_again_where_it_ends_as_it_should(self, way):
+        with Resumable(fill=True, appe=True) as s, account(s)() as session:
+            self.known(session, way)
+            s.files[TEMPORARY] = CONTENT
+            (result,) = publish(session, again())
+            assert (result.error, result.kept) == (None, len(CONTENT))
+            assert result.sha256 == hashlib.sha256(CONTENT).digest()
+            assert nothing_else(s)
+            assert s.received == 0
+
+    @pytest.mark.parametrize("there", [BREAK, len(CONTENT)], ids=["a part", "all"])
+    @pytest.mark.parametrize("why", ["no REST", "unreadable", "whole"])
+    def test_what_cannot_be_compared_is_not_believed(self, why, there):
+        with Resumable(fill=True, appe=True, rest=why != "no REST") as s, account(s)() as session:
+            self.known(session)
+            s.unreadable, s.whole = why == "unreadable", why == "whole"
+            s.files[TEMPORARY] = CONTENT[:there]
+            (result,) = publish(session, again())
+            assert (result.error, result.kept) == (None, 0)
+            assert session.usable
+            assert nothing_else(s)
+            assert s.received == len(CONTENT)
+            assert s.log.index(f"DELE {TEMPORARY}") < s.log.index(f"STOR {TEMPORARY}")
+
+    @pytest.mark.parametrize("way", [Resuming.REST, Resuming.APPE])
+    def test_a_hash_that_is_refused_for_a_file_of_this_size_proves_nothing(self, way):
+        """proftpd can be told up to which size it reads files for that."""
+        with Resumable(fill=way is Resuming.APPE, appe=True) as s, account(s)() as session:
+            session.profile.resuming, session.profile.hashing = way, Hashing.XMD5
+            s.files[TEMPORARY] = CONTENT[:-1000] + bytes(1000)
+            (result,) = publish(session, again())
+            assert result.error is None
+            assert (f"XMD5 {TEMPORARY}" in s.log) is (way is Resuming.REST), "what was sent whole needs none"
+            assert nothing_else(s)
+
+    @pytest.mark.parametrize("way", [Resuming.APPE, Resuming.NONE])
+    def test_a_comparison_that_ends_the_session_is_not_repeated_for_ever(self, way):
+        async def choke(c: Connection, _path: str) -> None:
+            s._start = 0  # what REST says ends with its session
+            await c.hang_up()
+
+        with Resumable(fill=True, appe=True, RETR=choke) as s:
+            acc = account(s)
+            acc.profile.resuming, acc.profile.hashing = way, Hashing.NONE
+            s.files[TEMPORARY] = CONTENT
+            for _ in range(2):
+                with acc() as session:
+                    (result,) = publish(session, again())
+                    assert isinstance(result.error, ServerUnavailableError)
+                assert s.files == {TEMPORARY: CONTENT}
+            with acc() as session:
+                (result,) = publish(session, again())
+                assert (result.error, result.kept) == (None, 0)
+            assert nothing_else(s)
+
+    def test_one_that_ended_the_session_counts_no_more_after_one_that_did_not(self):
+        async def choke(c: Connection, _path: str) -> None:
+            s._start = 0  # what REST says ends with its session
+            await c.hang_up()
+
+        with Resumable(fill=True, appe=True, RETR=[choke, None, choke, None]) as s:
+            acc = account(s)
+            acc.profile.resuming, acc.profile.hashing = Resuming.APPE, Hashing.NONE
+            for _ in range(2):
+                s.files[TEMPORARY] = CONTENT
+                with acc() as session:
+                    (result,) = publish(session, again())
+                    assert isinstance(result.error, ServerUnavailableError)
+                with acc() as session:
+                    (result,) = publish(session, again())
+                    assert (result.error, result.kept) == (None, len(CONTENT))
+            assert nothing_else(s)
 
 
 def test_others_before_and_after_are_published_in_order():
