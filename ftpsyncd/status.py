@@ -70,7 +70,7 @@ class MappingStatus(NamedTuple):
     """Paths whose last try failed and that are tried again."""
     parked: int
     held: int
-    """Actions withheld until a person decides."""
+    """Files whose deletes are withheld until a person decides."""
     published_files: int
     published_bytes: int
     last_publish: str | None
@@ -83,6 +83,8 @@ class MappingStatus(NamedTuple):
     """How changes are noticed: ``native``, ``poll``, ``native+poll``, or ``none`` yet; empty without a daemon."""
     since: str | None = None
     """ISO 8601: since when deletes are held, the folder is missing or a person paused it, as far as known; or None."""
+    directories_held: int = 0
+    """Directories in which no published file is left, and whose removal is withheld, besides what `held` counts."""
 
 
 class ServerStatus(NamedTuple):

@@ -14,7 +14,7 @@ from ftpsyncd.cli.options import common_options, complete_mapping, examples, giv
 from ftpsyncd.cli.output import begun, printer, size
 from ftpsyncd.cli.settings import chosen, load_config, start_log
 from ftpsyncd.config import Config
-from ftpsyncd.counting import number
+from ftpsyncd.counting import deletes, number
 from ftpsyncd.inspection import preview
 from ftpsyncd.inspection.preview import Planned
 from ftpsyncd.quoting import one_line, quote
@@ -117,9 +117,7 @@ def _waiting(held: Counter[str]) -> str:
     """How many files are held, which is what `status` and `approve` count; of directories only where that is all."""
     directories = held["remove_dir"]
     files = held.total() - directories
-    if not files:
-        return number(directories, "directory waits", "directories wait")
-    return number(files, "delete waits", "deletes wait")
+    return deletes(files, directories, "waits", "wait")
 
 
 def _as_it_is(text: str, **_style: object) -> str:

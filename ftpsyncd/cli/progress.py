@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 import click
 
 from ftpsyncd.cli.output import Marks, Name, bar, duration, marks, percent, size
-from ftpsyncd.counting import number
+from ftpsyncd.counting import deletes, number
 from ftpsyncd.daemon.onepass import Progress
 from ftpsyncd.logs import one_line
 from ftpsyncd.status import Status, Transfer
@@ -267,9 +267,10 @@ def summary_lines(progress: Progress, status: Status, duration_s: float, signs: 
         done.append(f"{progress.renames_done:,} renamed")
     if progress.deletes_done:
         done.append(f"{number(progress.deletes_done, 'file')} deleted")
-    unknown = progress.failed or progress.unavailable or progress.paused or progress.source_missing
-    nothing = "nothing published" if unknown else "nothing to publish"
-    well = not (progress.held or unknown)
+    is_held = progress.held or progress.directories_held
+    well = not (is_held or progress.failed or progress.unavailable or progress.paused or progress.source_missing)
+    # What is held may have the place of something else.
+    nothing = "nothing to publish" if well else "nothing published"
     sign = (f"{signs.good} ", "bold green") if well else (f"{signs.call} ", "bold yellow")
     lines: list[Line] = [(sign, (f"{', '.join(done) or nothing} in {duration(duration_s)}.", "bold"))]
     waiting = progress.files_total - progress.files_done
@@ -278,10 +279,10 @@ def summary_lines(progress: Progress, status: Status, duration_s: float, signs: 
         lines.append(((f"{signs.call} {waits} for the server", "yellow"),))
     if progress.failed:
         lines.append(((f"{signs.bad} {number(progress.failed, 'file')} failed: `ftpsyncd status{option}`", "red"),))
-    if progress.held:
-        held = number(progress.held, "delete is", "deletes are")
+    if is_held:
+        held = deletes(progress.held, progress.directories_held, "is", "are")
         # Most are named by the messages, with what they do.
-        names = [each.name for each in status.mappings if each.held]
+        names = [each.name for each in status.mappings if each.held or each.directories_held]
         approve = [f"`ftpsyncd approve {name}{option}`" for name in names]
         commands = " or ".join(each for each in approve if not any(each in said for said in progress.messages))
         lines.append(((f"{signs.call} {held} held{': ' if commands else ''}{commands}", "yellow"),))

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from ftpsyncd.cli.hanging import AND, Commands, Hanging, names
 from ftpsyncd.cli.output import Marks, Name, ago, bar, duration, lasted, percent, size, until, words
-from ftpsyncd.counting import number
+from ftpsyncd.counting import deletes, number
 from ftpsyncd.errors import NameNotSendableError
 from ftpsyncd.quoting import quote
 from ftpsyncd.status import (
@@ -161,10 +161,11 @@ def calling(status: Status) -> Iterator[tuple[str, str, tuple[str, ...]]]:
                 # Nothing can be decided about a folder that is not there; where another one is, the message says what.
                 (),
             )
-        elif each.held or each.state is MappingState.HELD:
+        elif each.held or each.directories_held or each.state is MappingState.HELD:
             # In another state its sentence is about something else: that it is paused, for instance.
             told = each.message if each.state is MappingState.HELD else ""
-            wait = told or f"{number(each.held, 'delete waits', 'deletes wait')} for your decision"
+            waits = deletes(each.held, each.directories_held, "waits", "wait")
+            wait = told or f"{waits} for your decision"
             yield each.name, wait, (f"ftpsyncd approve {each.name}", f"ftpsyncd discard {each.name}")
         # Without a daemon nothing is published: the headline says so.
         if each.state is MappingState.PAUSED and not each.message.startswith(STOPPED):
@@ -255,6 +256,7 @@ def _mapping_details(each: MappingStatus, server: ServerStatus | None, now: date
             (each.failed, f"{each.failed:,} failed"),
             (each.parked, f"{each.parked:,} parked"),
             (each.held, f"{each.held:,} held"),
+            (each.directories_held and not each.held, f"{deletes(0, each.directories_held)} held"),
         )
         if count
     ]

@@ -159,6 +159,11 @@ def _mappings(status: Status, places: dict[str, Place]) -> Iterator[Metric]:
         ("files_failing", "Files that failed, or cannot be read, and are tried again.", lambda m: m.failed),
         ("parked_files", "Files that wait for a change or for `ftpsyncd retry`.", lambda m: m.parked),
         ("held_deletes", "Deletes that wait for `ftpsyncd approve` or `discard`.", lambda m: m.held),
+        (
+            "held_directories",
+            "Directories without a published file whose removal waits for these.",
+            lambda m: m.directories_held,
+        ),
         ("files", "Files that the server is known to have.", lambda m: m.published_files),
         ("size_bytes", "Bytes of these files.", lambda m: m.published_bytes),
         (

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from ftpsyncd.counting import number
+from ftpsyncd.counting import deletes, number
 from ftpsyncd.specs import AlertLimits
 from ftpsyncd.status import DaemonStatus, MappingState, ServerState, Status
 
@@ -109,7 +109,7 @@ def conditions(status: Status, limits: AlertLimits) -> dict[Key, Condition]:
                 "Mount the disk, put the folder back, or let the service read it.",
                 limits.source_missing_s,
             )
-        if mapping.held:
+        if mapping.held or mapping.directories_held:
             # In another state its sentence is about something else: that it is paused, for instance.
             why = f": {mapping.message}" if mapping.state is MappingState.HELD else ""
             # Most reasons name both, with what they do.
@@ -119,7 +119,7 @@ def conditions(status: Status, limits: AlertLimits) -> dict[Key, Condition]:
                 # Nothing is decided about one that is not there; where another one is, its own alert says what does.
                 remedy = "See to the folder first: `ftpsyncd status` says what is wrong with it."
             found[AlertKind.HELD, name] = Condition(
-                f"{name}: {number(mapping.held, 'delete is', 'deletes are')} held{why}", remedy
+                f"{name}: {deletes(mapping.held, mapping.directories_held, 'is', 'are')} held{why}", remedy
             )
         if mapping.parked:
             found[AlertKind.PARKED, name] = Condition(

@@ -91,7 +91,7 @@ class Deletes:
             self._allowed_inside.add(path)
         self._absent: dict[str, Absence] = {}
         self._inside = Inside(self._absent)
-        self._files = 0
+        self._files = self._empty = 0
         self._moment, self._gone_then = -math.inf, 0
         self._admitted: deque[_Admission] = deque()
         self._recent = 0
@@ -112,6 +112,11 @@ class Deletes:
     def files(self) -> int:
         """How many published files are gone and not yet being deleted."""
         return self._files
+
+    @property
+    def empty(self) -> int:
+        """How many directories are gone, and not yet being deleted, in which no published file is left."""
+        return self._empty
 
     def __bool__(self) -> bool:
         return bool(self._absent or self._doomed or self._allowed)
@@ -192,13 +197,14 @@ class Deletes:
         self._inside.clear()
         self._doomed.clear()
         self._doomed_inside.clear()
-        self._files = self._approved = self._gone_then = 0
+        self._files = self._empty = self._approved = self._gone_then = 0
 
     def _put(self, path: str, absence: Absence | None) -> None:
         """Note or drop an absence, and keep the sums."""
         before = self._absent.pop(path, None)
         if before is not None:
             self._files -= before.files
+            self._empty -= not before.files
             self._approved -= before.approved
             self._gone_then -= before.since <= self._moment
         if absence is None and before is not None:
@@ -208,6 +214,7 @@ class Deletes:
             if before is None:
                 self._inside.add(path)
             self._files += absence.files
+            self._empty += not absence.files
             self._approved += absence.approved
             self._gone_then += absence.since <= self._moment
 

@@ -36,6 +36,8 @@ class Progress(NamedTuple):
     """Changes that wait for mappings to go on which a person paused."""
     renames_done: int = 0
     files_adopted: int = 0
+    directories_held: int = 0
+    """Directories in which no published file is left, and whose removal is withheld, besides what `held` counts."""
 
 
 def progress_of(engine: Engine, at: Moment) -> Progress:
@@ -71,7 +73,7 @@ def progress_of(engine: Engine, at: Moment) -> Progress:
             *(
                 f"{mirror.spec.name}: {hold.message}"
                 for mirror in mirrors
-                if (hold := mirror.removals.hold) and mirror.removals.held
+                if (hold := mirror.removals.hold) and (mirror.removals.held or mirror.removals.directories_held)
             ),
             *(
                 f"{mirror.spec.name}: {changed_message(mirror.spec.name, count.held)}"
@@ -83,6 +85,7 @@ def progress_of(engine: Engine, at: Moment) -> Progress:
         paused=sum(waits for _, waits in paused),
         renames_done=counters.renames,
         files_adopted=counters.adopted,
+        directories_held=sum(mirror.removals.directories_held for mirror in mirrors),
     )
 
 

@@ -332,7 +332,7 @@ def headline(status: Status) -> str:
     """One line for ``systemctl status``."""
     files = sum(m.published_files for m in status.mappings)
     pending = sum(m.pending + m.in_flight for m in status.mappings)
-    trouble = sum(m.parked + m.held for m in status.mappings)
+    trouble = sum(m.parked + m.held + m.directories_held for m in status.mappings)
     offline = [s.name for s in status.servers if s.state in {ServerState.OFFLINE, ServerState.REFUSED}]
     text = f"{number(files, 'file')} published, {pending:,} pending"
     if trouble:

@@ -77,6 +77,7 @@ def mapping_status(mirror: Mirror, at: Moment) -> MappingStatus:
         oldest_pending_s=None if oldest is None else round(oldest, 1),
         watcher=mirror.watcher.kind,
         since=_since(mirror, state, at),
+        directories_held=mirror.removals.directories_held,
     )
 
 
@@ -123,7 +124,8 @@ def changed_message(name: str, files: int) -> str:
 
 def _state(mirror: Mirror, changed: int, at: Moment) -> tuple[MappingState, str]:
     """The first of these that is true, worst first, and the sentence that goes with it."""
-    load, hold, source = mirror.queue.load(mirror.spec.name), mirror.removals.hold, mirror.removals.source
+    load, removals = mirror.queue.load(mirror.spec.name), mirror.removals
+    hold, source = removals.hold, removals.source
     queued = load.waiting + load.running > 0
     if source.missing:
         state = MappingState.SOURCE_MISSING, f"{source.missing}; nothing is deleted at the server meanwhile"
@@ -131,7 +133,7 @@ def _state(mirror: Mirror, changed: int, at: Moment) -> tuple[MappingState, str]
         state = MappingState.SOURCE_MISSING, hold.message
     elif mirror.paused:
         state = MappingState.PAUSED, f"paused by a person; `ftpsyncd resume {mirror.spec.name}` goes on"
-    elif hold is not None and (mirror.removals.absent.files or hold.kind is not HoldKind.MASS_DELETE):
+    elif hold is not None and (removals.held or removals.directories_held or hold.kind is not HoldKind.MASS_DELETE):
         state = MappingState.HELD, hold.message
     elif changed:
         state = MappingState.HELD, changed_message(mirror.spec.name, changed)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from ftpsyncd.core import names
 from ftpsyncd.core.deletes import Deletes
 from ftpsyncd.core.gate import Breaker
-from ftpsyncd.counting import number
+from ftpsyncd.counting import deletes
 from ftpsyncd.mapping.changedthere import ChangedThere
 from ftpsyncd.mapping.clearing import Clearing
 from ftpsyncd.mapping.discards import Discard
@@ -83,6 +83,11 @@ class Removals:
     def held(self) -> int:
         """How many deletes are withheld."""
         return self.absent.files if self.hold is not None else 0
+
+    @property
+    def directories_held(self) -> int:
+        """How many directories in which no published file is left are not removed; `held` counts none for them."""
+        return self.absent.empty if self.hold is not None else 0
 
     @property
     def working(self) -> bool:
@@ -298,15 +303,16 @@ class Removals:
         files = self.changed_there.answered("approved")
         if self.hold is None and not files:
             return f"{site.spec.name}: nothing is held"
-        unseen = self.hold is not None and self._seen_in_part
+        unseen, directories = self.hold is not None and self._seen_in_part, 0
         if self.hold is not None:
+            directories = self.directories_held
             files += self.absent.approve()
             self._discard.overruled()
             self.source.accept()
             self.holding.release("approved", at)
         site.dirty.mark_deep("", at.now)
         later = "; not everything was looked at yet: other deletes follow the usual rules" if unseen else ""
-        return f"{site.spec.name}: {_decided(files, 'approved')}{later}"
+        return f"{site.spec.name}: {_decided(files, directories, 'approved')}{later}"
 
     def discard(self, at: Moment) -> str:
         """A person wants what is withheld never to be done: the files stay at the server, unmanaged."""
@@ -318,16 +324,18 @@ class Removals:
         files = self.changed_there.answered("discarded")
         if self.hold is None and not files:
             return f"{site.spec.name}: nothing is held"
-        unseen = False
+        unseen, directories = False, 0
         if self.hold is not None:
             files += self.absent.files
+            directories = self.directories_held
             unseen = self._seen_in_part
             self._discard.begin(at.now, unseen=unseen)
             self.source.accept()
             self.holding.release("discarded", at)
             site.dirty.mark_deep("", at.now)
         later = "; not everything was looked at yet: what else is found to be gone stays there, too" if unseen else ""
-        return f"{site.spec.name}: {_decided(files, 'discarded; the files stay at the server')}{later}"
+        stays = "the files stay" if files else "nothing is removed"
+        return f"{site.spec.name}: {_decided(files, directories, f'discarded; {stays} at the server')}{later}"
 
     @property
     def undecided(self) -> str:
@@ -348,8 +356,8 @@ class Removals:
         self.changed_there.over(path)
 
 
-def _decided(files: int, done: str) -> str:
-    """What a person is told whose decision was about so many files that are gone."""
-    if not files:
+def _decided(files: int, directories: int, done: str) -> str:
+    """What a person is told whose decision was about so many files, and directories without any, that are gone."""
+    if not files and not directories:
         return "the folder is accepted as it is; no delete was held"
-    return f"{number(files, 'delete')} {done}"
+    return f"{deletes(files, directories)} {done}"

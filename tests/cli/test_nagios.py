@@ -80,6 +80,7 @@ def test_all_is_well(tmp_path: Path) -> None:
         ),
         ({"mappings": (GALLERY._replace(state=MappingState.HELD, held=7),)}, 1, "WARNING: gallery: 7 deletes are held"),
         ({"mappings": (GALLERY._replace(held=1),)}, 1, "WARNING: gallery: 1 delete is held"),
+        ({"mappings": (GALLERY._replace(directories_held=2),)}, 1, "WARNING: gallery: 2 directories are held"),
         (
             {"mappings": (GALLERY._replace(state=MappingState.HELD, message="this is another folder"),)},
             1,

@@ -269,13 +269,24 @@ def test_nobody_is_told_to_decide_about_a_folder_that_is_missing():
     assert "approve" not in text
 
 
-@pytest.mark.parametrize(("held", "words"), [(1, "1 delete waits"), (2, "2 deletes wait")])
-def test_of_a_paused_mapping_it_is_told_that_deletes_are_held_too(held: int, words: str):
-    paused = GOOD._replace(state=MappingState.PAUSED, held=held, message="paused by a person")
+@pytest.mark.parametrize(
+    ("held", "directories", "words"),
+    [(1, 0, "1 delete waits"), (2, 1, "2 deletes wait"), (0, 1, "1 directory waits"), (0, 2, "2 directories wait")],
+)
+def test_of_a_paused_mapping_it_is_told_that_deletes_are_held_too(held: int, directories: int, words: str):
+    paused = GOOD._replace(
+        state=MappingState.PAUSED, held=held, directories_held=directories, message="paused by a person"
+    )
     assert list(calling(WELL._replace(mappings=(paused,)))) == [
         ("gallery", f"{words} for your decision", ("ftpsyncd approve gallery", "ftpsyncd discard gallery")),
         ("gallery", "paused by a person", ("ftpsyncd resume gallery",)),
     ]
+
+
+def test_directories_that_are_held_are_counted_where_no_file_is():
+    held = GOOD._replace(state=MappingState.HELD, directories_held=2, message="why")
+    assert "2 directories held" in drawn(view(WELL._replace(mappings=(held,)), NOW, UNICODE, 80), 80)
+    assert "director" not in drawn(view(WELL._replace(mappings=(held._replace(held=3),)), NOW, UNICODE, 80), 80)
 
 
 def test_a_folder_that_a_person_has_to_accept_needs_them_before_anything_is_held():

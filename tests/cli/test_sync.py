@@ -405,6 +405,12 @@ def test_the_summary_promises_nothing_about_a_folder_that_is_not_there():
     assert text == "! nothing published in 0 s.\n"
 
 
+def test_the_summary_promises_nothing_where_only_the_removal_of_a_directory_is_held():
+    held = Status(NOBODY.daemon, (GOOD._replace(directories_held=1),), (), ())
+    text = drawn(summary(progress(files_done=0, files_total=0, directories_held=1), held, 0.1, UNICODE), 100)
+    assert text == "! nothing published in 0 s.\n! 1 directory is held: `ftpsyncd approve gallery`\n"
+
+
 def test_the_commands_of_the_summary_are_named_once_and_stay_in_one_piece():
     option = " -c /home/somebody/a folder of some length/with another one in it/config.yaml"
     said = f"gallery: 3 files were deleted at once: `ftpsyncd approve gallery{option}` deletes them at the server"

@@ -601,6 +601,7 @@ def test_the_sums_are_right_whatever_happens(steps: list[tuple[str, str, int]], 
         getattr(guarded, what)(path, number)
         assert set(guarded.deletes.paths) == guarded.known.keys()
         assert guarded.deletes.files == sum(guarded.known.values())
+        assert guarded.deletes.empty == list(guarded.known.values()).count(0)
         assert 0 <= guarded.deletes._approved <= guarded.deletes.files
         assert guarded.deletes.gone_then == guarded.gone_then
         guarded.deletes.forget_old(guarded.now)

@@ -275,3 +275,5 @@ def test_the_log_tells_of_a_mistake_that_ends_the_daemon_and_where_it_was_made(
 def test_systemctl_tells_one_as_one(files: int, parked: int, told: str) -> None:
     mapping = MappingStatus("a", "/a", "web:/a", MappingState.IN_SYNC, 0, 0, 0, parked, 0, files, 1, None, "")
     assert process.headline(Fake().status()._replace(mappings=(mapping,))) == told
+    held = mapping._replace(parked=0, directories_held=parked)
+    assert process.headline(Fake().status()._replace(mappings=(held,))) == told

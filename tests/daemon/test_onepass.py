@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from ftpsyncd.cli.sync import exit_code
+from ftpsyncd.core.alarms import AlertKind, conditions
 from ftpsyncd.daemon.onepass import progress_of
+from ftpsyncd.engine.report import mapping_status
 from ftpsyncd.mapping.site import Moment
+from ftpsyncd.specs import AlertLimits
+from ftpsyncd.status import DaemonStatus, MappingState, Status
 from tests.model.stage import Op
 from tests.model.stories import begun
 
@@ -43,3 +48,35 @@ def test_it_is_not_over_before_all_is_done(story: tuple[Op, ...]):
             world.time.now = max(world.time.now, engine.next_due(world.time.now))
         assert world._published() == world.drop.files()
         assert len(said) > 3
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_the_removal_of_an_empty_directory_that_is_held_is_told(*, paused: bool):
+    """No file is held, and a pass ended with 0 and no word, while a file waited for the directory's place."""
+    with begun(empty_dirs=True) as world:
+        for op in (("vanish", "beside"), ("go_on", 10.0), ("write", "new", 20), ("go_on", 10.0), ("come_back",)):
+            world.do(op)
+        world.do(("write", "new", 20))
+        world.drop.delete("a/b")
+        world.do(("write", "a/b", 20))
+        world.do(("go_on", 30.0))
+        assert world._published().keys() == world.drop.files().keys() - {"a/b"}
+        if paused:
+            world.do(("pause",))
+        engine, mirror = world._engine, world._mirror
+        assert engine is not None
+        assert mirror.removals.hold is not None
+        progress = progress_of(engine, engine._moment())
+        assert f"{mirror.spec.name}: {mirror.removals.hold.message}" in progress.messages
+        assert exit_code(progress._replace(paused=0)) == 1
+        assert (progress.held, progress.directories_held) == (0, 1)
+        mapping = mapping_status(mirror, engine._moment())
+        assert mapping.state is (MappingState.PAUSED if paused else MappingState.HELD)
+        assert (mapping.held, mapping.directories_held) == (0, 1)
+        status = Status(DaemonStatus(running=True, pid=0, version="", uptime_s=0.0), (mapping,), (), ())
+        assert (AlertKind.HELD, mapping.name) in conditions(status, AlertLimits())
+        for op in (("resume",), ("approve",), ("go_on", 30.0)):
+            world.do(op)
+        progress = progress_of(engine, engine._moment())
+        assert (progress.directories_held, progress.messages) == (0, ())
+        assert world._published().keys() == world.drop.files().keys()

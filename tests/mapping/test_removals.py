@@ -293,6 +293,21 @@ def test_a_person_who_accepts_another_folder_is_told_so(story: Deleting, decide:
 
 
 @pytest.mark.parametrize(
+    ("decide", "done"),
+    [("approve", "1 directory approved"), ("discard", "1 directory discarded; nothing is removed at the server")],
+)
+def test_a_person_who_decides_about_an_empty_directory_is_told_so(story: Deleting, decide: str, done: str) -> None:
+    story.mirror.removals.source.places.root = RootIdentity(2, 1)
+    story.mirror.removals.absent.clear()
+    story.mirror.removals.absent.note_directory("empty", 0, NOW)
+    story.mirror.removals.holding.hold = Hold(HoldKind.REPLACED_SOURCE, 0, "It is another folder.")
+    story.mirror.removals._all_seen = True
+    assert story.mirror.removals.directories_held == 1
+    assert getattr(story.mirror.removals, decide)(at(LATER)) == f"{M}: {done}"
+    assert story.mirror.removals.directories_held == 0
+
+
+@pytest.mark.parametrize(
     ("decide", "later"),
     [
         ("approve", "other deletes follow the usual rules"),

@@ -32,6 +32,7 @@ PASSES = "tests/model/test_passes.py"
 RELOADS = "tests/model/test_reloads.py"
 SCRIPTED = "tests/remote/test_misbehaving.py"
 HANDOUT = "tests/test_handout.py"
+HELD_DIRECTORY = "tests/daemon/test_onepass.py::test_the_removal_of_an_empty_directory_that_is_held_is_told"
 
 
 def _trouble(story: str, trouble: str) -> str:
@@ -1714,5 +1715,21 @@ MUTATIONS = (
         "    if failure is not None and failure.fingerprint is not None:\n        # It was a file's.\n",
         "    if False:\n",
         f"{EPISODES}::test_what_failed_of_a_file_is_told_no_more_when_a_folder_has_its_name",
+    ),
+    Mutation(
+        "G8",
+        "a pass says nothing of a hold that keeps back the removal of an empty directory only",
+        "daemon/onepass.py",
+        " and (mirror.removals.held or mirror.removals.directories_held)\n",
+        " and mirror.removals.held\n",
+        f"{HELD_DIRECTORY}[False]",
+    ),
+    Mutation(
+        "G8",
+        "a pass that leaves what waits for the removal of an empty directory that is held ends with 0",
+        "cli/sync.py",
+        "    held = progress.held or progress.directories_held\n",
+        "    held = progress.held\n",
+        f"{HELD_DIRECTORY}[False]",
     ),
 )
