@@ -351,6 +351,8 @@ def test_why_a_path_is_where_the_disk_does_not_answer_does_not_keep_the_engine_w
     monkeypatch.setattr(patience, "ANSWER_S", 1.0)
     folder = config.mappings["gallery"].local
     folder.mkdir()
+    # Behind a link, of which the scanner does not tell whether there is something.
+    (folder / "link").symlink_to("elsewhere")
     with engine_of(config) as engine:
         if known:
             mirror_of(config, engine)
@@ -358,7 +360,7 @@ def test_why_a_path_is_where_the_disk_does_not_answer_does_not_keep_the_engine_w
         hung = Hung(monkeypatch, owner, call)
         daemon = Steering(config, engine)
         answers: list[Why] = []
-        asking = threading.Thread(target=lambda: answers.append(daemon.why(str(folder / "a.jpg"))))
+        asking = threading.Thread(target=lambda: answers.append(daemon.why(str(folder / "link" / "a.jpg"))))
         asking.start()
         assert hung.entered.wait(30)
         try:
