@@ -61,7 +61,7 @@ class TestEpsv:
     @pytest.mark.parametrize("end", [hang_up, silence])
     def test_connections_that_end_side_by_side_count_once(self, end):
         """A router has forgotten them all."""
-        with Scripted() as server:
+        with Scripted(hangs=True) as server:
             acc = account(server)
             with acc() as session:
                 publish(session, job("/a"))

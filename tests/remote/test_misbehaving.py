@@ -2883,7 +2883,7 @@ class TestFetching:
                 await connection.server.default(connection, f"RETR {path}")
 
         content = b"x" * size
-        with Scripted(RETR=silent, LIST=lists) as server:
+        with Scripted(hangs=True, RETR=silent, LIST=lists) as server:
             server.files.update({"/a": content, "/b": b"12345"})
             acc = account(server)
             with Ftp(acc(), again=acc) as ftp:

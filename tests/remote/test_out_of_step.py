@@ -113,7 +113,11 @@ def test_an_answer_that_is_announced_again_and_again_is_not_awaited_for_ever(ver
         await announced(connection, pause_s)
         await connection.say(answer)
 
-    with Scripted({verb: act}) as server, pytest.raises(ServerUnavailableError), account(server)() as session:
+    with (
+        Scripted({verb: act}, hangs=True) as server,
+        pytest.raises(ServerUnavailableError),
+        account(server)() as session,
+    ):
         call(session)
 
 
@@ -125,7 +129,7 @@ def test_nor_is_one_to_an_upload(begin):
         connection.server.files[path] = b"content"
         await connection.say("226 Stored.")
 
-    with Scripted(STOR=act) as server, account(server)() as session:
+    with Scripted(hangs=True, STOR=act) as server, account(server)() as session:
         (result,) = publish(session, job("/a"))
         assert type(result.error) is ServerUnavailableError
         assert not session.usable
