@@ -115,7 +115,20 @@ class Probing:
             self._session = self.account()
             # Whether it bears several commands in one write is measured, too: until then, nothing relies on it.
             self._session.patient = True
+            self._session = self._answered_once(self._session)
         return self._session
+
+    def _answered_once(self, session: Session) -> Session:
+        """A session whose login has no answer too many: one that comes late would be taken for that to SYST."""
+        if not self.profile.pipelining:
+            return session
+        with contextlib.suppress(ProtocolError):
+            answer = session.exchange([b"SYST"])[0]
+            if answer.code == 215 or answer.code >= 500:
+                return session
+        session.abandon()
+        self.profile.pipelining = False
+        return self.account()
 
     def _path(self, stem: str = "ftpsyncd") -> str:
         return f"{self.directory}/{stem}.{self._token}.filepart"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 import pytest
@@ -164,13 +165,17 @@ class TestServersThatLack:
         assert profile.pipelining is False
         assert server.files == {}
 
+    @pytest.mark.parametrize("pause_s", [0.0, 0.05])
     @pytest.mark.parametrize("verb", ["SIZE", "MDTM", "NOOP", "TYPE"])
-    def test_one_that_answers_twice_to_what_comes_together(self, verb: str):
+    def test_one_that_answers_twice_to_what_comes_together(self, verb: str, pause_s: float):
+        """With a pause, the last answer comes when the last command was taken for answered."""
+
         async def twice(c: Connection, argument: str) -> None:
             together = c.server.batches[-1] > 1
             await c.server.default(c, f"{verb} {argument}")
             if together:
                 await c.say("200 And again.")
+                await asyncio.sleep(pause_s)
 
         found, server, profile = self.probed({verb: twice}, "/made/for/this")
         assert found == {**self.probed()[0], "pipelining": "does not work"}
