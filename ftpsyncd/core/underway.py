@@ -24,6 +24,8 @@ class UnderWay:
         self.below = Below(emptied)
         """The paths that are taken up."""
         self._at: dict[Key, Action] = {}
+        self._arriving: dict[Key, None] = {}
+        """The paths at which something will be left: few, even where hundreds of deletes are under way."""
         self._count = 0
         self._units = 0
         self._large = 0
@@ -55,7 +57,7 @@ class UnderWay:
 
     def arriving(self, mapping: str) -> Iterator[str]:
         """The paths at which one mapping's actions will leave something."""
-        return (path for path, action in self.of(mapping) if arrives((mapping, path), action))
+        return (path for owner, path in self._arriving if owner == mapping)
 
     def holds_below(self, directory: Key) -> bool:
         """Whether everything below a directory has to wait for what is done about it."""
@@ -96,6 +98,8 @@ class UnderWay:
         self._large += is_large(action)
         for own in keys_of(action):
             self._at[own] = action
+            if arrives(own, action):
+                self._arriving[own] = None
             self.below.add(own)
 
     def end(self, action: Action) -> None:
@@ -108,4 +112,5 @@ class UnderWay:
         self._large -= is_large(action)
         for own in keys:
             self._at.pop(own, None)
+            self._arriving.pop(own, None)
             self.below.discard(own)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from ftpsyncd.core.extent import LARGE_BYTES, SMALL_BYTES, Key, is_structural, keys_of, units_of
+from ftpsyncd.core.extent import LARGE_BYTES, SMALL_BYTES, Key, arrives, is_structural, keys_of, units_of
 from ftpsyncd.core.gate import (
     CAP_GROWS_AFTER_S,
     FIRST_PAUSE_S,
@@ -1126,6 +1127,10 @@ class QueueMachine(RuleBasedStateMachine):
                 assert self.queue.waiting(mapping, path) is self.queued.get((mapping, path))
                 assert self.queue.occupied(mapping, path) == ((mapping, path) in runs)
                 assert self.queue.moves_from(mapping, path) == ((mapping, path) in sources)
+            arriving = {key for action in self.running for key in keys_of(action) if arrives(key, action)}
+            assert {(mapping, path) for path in self.queue.under_way.arriving(mapping)} == {
+                key for key in arriving if key[0] == mapping
+            }
 
     def teardown(self) -> None:
         """The server works, nothing new comes: everything is taken, and nothing remains."""
@@ -1139,7 +1144,14 @@ class QueueMachine(RuleBasedStateMachine):
         assert not self.queued, f"never taken: {list(self.queued.values())}"
         self.counts_agree()
         queue, under_way = self.queue, self.queue.under_way
-        leftovers = (under_way._units, under_way._large, under_way._at, queue._sources, queue._parked_behind)
+        leftovers = (
+            under_way._units,
+            under_way._large,
+            under_way._at,
+            under_way._arriving,
+            queue._sources,
+            queue._parked_behind,
+        )
         assert not any(leftovers), leftovers
         assert not queue._structural_waiting, "a path seems occupied for ever"
         assert not any((under_way.below, queue._below_waiting)), "a directory seems in use for ever"
@@ -1167,3 +1179,20 @@ def test_what_leaves_a_directory_is_known_until_it_has_left():
     queue.finish(taken)
     queue.withdraw(M, "y")
     assert queue.leaving(M, "d") == ["d/f"]
+
+
+def test_what_arrives_is_known_without_a_look_at_the_deletes_under_way():
+    """It is asked with every delete that ends: hundreds of them are under way together, and none leaves anything."""
+    queue = queue_of(*[delete(f"d/{number}") for number in range(400)], connections=8)
+    while queue.take(NOW) is not None:
+        pass
+    queue.under_way.begin(upload("new"), outage=None)
+    asked = []
+    sys.setprofile(lambda _frame, event, _what: asked.append(event) if event == "call" else None)
+    try:
+        arriving = list(queue.under_way.arriving(M))
+    finally:
+        sys.setprofile(None)
+    assert arriving == ["new"]
+    assert len(queue.under_way) > 300
+    assert len(asked) < 10
