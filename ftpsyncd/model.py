@@ -8,7 +8,7 @@ kind, absolute, beginning with ``/``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from enum import Enum, StrEnum
 from functools import lru_cache
 from typing import NamedTuple
@@ -28,20 +28,25 @@ def parent(path: str) -> str:
     return path.rpartition("/")[0]
 
 
-def above(path: str) -> Iterator[str]:
+def above(path: str) -> tuple[str, ...]:
     """The directories above ``path``, the nearest one first and the root last; nothing is above the root."""
-    if path:
-        yield (directory := parent(path))
-        while directory:
-            yield (directory := _above(directory))
+    return _levels(path.rpartition("/")[0]) if path else ()
 
 
-@lru_cache(maxsize=4096)  # a way down has half as many directories at most (PATH_MAX)
-def _above(directory: str) -> str:
-    """As `parent`: each time the same text, which has been hashed before.
+@lru_cache(maxsize=128)  # files come directory by directory; one may have 2,000 above it (PATH_MAX)
+def _levels(directory: str) -> tuple[str, ...]:
+    """A directory and all above it: each time the same texts, which have been hashed before.
 
     To make and to hash the texts of a thousand directories costs ten times as much as to look them up.
     """
+    levels = [directory]
+    while directory:
+        levels.append(directory := _above(directory))
+    return tuple(levels)
+
+
+@lru_cache(maxsize=4096)
+def _above(directory: str) -> str:
     return parent(directory)
 
 

@@ -47,6 +47,7 @@ def aside(remote: str) -> str:
     return temporary(final(temporary(remote, "")), "")
 
 
+@lru_cache(maxsize=64)  # each is said several times for one file
 def on_the_wire(path: str, encoding: str) -> bytes:
     """A path as it travels to a server.
 
