@@ -8,22 +8,22 @@ the file), and get it where they leave: in the log, the alerts, the control API,
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
+from ftpsyncd.expression import Expression
 from ftpsyncd.quoting import one_line
 
 SERVICES = Path("/etc/ftpsyncd")
 """Where the configurations of the system's services are: `config.yaml`, and NAME.yaml of `ftpsyncd@NAME`."""
 
-_COMMAND = re.compile(r"`ftpsyncd (?!demo\b|schema\b|install-service\b)[a-z]+[^`]*")
-_UNIT = re.compile(r"`systemctl (edit|restart|start|status|stop) ftpsyncd(?=`)")
-_UNIT_OR = re.compile(r"(?:`\w+` with )?`systemctl [a-z]+ ftpsyncd`,? or ")
+_COMMAND = Expression(r"`ftpsyncd (?!demo\b|schema\b|install-service\b)[a-z]+[^`]*")
+_UNIT = Expression(r"`systemctl (edit|restart|start|status|stop) ftpsyncd(?=`)")
+_UNIT_OR = Expression(r"(?:`\w+` with )?`systemctl [a-z]+ ftpsyncd`,? or ")
 """Also with what is set in its unit."""
-_CHECK = re.compile(r"; `ftpsyncd check` [^.]*")
+_CHECK = Expression(r"; `ftpsyncd check` [^.]*")
 USERS = "--user ftpsyncd"
 _SENTENCES = frozenset({"awaits", "message", "messages", "notice", "remedy", "sentence", "shortage", "why"})
 """The fields of records that hold sentences; no other holds a command that is meant."""

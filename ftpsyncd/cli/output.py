@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from datetime import datetime
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, TypeVar
 import click
 
 from ftpsyncd.counting import number
+from ftpsyncd.expression import Expression
 from ftpsyncd.quoting import one_line, quote
 
 # rich is imported where a view is drawn: a `sync` in a script draws none, and need not wait for it.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.segment import Segment
     from rich.text import Text
 
-_MOMENT = re.compile(
+_MOMENT = Expression(
     r"""(?<![\w"'/.+-])[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}\+00:00(?![\w"'/+-]|\.\w)"""
 )
 """A moment in a sentence (`report.iso`), and not a part of a name."""

@@ -16,6 +16,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ftpsyncd.errors import NameNotSendableError, ProtocolError, ServerUnavailableError
+from ftpsyncd.expression import Expression
 from ftpsyncd.remote.replies import Reply
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ LONG = 500
 """Bytes that every server is believed to take."""
 SPARE = 96
 """Bytes of the longest command besides the path, and of what a temporary name has more than the final one."""
-_TOO_LONG = re.compile(
+_TOO_LONG = Expression(
     r"\b(?:line|command|path|pathname|filename|name|argument|input)\b.{0,20}\btoo long", re.IGNORECASE
 )
 _NOT_UNDERSTOOD = frozenset({500, 502})

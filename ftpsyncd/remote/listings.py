@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from ftpsyncd.errors import NotSupportedError
+from ftpsyncd.expression import Expression
 from ftpsyncd.model import Kind
 from ftpsyncd.remote.facts import parse_time
 from ftpsyncd.remote.port import RemoteEntry
@@ -70,7 +71,7 @@ def _halves(line: bytes) -> tuple[bytes, bytes]:
     return (line[:end], line[end + 1 :]) if end >= 0 else (line, b"")
 
 
-_OPEN_TO_ALL = re.compile(rb"(?i)[; ]unix\.mode=0*777;")
+_OPEN_TO_ALL = Expression(rb"(?i)[; ]unix\.mode=0*777;")
 
 
 def may_be_link(reply: Reply) -> bool:
@@ -81,7 +82,7 @@ def may_be_link(reply: Reply) -> bool:
     return any(_OPEN_TO_ALL.search(line) for line in reply.lines)
 
 
-_DEVICE = re.compile(rb"(?i)[; ]unique=([0-9a-f]+)[ug][0-9a-f]+;")
+_DEVICE = Expression(rb"(?i)[; ]unique=([0-9a-f]+)[ug][0-9a-f]+;")
 
 
 def device(reply: Reply) -> bytes | None:
@@ -111,12 +112,12 @@ def parse_mlst(reply: Reply, encoding: str = "utf-8") -> RemoteEntry | None:
     return None
 
 
-_LS = re.compile(
+_LS = Expression(
     rb"(?P<type>[-dlbcps])[-rwxsStTl]{9}[+@.]?[ ]+\d+[ ]+\S+[ ]+\S+[ ]+(?P<size>-?\d{1,19})[ ]+"
     rb"[A-Za-z]{3}[ ]+\d{1,2}[ ]+(?:\d{1,2}:\d\d|\d{4})[ ](?P<name>.+)",
     re.DOTALL,
 )
-_LS_ODD = re.compile(
+_LS_ODD = Expression(
     rb"(?P<type>[-A-Za-z?])(?:[-rwxsStTlL]{9}[+@.]?|[ ]*\[[-A-Z]{8}\])(?:[ ]+\d+|(?![ ]+\d+[ ]))[ ]+"
     rb"[^ :][^:]{0,200}?[ ]{1,40}(?P<size>\d{1,19})[ ]{1,40}"
     rb"(?:(?:%(month)s[ ]+%(day)s|%(day)s[ ]+%(month)s)[ ]+(?:\d{1,2}:\d\d|\d{4}(?![ ]+\d{1,2}:))"
@@ -126,14 +127,14 @@ _LS_ODD = re.compile(
 )
 """The same with spaces in owner or group, or without one of them; with the rights of NetWare; with months and dates in
 the ways of other countries (``6 May``, ``Mär``, ``5月``) and of ISO 8601."""
-_DOS = re.compile(
+_DOS = Expression(
     rb"(?:\d\d[-/]\d\d[-/]\d\d(?:\d\d)?|\d{4}-\d\d-\d\d)[ ]+\d\d:\d\d(?:[ ]?[AP]M)?[ ]+"
     rb"(?:(?P<tag><(?P<dir>DIR|JUNCTION|SYMLINKD?)>)|(?P<size>\d{1,3}(?:,\d{3}){1,6}|\d{1,19}))[ ](?P<name>.+)",
     re.DOTALL,
 )
 _TAG_WIDTH = 14
 """``<DIR>`` and the like, with the spaces that IIS puts behind it; one more is before the name."""
-_TOTAL = re.compile(rb"(?P<total>(?i:total:?))?(?(total)|[^\s\d]+)[ ]+(?P<number>\d[\d.,]*)[ ]?[kKMGT]?B?\s*")
+_TOTAL = Expression(rb"(?P<total>(?i:total:?))?(?(total)|[^\s\d]+)[ ]+(?P<number>\d[\d.,]*)[ ]?[kKMGT]?B?\s*")
 """``total 12``, in any language; a server of few words may mean a file and its size."""
 
 

@@ -13,6 +13,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ftpsyncd.errors import NameNotSendableError, RemoteError, TlsError
+from ftpsyncd.expression import Expression
 from ftpsyncd.remote import described, facts, transfer
 from ftpsyncd.remote.profile import reads_in_turn
 from ftpsyncd.remote.replies import Reply
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 _PORTS = frozenset({227, 229})
 """Answers to PASV and EPSV."""
-_WANTS_TLS = re.compile(r"\b(?:encryption|TLS|SSL|secure|cleartext|clear text)\b", re.IGNORECASE)
+_WANTS_TLS = Expression(r"\b(?:encryption|TLS|SSL|secure|cleartext|clear text)\b", re.IGNORECASE)
 
 
 def begin(session: Session) -> None:

@@ -22,6 +22,7 @@ from ftpsyncd.errors import (
     RemoteError,
     TransferFailedError,
 )
+from ftpsyncd.expression import Expression
 from ftpsyncd.model import Kind, basename, parent
 from ftpsyncd.quoting import named
 from ftpsyncd.remote import facts, listings, replies, transfer
@@ -32,7 +33,7 @@ from ftpsyncd.remote.standing import VISIT
 if TYPE_CHECKING:
     from ftpsyncd.remote.session import Session
 
-_NO_FILES = re.compile(r"\bno (?:such )?files?\b|\bdirectory (?:is )?empty\b", re.IGNORECASE)
+_NO_FILES = Expression(r"\bno (?:such )?files?\b|\bdirectory (?:is )?empty\b", re.IGNORECASE)
 HOME = b"CWD /"
 """Follows every visit: pure-ftpd ends a session whose working directory was removed."""
 

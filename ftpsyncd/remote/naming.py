@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import secrets
 from typing import TYPE_CHECKING
 
 from ftpsyncd.errors import NameRefusedError, NotFoundError, NotSupportedError
+from ftpsyncd.expression import Expression
 from ftpsyncd.quoting import named
 from ftpsyncd.remote import lengths
 from ftpsyncd.remote.profile import SAMPLES, Oddity, oddities
@@ -16,7 +16,7 @@ from ftpsyncd.remote.transfer import deliver
 if TYPE_CHECKING:
     from ftpsyncd.remote.session import Session
 
-_AT_THE_END = re.compile(r"""[\s:"']*…["'.]*\Z|\.\Z""")
+_AT_THE_END = Expression(r"""[\s:"']*…["'.]*\Z|\.\Z""")
 """Of a refusal from which our own name was taken; and its full stop."""
 
 

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from ftpsyncd.expression import Expression
 from ftpsyncd.quoting import quote
 
 
@@ -358,11 +359,11 @@ class Profile:
         return self.listings and ("MLST" in self.features or "MLSD" in self.features)
 
 
-_FLEETING = re.compile(
+_FLEETING = Expression(
     r"\b(?:mon|tue|wed|thu|fri|sat|sun|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\b", re.IGNORECASE
 )
-_NUMBER = re.compile(r"\d+(?:[.:,/-]\d+)*[a-z]?")
-_VERSION = re.compile(r"\d+\.\d+(?:\.\d+)?[a-z]?")
+_NUMBER = Expression(r"\d+(?:[.:,/-]\d+)*[a-z]?")
+_VERSION = Expression(r"\d+\.\d+(?:\.\d+)?[a-z]?")
 
 
 def lasting(banner: str) -> str:

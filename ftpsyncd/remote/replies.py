@@ -31,6 +31,7 @@ from ftpsyncd.errors import (
     TooManyConnectionsError,
     TransferFailedError,
 )
+from ftpsyncd.expression import Expression
 from ftpsyncd.quoting import named
 
 MAX_LINE = 16 * 1024
@@ -184,7 +185,7 @@ def shown(line: bytes) -> str:
 
 # ── Errors ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-_CROWDED = re.compile(
+_CROWDED = Expression(
     r"too many|maximum|already connected|try (?:again|later)|simultaneous|concurrent|limit.{0,20}(?:reached|exceeded)"
     r"|overloaded|is restricted to \d|more connection|number of connections|only .{1,20}sessions? .{0,20}allowed"
     r"|may not connect more than|more than \d+ connections|\bmax\b.{0,20}(?:connection|login|session|user)s|zu viele"
@@ -192,61 +193,61 @@ _CROWDED = re.compile(
     re.IGNORECASE,
 )
 """With a 421 or 530. lftp knows most of these (ftp:retry-530); Serv-U: "only 2 sessions from same IP allowed"."""
-_PASSWORD = re.compile(
+_PASSWORD = Expression(
     r"password|incorrect|credential|(?<!connection )attempts|(?:failed|invalid|bad|wrong|unsuccessful) log-?in"
     r"|(?:log-?in|authentication) failed(?!.*(?:connections|clients|sessions|users|simultaneous))",
     re.IGNORECASE,
 )
 """With a 530 it is not the crowd, even if there are "too many failed logins" or one may "try again"."""
-_DIED = re.compile(r"^500 OOPS: (?:priv_sock|child died)")
+_DIED = Expression(r"^500 OOPS: (?:priv_sock|child died)")
 """vsftpd's last words when one of its processes is gone; with others it refuses a login or ends the connection."""
-_FULL = re.compile(
+_FULL = Expression(
     r"no space|disk full|disc full|quota|insufficient (?:storage|space|disk)|not enough space"
     r"|nicht (?:genug|gen.{1,2}gend) (?:speicher|platz)|espace insuffisant|espacio en disco insuficiente"
     r"|spazio su disco insufficiente|onvoldoende schijfruimte|espa.{1,2}o insuficiente|ma.{1,2}o miejsca",
     re.IGNORECASE,
 )
 """IIS says what Windows says, in the language of that: German, French, Spanish, Italian, Dutch, Portuguese, Polish."""
-_TOO_LARGE = re.compile(
+_TOO_LARGE = Expression(
     r"\bfile (?:is |size )?too (?:large|big)|\bmax(?:imum|\.)? (?:allowed )?(?:file|upload) ?size"
     r"|\b(?:file|upload) size (?:limit|exceed)|larger than (?:the )?(?:allowed|permitted|maximum)",
     re.IGNORECASE,
 )
 """Whatever the code: proftpd (MaxStoreFileSize, and disks that hold no such files) says 552 as for a quota."""
-_MISSING = re.compile(
+_MISSING = Expression(
     r"no such|not found|doesn.?t exist|does not exist|cannot find|can.?t find|can't check for file exist"
     r"|kann d.{2,30} nicht finden",
     re.IGNORECASE,
 )
-_EXISTS = re.compile(r"already exists|file exists|directory exists|: exists|already a", re.IGNORECASE)
-_NOT_EMPTY = re.compile(r"not empty|enotempty|isn.?t empty", re.IGNORECASE)
-_DENIED = re.compile(
+_EXISTS = Expression(r"already exists|file exists|directory exists|: exists|already a", re.IGNORECASE)
+_NOT_EMPTY = Expression(r"not empty|enotempty|isn.?t empty", re.IGNORECASE)
+_DENIED = Expression(
     r"denied|zugriff verweigert|acc.{1,2}s refus|acceso denegado|accesso negato|toegang geweigerd|acesso negado"
     r"|odmowa dost",
     re.IGNORECASE,
 )
-_IN_USE = re.compile(
+_IN_USE = Expression(
     r"\bin use\b|(?:resource|file) (?:is )?busy|sharing violation|file is locked"
     r"|\b(?:another|anderen|autre|otro|altro|ander|outro|inny) pro[cz]",
     re.IGNORECASE,
 )
 """Windows says in its own language that another process uses the file."""
-_LINE_BROKE = re.compile(
+_LINE_BROKE = Expression(
     r"\bE(?:CONNRESET|CONNABORTED|PIPE|TIMEDOUT)\b|\bconnection (?:was |has been )?(?:reset|aborted|timed out)"
     r"|broken pipe|network name is no longer available",
     re.IGNORECASE,
 )
 """Of a transfer, whatever the code: ftp-srv, as what is made with Node.js, and IIS say 550 as for a name."""
-_UNREAD = re.compile(rb"failed to open directory|unable to (?:read|open)|permission denied", re.IGNORECASE)
-_UNWRITTEN = re.compile(rb"failure writing to local file|error during write to file", re.IGNORECASE)
-_MEANINGFUL = re.compile(
+_UNREAD = Expression(rb"failed to open directory|unable to (?:read|open)|permission denied", re.IGNORECASE)
+_UNWRITTEN = Expression(rb"failure writing to local file|error during write to file", re.IGNORECASE)
+_MEANINGFUL = Expression(
     "|".join(
         words.pattern for words in (_CROWDED, _FULL, _MISSING, _EXISTS, _NOT_EMPTY, _DENIED, _IN_USE, _LINE_BROKE)
     ),
     re.IGNORECASE,
 )
 """Words that decide, whatever they decide."""
-_WORDY = re.compile(r"[A-Za-z' ]+")
+_WORDY = Expression(r"[A-Za-z' ]+")
 _LOGIN_VERBS = frozenset({"", "USER", "PASS", "ACCT"})
 _SENDING_VERBS = frozenset({"STOR", "APPE"})
 _TRANSFER_VERBS = _SENDING_VERBS | {"RETR"}

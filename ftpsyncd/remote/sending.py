@@ -21,6 +21,7 @@ from ftpsyncd.errors import (
     TransferFailedError,
     UnwrittenError,
 )
+from ftpsyncd.expression import Expression
 from ftpsyncd.remote.outgoing import Outgoing
 from ftpsyncd.remote.port import RESUMABLE
 from ftpsyncd.remote.pour import pour
@@ -40,7 +41,7 @@ SLOW_ROUND_TRIPS = 16
 """After a transfer that took longer than both, the next file waits: else the end of that one would wait for it."""
 _UNCONTINUED = frozenset({NameRefusedError, NotSupportedError, TransferFailedError})
 """What a refusal to go on with a part may be taken for."""
-_FILTERED = re.compile(
+_FILTERED = Expression(
     r"(?:forbidden|prohibited) file ?name|file extension|file type|name (?:is )?not allowed", re.IGNORECASE
 )
 """How proftpd (PathAllowFilter), pure-ftpd and IIS (request filtering) refuse a name for what it looks like."""
