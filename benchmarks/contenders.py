@@ -66,8 +66,12 @@ class Contender:
 
 
 def environment(work: Path) -> dict[str, str]:
-    """The environment of every contender: nothing of the caller's settings."""
+    """The environment of every contender: nothing of the caller's settings, and this checkout of ours.
+
+    What is installed may be another one, as where several share an environment.
+    """
     return {
+        "PYTHONPATH": str(Path(__file__).parents[1]),
         "PATH": os.environ["PATH"],
         "HOME": str(work),
         "XDG_RUNTIME_DIR": str(work),
@@ -151,7 +155,7 @@ def ftplib(job: Job) -> Command:
 def bare(job: Job) -> Command:
     """The same words in one loop, and nothing else; see `bare`."""
     words = [sys.executable, "-m", "benchmarks.bare", str(job.source), REMOTE, "--connections", str(job.connections)]
-    return Command(words, {**ftplib(job).environ, "PYTHONPATH": str(Path(__file__).parents[1])})
+    return Command(words, ftplib(job).environ)
 
 
 def curl(job: Job) -> Command:
