@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ftpsyncd.specs import AlertSpec, MappingSpec, ServerSpec
 
 ALWAYS = 32
-"""Without any mapping: 18 at rest (ledger, lock, control socket, table of mounts, standard streams), those who ask, and
+"""Without any mapping: 19 at rest (ledger, lock, control socket, table of mounts, standard streams), those who ask, and
 what Python opens for a moment when it loads a module."""
 LEAST = 24
 """With fewer, a daemon or a pass looks at nothing, or sends nothing, if it starts at all."""

@@ -13,11 +13,18 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import socket
 
 _SEND_TIMEOUT_S = 1.0
 """A supervisor that does not read for so long is not waited for: the engine itself may be calling."""
 
 JOURNAL = "/run/systemd/journal/socket"
+
+_line: list[socket.socket] = []
+"""To the supervisor; open from the first message on: also who may open no further file is alive, and says so."""
 
 
 def ready() -> bool:
@@ -101,7 +108,9 @@ def _send(state: str) -> bool:
     elif not address.startswith("/"):
         return False
     try:
-        _hand_over(state.encode("utf-8", "replace"), address)
+        if not _line:
+            _line.append(_socket())
+        _say(_line[0], state.encode("utf-8", "replace"), address)
     except (OSError, ValueError):  # ValueError: an address with NUL inside
         return False
     return True
@@ -114,8 +123,22 @@ def _hand_over(datagram: bytes, address: str) -> None:
         OSError: nobody takes it.
         ValueError: the address has a NUL inside.
     """
+    with _socket() as sock:
+        _say(sock, datagram, address)
+
+
+def _socket() -> socket.socket:
+    """What datagrams are sent through.
+
+    Raises:
+        OSError: no descriptor is left.
+    """
     import socket  # noqa: PLC0415 - most commands log nothing, and are not started by systemd
 
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(_SEND_TIMEOUT_S)
-        sock.sendto(datagram, address)
+    return socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+
+
+def _say(sock: socket.socket, datagram: bytes, address: str) -> None:
+    """As `_hand_over`."""
+    sock.settimeout(_SEND_TIMEOUT_S)
+    sock.sendto(datagram, address)

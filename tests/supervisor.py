@@ -9,13 +9,25 @@ from pathlib import Path
 
 import pytest
 
+from ftpsyncd import systemd
+
 Told = Callable[[], list[str]]
+
+
+@contextmanager
+def hung_up() -> Iterator[None]:
+    """Leave nothing open afterwards through which a supervisor was told anything."""
+    try:
+        yield
+    finally:
+        while systemd._line:
+            systemd._line.pop().close()
 
 
 @contextmanager
 def supervised(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Told]:
     """Be what a service is started by; yields what returns the messages since the last time."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
+    with hung_up(), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
         supervisor.bind(str(directory / "notify"))
         supervisor.settimeout(0)
         monkeypatch.setenv("NOTIFY_SOCKET", str(directory / "notify"))

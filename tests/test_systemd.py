@@ -7,6 +7,14 @@ import time
 import pytest
 
 from ftpsyncd import systemd
+from tests.fewfiles import no_number_left
+from tests.supervisor import hung_up
+
+
+@pytest.fixture(autouse=True)
+def _hung_up():
+    with hung_up():
+        yield
 
 
 @pytest.fixture(params=["file", "abstract"])
@@ -62,6 +70,21 @@ def test_nothing_happens_without_a_supervisor(monkeypatch, address):
         monkeypatch.setenv("NOTIFY_SOCKET", address)
     assert not systemd.ready()
     assert not systemd.status("well")
+
+
+def test_that_it_is_alive_is_told_also_where_no_further_file_can_be_opened(supervisor):
+    """Of all files open on this machine, say: the watchdog killed a daemon that waited for the end of that."""
+    assert systemd.ready()
+    with no_number_left():
+        assert systemd.watchdog()
+    assert [supervisor(), supervisor()] == ["READY=1", "WATCHDOG=1"]
+
+
+def test_where_there_was_none_for_the_first_word_the_next_one_is_said(supervisor):
+    with no_number_left():
+        assert not systemd.watchdog()
+    assert systemd.watchdog()
+    assert supervisor() == "WATCHDOG=1"
 
 
 def test_a_supervisor_that_does_not_read_is_not_waited_for_long(supervisor, monkeypatch):
