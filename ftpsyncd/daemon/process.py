@@ -82,8 +82,8 @@ class Herald:
     def beat(self, now: float) -> None:
         """Say whatever is to be said now."""
         if not self.ready and (self._service.watching() or (now - self._began_at > DISKS_S and self._service.silent())):
-            self.ready = True
-            systemd.ready()
+            # Where it cannot be said now, whoever waits for it is told at the next beat.
+            self.ready = systemd.ready()
         if self._service.turning() and not self._service.stuck():
             systemd.watchdog()
             if not self.ready and now - self._extended_at > EXTEND_EVERY_S:
@@ -272,7 +272,7 @@ def _supervise(
                 systemd.reloading()
             reload(wanted[Wish.RELOAD])
             if herald.ready:
-                systemd.ready()
+                herald.ready = systemd.ready()
         service.require_engine()
         herald.beat(time.monotonic())
 

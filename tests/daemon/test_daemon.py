@@ -19,6 +19,7 @@ import pytest
 from ftpsyncd.config import Config
 from ftpsyncd.daemon import process
 from ftpsyncd.daemon.process import EXTEND_EVERY_S, FILES, Herald, _reload, _supervise
+from ftpsyncd import systemd
 from ftpsyncd.daemon.service import Service
 from ftpsyncd.daemon.starting import DISKS_S, Wish, Wishes
 from ftpsyncd.errors import ConfigError, LedgerError, NoMemoryError
@@ -86,6 +87,20 @@ def test_an_engine_that_does_not_turn_feeds_no_watchdog(told: Told) -> None:
     service = Fake()
     service.watchers_up = True
     herald = Herald(service, 0.0)
+def test_that_it_is_ready_is_said_until_that_is_heard(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where systemd was busy in that moment, it waited for a daemon that was up, and killed it."""
+    monkeypatch.setattr(systemd, "_SEND_TIMEOUT_S", 0.01)
+    service = Fake()
+    service.watchers_up = True
+    herald = Herald(service, 0.0)
+    while systemd.watchdog():
+        pass
+    herald.beat(1.0)
+    assert set(told()) == {"WATCHDOG=1"}
+    herald.beat(2.0)
+    assert told() == ["READY=1", "WATCHDOG=1"]
+
+
     herald.beat(1.0)
     told()
     service.engine_turns = False
