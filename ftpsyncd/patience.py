@@ -56,12 +56,20 @@ def answers(questions: Mapping[_Key, Callable[[], _Answer]]) -> dict[_Key, _Answ
     return found.copy()
 
 
-def awaited(act: Callable[[], _Answer], tell: Callable[[float], None]) -> _Answer:
+def awaited(
+    act: Callable[[], _Answer],
+    tell: Callable[[float], None],
+    *,
+    every_s: float | None = None,
+    name: str = "question to a disk",
+) -> _Answer:
     """What ``act`` returns, or raises, however long a disk takes for it; the thread that asks can obey signals.
 
     Args:
         act: asks the disk, on a thread of its own.
-        tell: is told every `ANSWER_S` for how many seconds has been waited.
+        tell: is told again and again for how many seconds has been waited.
+        every_s: how often; by default every `ANSWER_S`.
+        name: of the thread.
     """
     began, answer = time.monotonic(), Future[_Answer]()
 
@@ -71,10 +79,10 @@ def awaited(act: Callable[[], _Answer], tell: Callable[[float], None]) -> _Answe
         except BaseException as error:  # raised again below
             answer.set_exception(error)
 
-    _begun(ask, "question to a disk")
+    _begun(ask, name)
     while not answer.done():
         try:
-            return answer.result(ANSWER_S)
+            return answer.result(ANSWER_S if every_s is None else every_s)
         except TimeoutError:
             if not answer.done():
                 tell(time.monotonic() - began)

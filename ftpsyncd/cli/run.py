@@ -47,7 +47,7 @@ def _run(given_here: Given) -> int:
     start_log(given_here, level=config.log.level, log_format=config.log.format, typed=typed)
 
     def again() -> Config:
-        # The main thread: systemd and signals wait for it.
+        # Whoever asked for it waits for it, and so does the end.
         require_answer(given_here)
         fresh = load_config(given_here)
         # Here, where nobody waits but who asked for it.

@@ -1,8 +1,8 @@
 """The daemon: a service that runs until a signal ends it, with systemd told how it is.
 
-Signals and the control socket's wish for a reload are granted one after the other by the main thread. In between it
-feeds the watchdog as long as the engine turns and no worker hangs, and asks for more time while a first look at a large
-tree takes longer than systemd would wait.
+Signals and the control socket's wish for a reload are granted one after the other by the main thread. In between, and
+during a reload, which has a thread of its own, it feeds the watchdog as long as the engine turns and no worker hangs,
+and asks for more time while a first look at a large tree takes longer than systemd would wait.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
-from ftpsyncd import descriptors, lacking, systemd
+from ftpsyncd import descriptors, lacking, patience, systemd
 from ftpsyncd.config import Config
 from ftpsyncd.control.port import left_s
 from ftpsyncd.counting import number
@@ -270,7 +270,13 @@ def _supervise(
             # A start that is not over is not ended by a reload.
             if herald.ready:
                 systemd.reloading()
-            reload(wanted[Wish.RELOAD])
+            # It may have much to do, in turns of the engine: that is no reason to be killed by the watchdog.
+            patience.awaited(
+                partial(reload, wanted[Wish.RELOAD]),
+                lambda _waited_s: herald.beat(time.monotonic()),
+                every_s=interval_s,
+                name="ftpsyncd-reload",
+            )
             if herald.ready:
                 herald.ready = systemd.ready()
         service.require_engine()

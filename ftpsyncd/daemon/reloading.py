@@ -19,11 +19,13 @@ from ftpsyncd.config import Config
 from ftpsyncd.daemon.difference import Difference, difference
 from ftpsyncd.daemon.roster import LOOK_AGAIN_S, Roster, stop_crew
 from ftpsyncd.engine.loop import Engine
+from ftpsyncd.engine.mailbox import BegunError
+from ftpsyncd.mapping.site import Moment
 from ftpsyncd.specs import destination
 from ftpsyncd.threads import side_by_side
 
-TURN_S = 30.0
-"""An engine that has not come to a part of a reload by then does not turn."""
+TURN_S = 5.0
+"""While the engine has not come to a part of a reload, it is seen so often whether that is still to be."""
 RETIRE_S = 10.0
 """How long a reload waits for transfers of mappings that go."""
 CLOSE_S = 1.0
@@ -50,9 +52,10 @@ class Reload:
         """Run another configuration from now on.
 
         Raises:
-            TimeoutError: the engine does not turn.
+            TimeoutError: the engine has ended, or does not turn and the end is wanted.
             ThreadLimitError: the system allows too few threads.
         """
+        self._on_engine(lambda: setattr(self._engine.ledger.history, "keep_s", config.history_s))
         roster = self._roster
         specs, accounts = roster.specs, roster.accounts
         wanted = {name: config.servers[name] for name in {spec.server for spec in config.mappings.values()}}
@@ -85,7 +88,7 @@ class Reload:
         # A person at work: what waits for a pause to end is tried again now, perhaps with a new password.
         self._on_engine(self._retry_now)
         self._on_engine(lambda: roster.take_leftovers(config))
-        self._engine.renew_status()
+        self._asked(self._engine.tell_of)
         return found
 
     def _adjust(self, config: Config, name: str) -> None:
@@ -168,5 +171,21 @@ class Reload:
             pass
 
     def _on_engine(self, act: Callable[[], _T]) -> _T:
-        # The names of a million files in another encoding take a quarter of a minute, and half a reload is none.
-        return self._engine.ask(lambda _at: act(), TURN_S, to_its_end=True)
+        return self._asked(lambda _at: act())
+
+    def _asked(self, question: Callable[[Moment], _T]) -> _T:
+        """What the engine answers, however long that takes: half a reload is none.
+
+        The names of a million files in another encoding take a quarter of a minute; the ledger's disk may be slow.
+
+        Raises:
+            TimeoutError: the engine has ended, or does not turn and the end is wanted.
+        """
+        while True:
+            try:
+                return self._engine.ask(question, TURN_S, to_its_end=True)
+            except BegunError:
+                raise
+            except TimeoutError:
+                if self._ending() or not self._engine.alive:
+                    raise

@@ -112,7 +112,8 @@ class Roster:
 
     def silent(self) -> bool:
         """Whether all disks that are not watched yet do not answer; asked again and again, it finds out."""
-        answers = [disk.answers() for disk in self._disks.values() if not disk.begun]
+        # A reload may be putting others in.
+        answers = [disk.answers() for disk in list(self._disks.values()) if not disk.begun]
         return bool(answers) and not any(answers)
 
     # ── put in and taken out ─────────────────────────────────────────────────────────────────────────────────────

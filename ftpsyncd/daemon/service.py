@@ -18,7 +18,7 @@ from ftpsyncd import descriptors
 from ftpsyncd.claim import Claim, Lookout
 from ftpsyncd.config import Config, Missing, UnansweredError, missing_secrets
 from ftpsyncd.daemon.onepass import Progress, paused_message, progress_of
-from ftpsyncd.daemon.reloading import Reload
+from ftpsyncd.daemon.reloading import TURN_S, Reload
 from ftpsyncd.daemon.roster import Roster
 from ftpsyncd.engine.loop import ENGINE_STUCK_S, Engine
 from ftpsyncd.errors import CommandRefusedError, ConfigError, LedgerLostError, NoDescriptorError, UsageError
@@ -229,7 +229,7 @@ class Service:
             FtpsyncdError: it has ended, because of this.
         """
         try:
-            self.engine.ask(lambda _at: None, TURN_WAIT_S)
+            self._await_turn()
         except TimeoutError:
             self.require_engine()
             what = f"The disk of the state directory {self.config.state_dir} is slow, or does not answer"
@@ -240,6 +240,22 @@ class Service:
             self._outside.move(config.control.socket)
             self._socket = config.control.socket
 
+    def _await_turn(self) -> None:
+        """Wait until the engine has turned.
+
+        Raises:
+            TimeoutError: it has not for `TURN_WAIT_S`, or the end is wanted meanwhile.
+        """
+        deadline = time.monotonic() + TURN_WAIT_S
+        while True:
+            try:
+                self.engine.ask(lambda _at: None, min(TURN_S, max(0.0, deadline - time.monotonic())))
+            except TimeoutError:
+                if self._ending() or not self.engine.alive or time.monotonic() >= deadline:
+                    raise
+            else:
+                return
+
     def change(self, config: Config) -> str:
         """Run another configuration from now on; what did not change is not disturbed.
 
@@ -247,14 +263,14 @@ class Service:
             One sentence that says what changed.
 
         Raises:
-            TimeoutError: the engine does not turn.
-            FtpsyncdError: it has ended meanwhile, because of this.
+            FtpsyncdError: the engine has ended meanwhile, because of this.
         """
         try:
             return self._change(config)
         except TimeoutError:
             self.require_engine()
-            raise
+            # It has not come to it.
+            return "the rest is for the next start, since the end is wanted"
 
     def _change(self, config: Config) -> str:
         if self._roster is None:
@@ -262,7 +278,6 @@ class Service:
         wanted, before = config, self.config
         control = before.control._replace(socket=self._socket)
         config = config._replace(state_dir=before.state_dir, control=control)
-        self.engine.ask(lambda _at: setattr(self.engine.ledger.history, "keep_s", config.history_s))
         found = Reload(self.engine, self._roster, self._ending).change(config)
         others = (("log", "log"), ("history", "history_s"), ("alerts", "alerts"))
         found.other = [key for key, name in others if getattr(config, name) != getattr(before, name)]

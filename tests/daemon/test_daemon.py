@@ -28,6 +28,7 @@ from tests.supervisor import Told, supervised
 
 
 class Fake:
+from tests.waiting import until
     """A service in whatever state the test wants."""
 
     def __init__(self) -> None:
@@ -178,6 +179,21 @@ def test_a_reload_does_not_end_a_start(told: Told) -> None:
 def test_reloads_that_are_wanted_at_the_same_time_are_one_and_all_hear_of_it() -> None:
     wishes: Wishes = SimpleQueue()
     asked: list[Future[str]] = [Future(), Future()]
+def test_a_reload_that_takes_long_is_no_dead_daemon(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With some hundred mappings, each of which takes turns of a busy engine, it was killed in the middle."""
+    monkeypatch.setenv("WATCHDOG_USEC", "200000")
+    service, wishes = Up(), cast("Wishes", SimpleQueue())
+    service.watchers_up = True
+    wishes.put((Wish.RELOAD, None))
+
+    def reload(_answers: Sequence[Future[str]]) -> None:
+        told()
+        until(lambda: "WATCHDOG=1" in told(), "it is told to live", 10)
+        wishes.put((Wish.STOP, None))
+
+    assert _supervise(cast("Service", service), wishes, reload, ready=True) == 0
+
+
     for answer in (None, asked[0], None, asked[1]):
         wishes.put((Wish.RELOAD, answer))
     reloads = 0

@@ -16,6 +16,7 @@ from ftpsyncd.daemon.roster import Roster
 from ftpsyncd.engine.loop import Engine
 from ftpsyncd.engine.mailbox import BegunError
 from ftpsyncd.ledger.book import Ledger
+from ftpsyncd.mapping.site import Moment
 from ftpsyncd.specs import MappingSpec, ServerSpec
 
 WEB = ServerSpec("web", "ftp.example.com", "u")
@@ -120,6 +121,40 @@ def test_a_part_of_a_reload_that_takes_long_is_awaited(carry_out: Callable[[Call
         return "done"
 
     assert carry_out(takes_long) == "done"
+
+
+def test_an_engine_that_does_not_turn_for_a_while_is_awaited(
+    engine: Engine, carry_out: Callable[[Callable[[], str]], str]
+):
+    """The daemon ended, with half of the reload in force, and called it a mistake of its own."""
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def hang(_at: Moment) -> None:
+        begun.set()
+        goes_on.wait(60)
+
+    engine.mailbox.put(hang)
+    assert begun.wait(20)
+    later = threading.Timer(3 * reloading.TURN_S, goes_on.set)
+    later.start()
+    assert carry_out(lambda: "done") == "done"
+    later.join()
+
+
+def test_the_end_waits_for_no_engine_that_does_not_turn(engine: Engine, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(reloading, "TURN_S", 0.1)
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def hang(_at: Moment) -> None:
+        begun.set()
+        goes_on.wait(60)
+
+    engine.mailbox.put(hang)
+    assert begun.wait(20)
+    ending = Reload(engine, Roster(engine, lambda _event: None), lambda: True)
+    with pytest.raises(TimeoutError):
+        ending._on_engine(lambda: "done")
+    goes_on.set()
 
 
 def test_what_an_engine_had_begun_when_it_ended_is_not_awaited(carry_out: Callable[[Callable[[], str]], str]):
