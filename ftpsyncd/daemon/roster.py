@@ -32,7 +32,7 @@ from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.keeping import Keeper
 from ftpsyncd.remote.throttle import Throttle
 from ftpsyncd.specs import MappingSpec, ServerSpec, destination
-from ftpsyncd.threads import begin
+from ftpsyncd.threads import begin, side_by_side
 
 LOOK_AGAIN_S = 0.1
 """While something is awaited: whether it still has to be."""
@@ -101,9 +101,13 @@ class Roster:
         """Let running transfers end for ``timeout_s``; those that do not are abandoned."""
         self.interrupt()
         deadline = time.monotonic() + timeout_s
-        for crew in self._crews.values():
-            rest_s = max(0.1, deadline - time.monotonic())
+
+        def stop(crew: Crew) -> None:
+            rest_s = max(0.0, deadline - time.monotonic())
             stop_crew(crew, rest_s, "they are done again at the next start", patient=False)
+
+        # None waits for another one's servers.
+        side_by_side(stop, self._crews.values())
 
     def stuck(self) -> bool:
         """Whether the workers of a server hang."""

@@ -39,6 +39,8 @@ IDLE_THREAD_S = 60.0
 """Not less: the last thread to go has closed all connections."""
 CROWDED_S = 5.0
 """For so long, a server that refused a further connection is not asked for one; the engine will have heard by then."""
+ENTERING_S = 0.5
+"""At the end of all, workers that have begun nothing are waited for so long: a server may not have let them in yet."""
 STUCK_S = 1800.0
 """Far beyond every time-out of a session, and the time that reading a huge file takes."""
 HUNG_S = 15.0
@@ -208,6 +210,7 @@ class Crew:
             timeout_s: how long they may take.
             patient: another crew may connect to this server afterwards. It finds the connections free, and what ran
                 still is cut: else it would get to the server later, and take the place of what came there meanwhile.
+                If nobody does, who waits to be let in by the server is not waited for.
 
         Returns:
             False if some ran still.
@@ -216,9 +219,11 @@ class Crew:
         with self._ready:
             workers = list(self._workers)
         deadline = time.monotonic() + timeout_s
+        soon = deadline if patient else min(deadline, time.monotonic() + ENTERING_S)
         for worker in workers:
-            worker.thread.join(max(0.0, deadline - time.monotonic()))
-        late = [worker for worker in workers if worker.thread.is_alive()]
+            by = deadline if worker.has_taken() else soon
+            worker.thread.join(max(0.0, by - time.monotonic()))
+        late = [worker for worker in workers if worker.thread.is_alive() and (patient or worker.has_taken())]
         for session, _ in [worker.give_up() for worker in late] if patient else ():
             if session is not None:
                 self._pool.give_up(session)

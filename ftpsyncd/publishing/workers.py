@@ -105,6 +105,11 @@ class Worker:
                 self._at_work_since, self._sent_bytes = now, sent
             return self._at_work_since > 0.0 and now - self._at_work_since > for_s
 
+    def has_taken(self) -> bool:
+        """Whether it has taken anything that it has not answered."""
+        with self._lock:
+            return bool(self._taken)
+
     def works_for(self, mapping: str) -> bool:
         """Whether it has taken anything of a mapping."""
         with self._lock:

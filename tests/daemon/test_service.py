@@ -14,7 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import pytest
 from loguru import logger
@@ -37,6 +37,7 @@ from ftpsyncd.mapping import looks
 from ftpsyncd.mapping.site import Moment
 from ftpsyncd.model import RootIdentity, Sweep, Upload
 from ftpsyncd.publishing import crew, lastlook, planned
+from ftpsyncd.publishing.crew import Crew
 from ftpsyncd.specs import MappingSpec
 from ftpsyncd.status import MappingState
 from tests.remote.scripted import Connection, Scripted
@@ -387,6 +388,55 @@ def test_a_reload_awaits_servers_that_do_not_answer_together(tmp_path: Path, mon
             assert time.monotonic() - began < 4
         finally:
             service.stop()
+
+
+def test_the_end_does_not_wait_for_servers_that_let_nobody_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It took all of its time for that, and called it transfers that were abandoned."""
+    monkeypatch.setenv("FTP_PASSWORD", PASSWORD)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.jpg").write_bytes(b"picture")
+    lines: list[str] = []
+    sink = logger.add(lambda line: lines.append(str(line)), format="{message}")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        one = Service(load(written(tmp_path / "config.yaml", silent.getsockname()[1])))
+        one.start()
+        try:
+            until(lambda: one.engine.servers["web"].queue.in_flight, "the greeting is waited for", 20)
+        finally:
+            began = time.monotonic()
+            one.stop()
+            logger.remove(sink)
+    assert time.monotonic() - began < 10
+    assert not [line for line in lines if "abandoned" in line]
+
+
+class Slow:
+    """The crew of a server where something runs for ever."""
+
+    name = "web"
+
+    def interrupt(self) -> None:
+        pass
+
+    def stop(self, timeout_s: float, *, patient: bool) -> bool:
+        assert not patient
+        threading.Event().wait(timeout_s)
+        return False
+
+
+def test_many_servers_together_take_no_more_time_to_end_than_one(tmp_path: Path) -> None:
+    one = Service(load(several(tmp_path)), one_pass=True)
+    one.start()
+    try:
+        assert one._roster is not None
+        crews = dict(one._roster._crews)
+        one._roster._crews = {str(number): cast("Crew", Slow()) for number in range(50)}
+        began = time.monotonic()
+        one._roster.stop_crews(0.5)
+        assert time.monotonic() - began < 3
+        one._roster._crews = crews
+    finally:
+        one.stop()
 
 
 def test_a_reload_is_refused_while_the_engine_does_not_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
