@@ -22,9 +22,9 @@ from ftpsyncd import descriptors, lacking, patience, systemd
 from ftpsyncd.config import Config
 from ftpsyncd.control.port import left_s
 from ftpsyncd.counting import number
-from ftpsyncd.daemon.service import Service, require_secrets
+from ftpsyncd.daemon.service import RECORD_S, STOP_S, Service, require_secrets
 from ftpsyncd.daemon.starting import DISKS_S, Start, Waiting, Wish, Wishes
-from ftpsyncd.errors import ExitCode, FtpsyncdError, LedgerError, NoDescriptorError
+from ftpsyncd.errors import ControlError, ExitCode, FtpsyncdError, LedgerError, NoDescriptorError
 from ftpsyncd.local.quiet import ignore_lease_signals
 from ftpsyncd.logs import for_machines, logger, one_line
 from ftpsyncd.status import ServerState, Status
@@ -33,6 +33,8 @@ from ftpsyncd.typed import Typed, typed_for
 EXTEND_EVERY_S = 15.0
 FILES = 65_536
 """LimitNOFILE of the unit."""
+END_LOOK_S = 0.5
+"""Who waits for something looks so often whether the daemon is to end, and whether the end has taken too long."""
 RELOAD_ANSWER_S = 18.0
 """How long who asked for a reload waits to hear of it; less than the control API's own patience."""
 
@@ -129,12 +131,21 @@ class Asking:
             A sentence.
 
         Raises:
-            FtpsyncdError: it is wrong; everything stays as it is.
+            FtpsyncdError: it is wrong, or the daemon ends; everything stays as it is.
             TimeoutError: that takes longer than anybody waits.
         """
         answer: Future[str] = Future()
+        until = time.monotonic() + min(RELOAD_ANSWER_S, left_s())
         self.wishes.put((Wish.RELOAD, answer))
-        return answer.result(min(RELOAD_ANSWER_S, left_s()))
+        while True:
+            try:
+                return answer.result(max(0.0, min(END_LOOK_S, until - time.monotonic())))
+            except TimeoutError:
+                if self.is_for_end() and not answer.done():
+                    # Nobody grants it any more, and the control socket would wait for this call.
+                    raise ControlError("The daemon ends.", remedy="It goes by the file when it is started.") from None
+                if time.monotonic() >= until:
+                    raise
 
 
 def run(
@@ -178,16 +189,38 @@ def run(
             reload = partial(_reload, service, again, adopted)
             return _supervise(service, asking.wishes, reload, ready=start.ready)
     finally:
+        # Whatever the reason is: nobody need wait for a reload any longer.
+        asking.for_end()
         systemd.stopping()
         try:
-            # From when it was asked for: a reload may have been under way.
-            service.stop(asking.end_at)
+            _stop(service, asking.end_at)
         except LedgerError as error:
             # The end was wanted, and this is one; or there is another reason for it, which is passed on.
             logger.bind(event="ledger").warning(
                 "what was done lately is not recorded: {}. {}", error.message, error.remedy
             )
         logger.bind(event="stopped").info("stopped")
+
+
+def _stop(service: Service, asked_at: float | None) -> None:
+    """Stop everything in order; a thread that waits for the disk of the ledger is left behind when all time is over.
+
+    Args:
+        service: what is stopped.
+        asked_at: see `Service.stop`; a reload may have been under way since.
+
+    Raises:
+        LedgerError: what was done lately cannot be recorded, or is not known to be.
+    """
+    now = time.monotonic()
+    by = max(now, (now if asked_at is None else asked_at) + STOP_S) + RECORD_S
+
+    def look(_waited_s: float) -> None:
+        if time.monotonic() >= by:
+            silence = f"the disk of the state directory {service.config.state_dir} does not answer"
+            raise LedgerError(silence, remedy="It is found out at the next start.")
+
+    patience.awaited(partial(service.stop, asked_at), look, every_s=END_LOOK_S, name="ftpsyncd-stop")
 
 
 @contextmanager

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
@@ -16,19 +18,19 @@ from typing import Any, cast
 
 import pytest
 
+from ftpsyncd import systemd
 from ftpsyncd.config import Config
 from ftpsyncd.daemon import process
 from ftpsyncd.daemon.process import EXTEND_EVERY_S, FILES, Herald, _reload, _supervise
-from ftpsyncd import systemd
 from ftpsyncd.daemon.service import Service
 from ftpsyncd.daemon.starting import DISKS_S, Wish, Wishes
-from ftpsyncd.errors import ConfigError, LedgerError, NoMemoryError
+from ftpsyncd.errors import ConfigError, ControlError, LedgerError, NoMemoryError
 from ftpsyncd.status import DaemonStatus, MappingState, MappingStatus, Status
 from tests.supervisor import Told, supervised
+from tests.waiting import until
 
 
 class Fake:
-from tests.waiting import until
     """A service in whatever state the test wants."""
 
     def __init__(self) -> None:
@@ -84,10 +86,6 @@ def test_ready_is_said_once_and_when_every_watcher_is_up(told: Told) -> None:
     assert told() == ["WATCHDOG=1"]
 
 
-def test_an_engine_that_does_not_turn_feeds_no_watchdog(told: Told) -> None:
-    service = Fake()
-    service.watchers_up = True
-    herald = Herald(service, 0.0)
 def test_that_it_is_ready_is_said_until_that_is_heard(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where systemd was busy in that moment, it waited for a daemon that was up, and killed it."""
     monkeypatch.setattr(systemd, "_SEND_TIMEOUT_S", 0.01)
@@ -102,6 +100,10 @@ def test_that_it_is_ready_is_said_until_that_is_heard(told: Told, monkeypatch: p
     assert told() == ["READY=1", "WATCHDOG=1"]
 
 
+def test_an_engine_that_does_not_turn_feeds_no_watchdog(told: Told) -> None:
+    service = Fake()
+    service.watchers_up = True
+    herald = Herald(service, 0.0)
     herald.beat(1.0)
     told()
     service.engine_turns = False
@@ -176,9 +178,6 @@ def test_a_reload_does_not_end_a_start(told: Told) -> None:
     assert told() == ["WATCHDOG=1"]
 
 
-def test_reloads_that_are_wanted_at_the_same_time_are_one_and_all_hear_of_it() -> None:
-    wishes: Wishes = SimpleQueue()
-    asked: list[Future[str]] = [Future(), Future()]
 def test_a_reload_that_takes_long_is_no_dead_daemon(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     """With some hundred mappings, each of which takes turns of a busy engine, it was killed in the middle."""
     monkeypatch.setenv("WATCHDOG_USEC", "200000")
@@ -194,6 +193,9 @@ def test_a_reload_that_takes_long_is_no_dead_daemon(told: Told, monkeypatch: pyt
     assert _supervise(cast("Service", service), wishes, reload, ready=True) == 0
 
 
+def test_reloads_that_are_wanted_at_the_same_time_are_one_and_all_hear_of_it() -> None:
+    wishes: Wishes = SimpleQueue()
+    asked: list[Future[str]] = [Future(), Future()]
     for answer in (None, asked[0], None, asked[1]):
         wishes.put((Wish.RELOAD, answer))
     reloads = 0
@@ -210,6 +212,17 @@ def test_a_reload_that_takes_long_is_no_dead_daemon(told: Told, monkeypatch: pyt
     assert [answer.result(0) for answer in asked] == ["reloaded"] * 2
 
 
+def test_who_wants_a_reload_of_a_daemon_that_ends_is_told_so_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """He held up the control socket, and with it the end, for as long as anybody waits."""
+    monkeypatch.setattr(process, "END_LOOK_S", 0.05)
+    asking = process.Asking()
+    asking.for_end()
+    began = time.monotonic()
+    with pytest.raises(ControlError, match="ends"):
+        asking.for_reload()
+    assert time.monotonic() - began < 5
+
+
 def test_the_end_waits_for_no_reload_that_was_wanted_before() -> None:
     wishes: Wishes = SimpleQueue()
     wishes.put((Wish.RELOAD, None))
@@ -218,6 +231,31 @@ def test_the_end_waits_for_no_reload_that_was_wanted_before() -> None:
     reloads: list[object] = []
     assert _supervise(cast("Service", Up()), wishes, reloads.append) == 0
     assert not reloads
+
+
+def test_a_stop_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("STOP_S", "RECORD_S", "END_LOOK_S"):
+        monkeypatch.setattr(process, name, 0.1)
+    answers = threading.Event()
+    service = SimpleNamespace(stop=lambda _asked_at: answers.wait(60), config=SimpleNamespace(state_dir="/state"))
+    try:
+        with pytest.raises(LedgerError, match="the disk of the state directory /state does not answer"):
+            process._stop(cast("Service", service), None)
+    finally:
+        answers.set()
+
+
+def test_a_stop_of_which_a_reload_has_taken_the_time_has_some_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "END_LOOK_S", 0.05)
+    stopped: list[object] = []
+
+    def stop(_asked_at: float) -> None:
+        threading.Event().wait(0.3)
+        stopped.append(_asked_at)
+
+    service = SimpleNamespace(stop=stop, config=SimpleNamespace(state_dir="/state"))
+    process._stop(cast("Service", service), 1.0)
+    assert stopped == [1.0]
 
 
 def test_a_first_look_that_hangs_gets_no_more_time(told: Told) -> None:

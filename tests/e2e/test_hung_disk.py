@@ -187,6 +187,16 @@ def test_a_daemon_at_rest_goes_on_while_the_disk_of_its_state_hangs(s: Site) -> 
         assert health["engine_turn_age_s"] < 5
 
 
+def test_a_daemon_whose_state_is_on_a_disk_that_hangs_ends_when_it_is_to(s: Site) -> None:
+    s.start()
+    s.until_state("in_sync")
+    with hung(s.base / "state"):
+        assert s.process is not None
+        s.process.terminate()
+        assert s.process.wait(60) == 0
+    assert f"the disk of the state directory {s.base}/state does not answer" in s.log()
+
+
 def with_anchor(s: Site) -> Path:
     """Have the trust anchor in a directory of its own, which may hang; returns that."""
     directory = s.base / "etc"
