@@ -19,6 +19,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -89,6 +90,10 @@ class Alerter:
         self._typed = typed
         self._look_every_s = look_every_s
         self._alarms = Alarms(spec.limits)
+        self._due: deque[Notice] = deque()
+        """What is to be told, and was not handed over yet."""
+        self._fails = False
+        """The last look has failed."""
         self._ended = threading.Event()
         self._telling = threading.Lock()
         self._call: threading.Thread | None = None
@@ -124,15 +129,30 @@ class Alerter:
 
     def _watch(self) -> None:
         while not self._ended.wait(self._look_every_s):
-            limits = self._alarms.limits = self._spec.limits
-            notices = self._alarms.judge(conditions(self._status(), limits), time.monotonic())
-            for notice in map(self._typed.record, notices):
-                logger.bind(event="alert", kind=notice.kind.value, subject=notice.subject).warning(
-                    "alert {}: {}", notice.step.value, notice.message
-                )
-                message = body(notice)
-                for courier in self._couriers:
-                    courier.take(message)
+            try:
+                self._look()
+            except Exception as error:  # no memory, or a mistake of ours: nobody would be told of anything any more
+                if not self._fails:
+                    logger.bind(event="alert").opt(exception=error).error("it cannot be seen whether to alert anybody")
+                self._fails = True
+                # Whatever was wrong with it, the others have their turn before.
+                self._due.rotate(-1)
+            else:
+                self._fails = False
+
+    def _look(self) -> None:
+        """See whether anybody is to be told of anything, and have it delivered."""
+        limits = self._alarms.limits = self._spec.limits
+        self._due.extend(self._alarms.judge(conditions(self._status(), limits), time.monotonic()))
+        while self._due:
+            notice = self._typed.record(self._due[0])
+            message = body(notice)
+            logger.bind(event="alert", kind=notice.kind.value, subject=notice.subject).warning(
+                "alert {}: {}", notice.step.value, notice.message
+            )
+            for courier in self._couriers:
+                courier.take(message)
+            self._due.popleft()
 
     def _tell_trouble(self) -> None:
         """What a courier could not deliver, or could again."""
@@ -209,7 +229,11 @@ class Alerter:
         webhook = self._spec.webhook
         name = "ftpsyncd-alerts-webhook"
         self._call = threading.Thread(target=lambda: said.append(_post(webhook, message)), name=name, daemon=True)
-        self._call.start()
+        try:
+            self._call.start()
+        except RuntimeError:
+            # That no thread can begin is one of the things to be told: without one, each word may take so long.
+            return _post(webhook, message)
         deadline = time.monotonic() + WEBHOOK_S
         while self._call.is_alive() and time.monotonic() < deadline and not self._ended.is_set():
             self._call.join(_LOOK_S)

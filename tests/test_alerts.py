@@ -816,6 +816,58 @@ def test_a_mistake_of_ours_is_in_the_log_and_the_next_message_is_delivered(
     assert "can't start new thread" in told
 
 
+def test_a_webhook_is_called_where_no_further_thread_is_allowed(
+    receiver: Receiver, alerter: Callable[..., Alerter], log: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is one of the things to be told."""
+    start = threading.Thread.start
+
+    def start_others(thread: threading.Thread) -> None:
+        if thread.name == "ftpsyncd-alerts-webhook":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_others)
+    alerter(lambda: status(HELD), webhook=lambda: receiver.url)
+    until(lambda: receiver.got or failures(log), "the message", 30)
+    assert len(receiver.got) == 1
+    assert not failures(log)
+
+
+def test_a_look_for_which_there_is_no_memory_is_told_once_and_another_one_follows(
+    tmp_path: Path, alerter: Callable[..., Alerter], log: list[str]
+) -> None:
+    """Nobody was told of anything any more, for as long as the daemon ran."""
+    command, out = noting(tmp_path)
+    looks = iter(range(3))
+
+    def shown() -> Status:
+        if next(looks, None) is not None:
+            raise MemoryError
+        return status(HELD)
+
+    alerter(shown, command=command)
+    until(lambda: lines(out), "the message", 30)
+    assert "".join(log).count("it cannot be seen whether to alert anybody") == 1
+
+
+def test_a_message_that_cannot_be_made_keeps_no_other_waiting_and_is_made_again(
+    tmp_path: Path, alerter: Callable[..., Alerter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command, out = noting(tmp_path)
+    body, left = alerts.body, iter(range(3))
+
+    def made(notice: Notice) -> dict[str, Any]:
+        if notice.subject == "gallery" and next(left, None) is not None:
+            raise MemoryError
+        return body(notice)
+
+    monkeypatch.setattr(alerts, "body", made)
+    alerter(lambda: status(HELD, HELD._replace(name="shop")), command=command)
+    until(lambda: len(lines(out)) == 2, "both messages", 30)
+    assert [json.loads(line.partition("\t")[0])["subject"] for line in lines(out)] == ["shop", "gallery"]
+
+
 @pytest.mark.parametrize("name", ["a\0b", "a\ud83d"])
 def test_a_message_with_what_no_variable_can_hold_is_delivered(
     tmp_path: Path, alerter: Callable[..., Alerter], name: str
