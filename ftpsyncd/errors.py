@@ -182,6 +182,7 @@ class ThreadLimitError(FtpsyncdError):
     """The system allows the service too few threads."""
 
     exit_code = ExitCode.TEMPFAIL
+    retry = Retry.MACHINE
     remedy = (
         "Three are needed for each mapping and one for each connection: raise `TasksMax` with `systemctl edit"
         " ftpsyncd`, or the limit of the user (`ulimit -u`, and `ulimit -v` of what they take) or of the container."

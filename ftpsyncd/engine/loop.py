@@ -25,7 +25,7 @@ from ftpsyncd.engine.handout import Server, busy, go_on_without, hand, many_smal
 from ftpsyncd.engine.mailbox import Mailbox, Message
 from ftpsyncd.engine.outcomes import Outcomes
 from ftpsyncd.engine.report import mapping_status, problems_of, server_status, transfer_of, unreadable_of
-from ftpsyncd.engine.shortage import Shortage
+from ftpsyncd.engine.shortage import AGAIN_S, Shortage
 from ftpsyncd.engine.upkeep import Upkeep
 from ftpsyncd.engine.wallclock import WallClock
 from ftpsyncd.errors import FtpsyncdError, LedgerDamagedError, LedgerLostError, NoDescriptorError, Retry
@@ -376,15 +376,24 @@ class Engine:
         mirror = self.mirrors.get(mapping)
         if mirror is None:
             return
-        if isinstance(answer, NoDescriptorError):
+        if isinstance(answer, FtpsyncdError) and answer.retry is Retry.MACHINE:
             mirror.looks.heard()
-            self._lacks(answer, at)
+            if isinstance(answer, NoDescriptorError):
+                self._lacks(answer, at)
+            else:
+                # This folder is not watched for it; all else goes on, and so does who waits for the start.
+                self._lacks(answer, at, pause_s=0.0)
+                self._has_reported(mapping)
             return
         if isinstance(answer, Exception):
             raise answer
         mirror.on_answer(answer, at)
         if isinstance(answer, Listing):
             return
+        self._has_reported(mapping)
+
+    def _has_reported(self, mapping: str) -> None:
+        """It is known of a folder whether it is watched."""
         self._reported.add(mapping)
         if self._reported >= self.mirrors.keys():
             self.watching.set()
@@ -410,10 +419,10 @@ class Engine:
             server.leftovers.over(outcome, at.now)
         server.queue.finish(action, requeue=requeue)
 
-    def _lacks(self, error: FtpsyncdError, at: Moment) -> None:
+    def _lacks(self, error: FtpsyncdError, at: Moment, pause_s: float = AGAIN_S) -> None:
         """This process could not open something: for a moment nothing is begun, and then over one connection less."""
         known = bool(self._shortage)
-        if not self._shortage.noted(error, at.now):
+        if not self._shortage.noted(error, at.now, pause_s):
             return
         for server in self.servers.values():
             server.queue.gate.lower_cap(at.now)

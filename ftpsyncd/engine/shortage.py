@@ -11,7 +11,7 @@ from ftpsyncd.errors import FtpsyncdError
 from ftpsyncd.events import Event, EventKind
 
 AGAIN_S = 3.0
-"""Nothing is begun for so long after something was refused."""
+"""Nothing is begun for so long after something was refused that is needed for that."""
 CALM_S = 60.0
 """It is over when nothing was refused for so long."""
 
@@ -37,15 +37,20 @@ class Shortage:
         """Whether nothing is to be begun now."""
         return bool(self.message) and now < self._until
 
-    def noted(self, error: FtpsyncdError, now: float) -> bool:
+    def noted(self, error: FtpsyncdError, now: float, pause_s: float = AGAIN_S) -> bool:
         """Something was refused.
+
+        Args:
+            error: what is lacking.
+            now: monotonic seconds.
+            pause_s: nothing is begun for so long.
 
         Returns:
             Whether it was for the first time since something was begun.
         """
         if self.holds(now):
             return False
-        self.message, self._remedy, self._until = error.message, error.remedy, now + AGAIN_S
+        self.message, self._remedy, self._until = error.message, error.remedy, now + pause_s
         return True
 
     def over(self, now: float) -> Event | None:

@@ -1,7 +1,7 @@
 """One thread per mapping for everything that waits on its disk, so that a hung disk blocks nobody else.
 
 Comes in: requests from the engine, none of which waits. Goes out: `Listing` and `WatchReport`, through one callback;
-`NoDescriptorError` where nothing can be opened now, and the answer when it can.
+`NoDescriptorError` where nothing can be opened now, and the answer when it can; what else this machine lacks to watch.
 A mount that does not answer holds up this thread only; requests for it merge while it hangs. Who asks in between and
 waits (`why`) has a thread of its own (`patience.Glances`).
 """
@@ -15,14 +15,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from ftpsyncd.errors import NoDescriptorError
+from ftpsyncd import lacking
+from ftpsyncd.errors import FtpsyncdError, NoDescriptorError, ThreadLimitError
 from ftpsyncd.local.changes import WatchReport
 from ftpsyncd.local.scan import Scanner
 from ftpsyncd.model import Listing, Presence
 from ftpsyncd.patience import ANSWER_S
 
 Delivery = Listing | WatchReport | Exception
-"""NoDescriptorError: nothing can be opened for a while; any other: the thread has ended of it."""
+"""NoDescriptorError: nothing can be opened for a while. Another one of this machine (`Retry.MACHINE`): it cannot be
+watched, or checked, for the moment. Any other: the thread has ended of it."""
 
 STILL_S = 15.0
 """A look that has been in one system call for so long, of a disk that has not told anything for longer, hangs."""
@@ -229,8 +231,16 @@ class DiskThread(threading.Thread):
             self.check()
             return
         except Exception as error:  # as above; the next check tries again
+            if (lack := _lack_behind(error)) is not None:
+                self._deliver(lack)
+                return
             report = WatchReport("none", None, f"watching failed: {type(error).__name__}: {error}")
         self._deliver(report)
+
+
+def _lack_behind(error: Exception) -> FtpsyncdError | None:
+    """What this machine lacked where that led to an error; None if it is another one."""
+    return error if isinstance(error, ThreadLimitError) else lacking.behind(error)
 
 
 def _switches(thread: int) -> int:

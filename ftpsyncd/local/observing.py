@@ -20,6 +20,7 @@ from watchdog.observers.api import BaseObserver, EventEmitter, EventQueue, Obser
 from ftpsyncd.local.changes import Changes
 from ftpsyncd.local.sources import Source
 from ftpsyncd.model import parent
+from ftpsyncd.threads import limit_reached
 
 
 class _Batched(FileSystemEvent):
@@ -136,6 +137,7 @@ def observe(source: Source, path: str, deliver: Callable[[Changes], None], name:
 
     Raises:
         OSError: the source cannot begin.
+        ThreadLimitError: the system allows no further thread.
     """
     observer = BaseObserver(_Emitter, source=source)
     observer.name = f"deliver {name}"
@@ -144,6 +146,9 @@ def observe(source: Source, path: str, deliver: Callable[[Changes], None], name:
     running = Observation(observer, receiver, source)
     try:
         observer.start()
+    except RuntimeError as error:
+        running.stop()
+        raise limit_reached() from error
     except BaseException:
         running.stop()
         raise

@@ -91,6 +91,9 @@ class RootWatcher:
 
         Then ``Changes(deep={""})`` is delivered: what was before. A missing root is no error: `check` picks it up
         when it appears.
+
+        Raises:
+            ThreadLimitError: the system allows no further thread.
         """
         with self._using:
             if not self._stopped.is_set() and self._main is None:
@@ -102,6 +105,9 @@ class RootWatcher:
 
         What died or changed is started again, which delivers ``Changes(deep={""})`` with the reason. To be called
         every few seconds; takes well below a millisecond unless the disk hangs.
+
+        Raises:
+            ThreadLimitError: the system allows no further thread; what watches goes on.
         """
         with self._using:
             if self._stopped.is_set():
@@ -199,7 +205,11 @@ class RootWatcher:
 
     def _run(self, source: Source) -> Observation:
         self._sources.append(source)
-        return observe(source, self._path, self._hand, self._name)
+        try:
+            return observe(source, self._path, self._hand, self._name)
+        except BaseException:
+            self._sources.remove(source)
+            raise
 
     def _open_foreign(self) -> Observation:
         running = observe_foreign(self._path, self._hand)

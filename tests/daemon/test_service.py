@@ -482,6 +482,37 @@ def test_a_reload_during_which_the_engine_ends_tells_why_it_did(tmp_path: Path) 
         one.stop()
 
 
+def test_a_folder_for_which_no_thread_may_begin_is_no_missing_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is this machine that lacks something: the others go on, and so does it when there is a thread for it."""
+    monkeypatch.setattr(engine, "CHECK_EVERY_S", 0.05)
+    start, allowed = threading.Thread.start, threading.Event()
+
+    def begin(thread: threading.Thread) -> None:
+        if thread.name == f"inotify {tmp_path}/b" and not allowed.is_set():
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", begin)
+    one = Service(load(several(tmp_path)))
+    one.start()
+    try:
+
+        def states() -> dict[str, MappingState]:
+            return {mapping.name: mapping.state for mapping in one.status().mappings}
+
+        until(lambda: one.status().daemon.shortage, "it is told", 20)
+        until(lambda: all(states()[name] is MappingState.IN_SYNC for name in "acd"), "the others go on", 20)
+        assert "allows this process no more than" in one.status().daemon.shortage
+        assert states()["b"] is MappingState.SYNCING
+        assert one.watching()
+        allowed.set()
+        until(lambda: states()["b"] is MappingState.IN_SYNC, "it goes on", 20)
+    finally:
+        one.stop()
+
+
 def test_a_disk_that_stops_to_answer_is_shown_until_it_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the middle of the work, with all other disks at work."""
     answers, root_identity = threading.Event(), Scanner.root_identity

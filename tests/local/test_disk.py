@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsyncd.errors import NoDescriptorError
+from ftpsyncd.errors import NoDescriptorError, NoMemoryError, ThreadLimitError
 from ftpsyncd.local import disk, tree
 from ftpsyncd.local.changes import Changes, WatchReport
 from ftpsyncd.local.disk import Delivery, DiskThread
@@ -215,6 +215,40 @@ def test_a_check_that_fails_is_a_report(setup: _Setup, monkeypatch: pytest.Monke
     setup.thread.check()
     until(lambda: len(setup.got) == 2)
     assert setup.got[1] == WatchReport("none", None, "watching failed: ValueError: a bug")
+
+
+def none_begins(_thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def test_that_no_thread_may_begin_does_not_make_the_folder_missing(
+    setup: _Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setup.got.clear()
+    with setup.watcher._using:
+        # As where one has died.
+        setup.watcher._close()
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", none_begins)
+        for count in (1, 2):
+            setup.thread.check()
+            until(lambda count=count: len(setup.got) == count)  # type: ignore[misc]
+    assert {type(each) for each in setup.got} == {ThreadLimitError}
+    assert not setup.watcher._sources
+    setup.thread.check()
+    until(lambda: isinstance(setup.got[-1], WatchReport))
+    assert setup.got[-1] == WatchReport("native", setup.scanner.root_identity(), "", tree.numbered_identity(setup.root))
+
+
+def test_that_there_is_no_memory_for_a_check_does_not_make_the_folder_missing(
+    setup: _Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setup.got.clear()
+    with monkeypatch.context() as patched:
+        patched.setattr(tree, "root_identity", lambda _root: bytearray(1 << 62))
+        setup.thread.check()
+        until(lambda: setup.got)
+    assert [type(each) for each in setup.got] == [NoMemoryError]
 
 
 def test_stopping_does_not_wait_for_a_hung_disk(setup: _Setup) -> None:
