@@ -55,6 +55,8 @@ class DaemonStatus(NamedTuple):
     """What this machine lacks, so that nothing, or less at a time, can be begun, and what helps; empty: nothing."""
     at_work: bool = False
     """No daemon runs, but another ftpsyncd has the ledger, such as a `sync`."""
+    stuck: str = ""
+    """That its engine does nothing any more, so that all the rest is of before; empty if it works."""
 
 
 class MappingStatus(NamedTuple):

@@ -184,6 +184,8 @@ def calling(status: Status) -> Iterator[tuple[str, str, tuple[str, ...]]]:
 
 def _calling_itself(daemon: DaemonStatus) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """What of that is about the daemon, and not about what it publishes."""
+    if daemon.stuck:
+        yield "daemon", f"{daemon.stuck}; if it does, start the daemon again", ()
     if daemon.message:
         yield "ledger", f"{daemon.message}; renames and deletes wait until it can be", ()
     if daemon.shortage:

@@ -21,6 +21,8 @@ from ftpsyncd.status import DaemonStatus, MappingState, ServerState, Status
 
 CALM_S = 60.0
 """A condition must be gone for so long before it is told to be over: flapping makes two messages, not two hundred."""
+STUCK_S = 10.0
+"""A daemon that was stopped as a whole, as its machine may be, goes on a moment after that is seen."""
 MOST = 30
 """Messages in `WINDOW_S`."""
 WINDOW_S = 3600.0
@@ -42,6 +44,7 @@ class AlertKind(StrEnum):
     LEDGER = "ledger"
     NEW_LEDGER = "new_ledger"
     SHORTAGE = "shortage"
+    STUCK = "stuck"
 
 
 class Step(StrEnum):
@@ -140,6 +143,10 @@ def conditions(status: Status, limits: AlertLimits) -> dict[Key, Condition]:
 
 def _of_itself(daemon: DaemonStatus) -> dict[Key, Condition]:
     found: dict[Key, Condition] = {}
+    if daemon.stuck:
+        found[AlertKind.STUCK, ""] = Condition(
+            daemon.stuck, "See whether that disk answers; if it does, start the daemon again.", STUCK_S
+        )
     if daemon.shortage:
         found[AlertKind.SHORTAGE, ""] = Condition(
             daemon.shortage, "Nothing is lost: what is to be done waits until that is possible."

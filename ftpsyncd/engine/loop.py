@@ -24,7 +24,7 @@ from ftpsyncd.engine.done import record_some
 from ftpsyncd.engine.handout import Server, busy, go_on_without, hand, many_small_files, take
 from ftpsyncd.engine.mailbox import Mailbox, Message
 from ftpsyncd.engine.outcomes import Outcomes
-from ftpsyncd.engine.report import mapping_status, problems_of, server_status, transfer_of, unreadable_of
+from ftpsyncd.engine.report import mapping_status, outdated, problems_of, server_status, transfer_of, unreadable_of
 from ftpsyncd.engine.shortage import AGAIN_S, Shortage
 from ftpsyncd.engine.upkeep import Upkeep
 from ftpsyncd.engine.wallclock import WallClock
@@ -243,8 +243,9 @@ class Engine:
 
     @property
     def status(self) -> Status:
-        """The latest status; at most a quarter of a second old while things happen."""
-        return self._status
+        """The latest status; at most a quarter of a second old while things happen. If it is much older, it says so."""
+        still_s = self._clock.monotonic() - self.last_woken
+        return self._status if still_s < ENGINE_STUCK_S else outdated(self._status, self.ledger.path.parent, still_s)
 
     @property
     def alive(self) -> bool:

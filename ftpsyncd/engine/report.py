@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ftpsyncd.core.gate import Breaker
@@ -23,7 +24,7 @@ from ftpsyncd.ledger.decisions import UNDATED
 from ftpsyncd.ledger.failures import CHANGED
 from ftpsyncd.model import Failure, HoldKind
 from ftpsyncd.quoting import quote
-from ftpsyncd.status import MappingState, MappingStatus, Problem, ServerState, ServerStatus, Transfer
+from ftpsyncd.status import MappingState, MappingStatus, Problem, ServerState, ServerStatus, Status, Transfer
 
 if TYPE_CHECKING:
     # `survey` does without what a daemon consists of.
@@ -120,6 +121,15 @@ def changed_message(name: str, files: int) -> str:
         f"{what} deleted here and changed at the server: `ftpsyncd approve {name}` deletes there all the same,"
         f" `ftpsyncd discard {name}` keeps what is there"
     )
+
+
+def outdated(status: Status, state_dir: Path, still_s: float) -> Status:
+    """A status that is not renewed any more, since the engine has not turned for so long: it says so."""
+    stuck = (
+        f"the daemon has done nothing for {still_s:.0f} s, and what it tells is of before; perhaps the disk of the"
+        f" state directory {state_dir} does not answer"
+    )
+    return status._replace(daemon=status.daemon._replace(stuck=stuck))
 
 
 def _state(mirror: Mirror, changed: int, at: Moment) -> tuple[MappingState, str]:

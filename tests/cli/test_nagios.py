@@ -54,6 +54,7 @@ def test_all_is_well(tmp_path: Path) -> None:
     [
         ({"daemon": WELL.daemon._replace(running=False)}, 2, "CRITICAL: the daemon is not running"),
         ({"daemon": WELL.daemon._replace(message="full")}, 2, "CRITICAL: full"),
+        ({"daemon": WELL.daemon._replace(stuck="it has done nothing")}, 2, "CRITICAL: it has done nothing"),
         ({"daemon": WELL.daemon._replace(shortage="No file can be opened.")}, 2, "CRITICAL: No file can be opened."),
         ({"mappings": (GALLERY._replace(failed=2),)}, 0, "OK: gallery: 2 failed, and tried again"),
         (

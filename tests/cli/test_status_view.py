@@ -312,6 +312,13 @@ def test_a_transfer_that_stands_still_has_no_pace(sent: int, still_s: float, sai
     assert said in text
 
 
+def test_what_a_daemon_that_hangs_told_before_is_not_that_all_is_well():
+    still = WELL._replace(daemon=WELL.daemon._replace(stuck="the daemon has done nothing for 75 s"))
+    text = drawn(view(still, NOW, UNICODE, 100), 100)
+    assert "1 thing needs you" in text
+    assert "the daemon has done nothing for 75 s; if it does, start the daemon again" in text
+
+
 def test_names_that_begin_alike_are_told_apart_by_their_ends():
     folder = "2024/a folder whose name takes up more room than there is in a line/and another one/"
     moving = tuple(Transfer("m", f"{folder}{name}", 1, 2, 3.0) for name in ("first.jpg", "日本語の写真.jpg", "c" * 99))

@@ -73,6 +73,7 @@ def test_a_status_has_the_documented_fields():
         "alerts",
         "shortage",
         "at_work",
+        "stuck",
     }
     assert set(data["mappings"][0]) == set(get_type_hints(MappingStatus))
     assert data["mappings"][0]["state"] == "syncing"

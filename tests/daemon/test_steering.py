@@ -19,6 +19,7 @@ from ftpsyncd.config import Config, ControlSpec
 from ftpsyncd.control import sharing
 from ftpsyncd.control.client import ControlClient
 from ftpsyncd.control.server import ControlServer
+from ftpsyncd.core.alarms import AlertKind, conditions
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.daemon import steering
 from ftpsyncd.daemon.steering import Steering
@@ -36,7 +37,7 @@ from ftpsyncd.model import Failure, Fingerprint, HoldKind, Kind, Row
 from ftpsyncd.publishing.lastlook import Folder
 from ftpsyncd.questions import CommandName, Why
 from ftpsyncd.receipts import HistoryPage, HistoryQuery
-from ftpsyncd.specs import MappingSpec
+from ftpsyncd.specs import AlertLimits, MappingSpec
 from ftpsyncd.status import MappingState
 from tests.core.vocabulary import Without
 from tests.waiting import until
@@ -91,6 +92,26 @@ def test_an_engine_that_hangs_is_not_healthy_and_one_that_goes_on_is(config: Con
         until(lambda: daemon.health().healthy, "it turns again")
         engine.stop()
         assert not daemon.health().engine_running
+
+
+def test_an_engine_that_hangs_does_not_tell_that_all_is_well(config: Config, monkeypatch):
+    """For as long as nobody restarted it: by `status`, and by alerts, which told nobody."""
+    monkeypatch.setattr("ftpsyncd.engine.loop.ENGINE_STUCK_S", 0.5)
+    monkeypatch.setattr("ftpsyncd.engine.loop.CHECK_EVERY_S", 0.05)
+    let_go = threading.Event()
+    with engine_of(config) as engine:
+        engine.start()
+        daemon = Steering(config, engine)
+        assert not daemon.status().daemon.stuck
+        asking = threading.Thread(target=lambda: engine.ask(lambda _at: let_go.wait(30)))
+        asking.start()
+        until(lambda: daemon.status().daemon.stuck, "it hangs")
+        assert f"the disk of the state directory {config.state_dir} does not answer" in daemon.status().daemon.stuck
+        [(kind, _)] = conditions(daemon.status(), AlertLimits())
+        assert kind is AlertKind.STUCK
+        let_go.set()
+        asking.join(30)
+        until(lambda: not daemon.status().daemon.stuck, "it turns again")
 
 
 def test_history_is_read_beside_an_engine_that_hangs(config: Config):
