@@ -19,7 +19,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ftpsyncd import patience
+from ftpsyncd import lacking, patience
 from ftpsyncd.config.unanswered import UnansweredError
 from ftpsyncd.errors import ConfigError, TlsFileError
 from ftpsyncd.specs import AlertSpec, MappingSpec, ServerSpec
@@ -211,7 +211,7 @@ class Missing(NamedTuple):
     words: str
     """Where it is referred to, why it cannot be read, and what helps; no secret is in it."""
     passes: bool = False
-    """Its disk does not answer: it may be there later without anybody's doing."""
+    """Its disk does not answer, or no file can be opened now: it may be there later without anybody's doing."""
 
 
 def missing_secrets(config: Config) -> dict[str, list[Missing]]:
@@ -243,7 +243,8 @@ def missing_secrets(config: Config) -> dict[str, list[Missing]]:
     for (name, _key), error in (silent | patience.answers(questions)).items():
         if error is not None:
             words = f"{error.message}. {error.remedy}" if error.remedy else error.message
-            found.setdefault(name, []).append(Missing(words, isinstance(error, UnansweredError)))
+            passes = isinstance(error, UnansweredError) or lacking.behind(error) is not None
+            found.setdefault(name, []).append(Missing(words, passes))
     return found
 
 
@@ -283,4 +284,6 @@ def _why_no_file(file: Path, where: str) -> ConfigError | None:
     except OSError as error:
         remedy = "Let the user who runs ftpsyncd read it, and enter the folders above it."
         closed = isinstance(error, PermissionError)
-        return ConfigError(f"{where}: cannot read {file}: {error.strerror}", remedy=remedy if closed else "")
+        found = ConfigError(f"{where}: cannot read {file}: {error.strerror}", remedy=remedy if closed else "")
+        found.__cause__ = error
+        return found

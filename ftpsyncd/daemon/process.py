@@ -258,7 +258,8 @@ def _told_of() -> Iterator[None]:
 
 def _known(error: Exception) -> FtpsyncdError | None:
     """An error with words of its own, or what this machine lacked; None if it is a mistake of ours."""
-    return error if isinstance(error, FtpsyncdError) else lacking.behind(error)
+    # What was lacking first: with 78, say, where its configuration could not be opened, systemd starts nothing again.
+    return lacking.behind(error) or (error if isinstance(error, FtpsyncdError) else None)
 
 
 def _said(error: FtpsyncdError) -> str:

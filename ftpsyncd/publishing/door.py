@@ -85,7 +85,13 @@ class Door:
             raise NoSessionError(self.down)
         try:
             return self._connect()
-        except (FtpsyncdError, NoSessionError):
+        except NoSessionError:
+            raise
+        except FtpsyncdError as error:
+            # A password, or a file for TLS, that could not be opened: the server is not to blame, nor what it is in.
+            lack = None if error.retry is Retry.MACHINE else lacking.behind(error)
+            if lack is not None:
+                raise lack from error
             raise
         except Exception as bug:
             raise internal(bug) from bug

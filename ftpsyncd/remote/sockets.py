@@ -16,6 +16,8 @@ from ftpsyncd import lacking
 from ftpsyncd.errors import NoSocketError, RemoteError, ServerUnavailableError, TlsError
 from ftpsyncd.remote.tls import CERTIFICATES
 
+_FOR_NAMES = 2
+"""Files that the resolver, or OpenSSL for an anchor, may have to open beside what is open."""
 FAILURES = (OSError, EOFError, ValueError)
 """What sockets and `ssl` raise; ValueError where a socket was closed or TLS had ended already."""
 
@@ -32,7 +34,7 @@ def translate(error: Exception, doing: str) -> RemoteError:
             return error
         case ssl.SSLCertVerificationError():
             why = str(getattr(error, "verify_message", error)).rstrip(".")
-            return TlsError(
+            return _few_left() or TlsError(
                 f"The server's certificate does not verify: {why}.",
                 remedy=CERTIFICATES.get(getattr(error, "verify_code", 0)),
             )
@@ -47,13 +49,21 @@ def translate(error: Exception, doing: str) -> RemoteError:
             # On a line that had begun well: a dying vsftpd says its last words in clear text.
             return ServerUnavailableError(f"TLS failed while {doing}: {getattr(error, 'reason', None) or error}.")
         case socket.gaierror():
-            return ServerUnavailableError(f"The host name is not known ({error.strerror}) while {doing}.")
+            return _few_left() or ServerUnavailableError(
+                f"The host name is not known ({error.strerror}) while {doing}."
+            )
         case ConnectionRefusedError():
             return ServerUnavailableError(f"The connection was refused while {doing}.")
         case OSError():
             return _of_the_system(error, doing)
         case _:
             return ServerUnavailableError(f"{type(error).__name__} while {doing}.")
+
+
+def _few_left() -> NoSocketError | None:
+    """That no further file can be opened, which the resolver and OpenSSL do not tell; else None."""
+    few = lacking.few_left(_FOR_NAMES)
+    return NoSocketError(f"{few}.") if few else None
 
 
 def _of_the_system(error: OSError, doing: str) -> RemoteError:

@@ -15,8 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, NoReturn, TypeVar
 
-from ftpsyncd import patience
-from ftpsyncd.errors import ServerUnavailableError, TlsFileError
+from ftpsyncd import lacking, patience
+from ftpsyncd.errors import NoSocketError, ServerUnavailableError, TlsFileError
 from ftpsyncd.specs import ServerSpec
 
 _Answer = TypeVar("_Answer")
@@ -51,6 +51,8 @@ HANDSHAKES = {
 }
 """What helps where TLS does not begin, by the reason of OpenSSL."""
 
+_FOR_FILES = 2
+"""Files that are open while those of a context are read: one, and what else this process may open then."""
 _RECORD = 500
 """Bytes of commands in one record: ProFTPD, where `CommandBufferSize` is 512, reads 511 at once."""
 
@@ -117,6 +119,7 @@ class Credentials:
 
         Raises:
             TlsFileError: an anchor, certificate or key cannot be loaded.
+            NoSocketError: no file can be opened now.
             ServerUnavailableError: the disk of one does not answer; it is read again at the next attempt.
         """
         made = self._made
@@ -138,10 +141,13 @@ class Credentials:
         except TlsFileError as error:
             return error
         except ServerUnavailableError:
-            pass
+            pass  # so it is, too, where no file can be opened
         return None
 
     def _load(self, group: str) -> _Made:
+        if few := lacking.few_left(_FOR_FILES):
+            # The anchors of the system would be missing without a word, and for as long as this context lasts.
+            raise NoSocketError(f"{few}.")
         # Looked at before: what changes meanwhile is seen the next time.
         return self._asked(lambda: _Made(group, _files(self._spec), tls_context(self._spec, group)))
 

@@ -28,6 +28,7 @@ from ftpsyncd.config.password import Credential, File, Text, Variable
 from ftpsyncd.errors import ConfigError
 from ftpsyncd.specs import DataMode, DeleteLimit, DeletePolicy, MappingSpec, ServerSpec, TlsMode
 from tests.config.texts import MAPPINGS, MINIMAL, SERVERS, lacking
+from tests.fewfiles import no_number_left
 
 
 def test_the_smallest_file_takes_all_defaults_of_the_model(loaded, home):
@@ -676,6 +677,17 @@ def test_missing_secrets_and_certificates_are_listed(loaded, environ):
     environ["PW"] = "x"
     (config.path.parent / "no.pem").touch()
     assert lacking(config) == []
+
+
+def test_a_secret_for_which_no_file_can_be_opened_now_may_be_there_later(loaded, home):
+    """Without it the daemon ended as with a wrong configuration, after which systemd does not start it again."""
+    for name in ("pw", "ca.pem"):
+        (home / name).write_text("s3cret")
+    config = loaded("servers: {web: {host: h, user: u, password: {file: pw}, tls_ca: ca.pem}}\n" + MAPPINGS)
+    with no_number_left():
+        missing = missing_secrets(config)
+    assert [problem.passes for problem in missing["web"]] == [True, True]
+    assert not missing_secrets(config)
 
 
 @pytest.mark.parametrize("webhook", ["{env: URL}", "{file: url}", "{credential: url}"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from ftpsyncd.daemon import process
 from ftpsyncd.daemon.process import EXTEND_EVERY_S, FILES, Herald, _reload, _supervise
 from ftpsyncd.daemon.service import Service
 from ftpsyncd.daemon.starting import DISKS_S, Wish, Wishes
-from ftpsyncd.errors import ConfigError, ControlError, LedgerError, NoMemoryError
+from ftpsyncd.errors import ConfigError, ControlError, LedgerError, NoDescriptorError, NoMemoryError
 from ftpsyncd.status import DaemonStatus, MappingState, MappingStatus, Status
 from tests.supervisor import Told, supervised
 from tests.waiting import until
@@ -304,6 +305,18 @@ def test_a_daemon_that_has_no_memory_left_ends_as_one_that_may_be_started_again(
     with pytest.raises(LedgerError, match="full") as known, told():
         raise LedgerError("full")
     assert known.value.__cause__ is None
+
+
+@pytest.mark.parametrize("told", [process._told_of, process.start_told_of])
+def test_what_could_not_be_opened_is_no_wrong_configuration(
+    told: Callable[[], AbstractContextManager[None]],
+) -> None:
+    """With 78, systemd would not start it again."""
+    error = ConfigError("config.yaml: cannot be read: Too many open files in system")
+    error.__context__ = OSError(errno.ENFILE, "Too many open files in system")
+    with pytest.raises(NoDescriptorError) as ended, told():
+        raise error
+    assert ended.value.exit_code == 75
 
 
 def ended(tmp_path: Path, *program: str) -> tuple[int, list[dict[str, Any]], str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
@@ -18,6 +19,7 @@ from ftpsyncd.errors import (
     FtpsyncdError,
     InternalError,
     LoginRefusedError,
+    NoDescriptorError,
     Retry,
     ServerUnavailableError,
     TlsError,
@@ -106,6 +108,24 @@ def test_nobody_connects_beside_one_who_was_not_greeted(crew: Crew, gate: Gate) 
     until(lambda: gate.outcomes, "the outcome")
     assert crew.stop(10)
     assert gate.tries == 1
+
+
+def test_a_password_that_cannot_be_opened_now_is_not_the_fault_of_a_server() -> None:
+    """It was offline, as it was told, and paused for minutes."""
+
+    def connect() -> RemoteSession:
+        error = ConfigError("the file /etc/web-password cannot be read: Too many open files")
+        error.__context__ = OSError(errno.EMFILE, "Too many open files")
+        raise error
+
+    outcomes = list[Outcome]()
+    crew = Crew("web", connect, 1, dict[str, Folder]().__getitem__, outcomes.append)
+    crew.hand([Probe("web")])
+    until(lambda: outcomes, "the outcome")
+    assert crew.stop(10)
+    [outcome] = outcomes
+    assert isinstance(outcome, Failed)
+    assert isinstance(outcome.error, NoDescriptorError)
 
 
 class Mortal:

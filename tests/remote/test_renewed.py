@@ -11,12 +11,13 @@ import pytest
 import trustme
 
 from ftpsyncd import patience
-from ftpsyncd.errors import Retry, TlsError, TlsFileError
+from ftpsyncd.errors import NoSocketError, Retry, TlsError, TlsFileError
 from ftpsyncd.remote import tls
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.tls import Credentials, tls_context
 from ftpsyncd.remote.wire import Timeouts
 from ftpsyncd.specs import ServerSpec, TlsMode
+from tests.fewfiles import no_number_left
 from tests.remote.scripted import Scripted
 from tests.servers import certificates, running
 
@@ -171,6 +172,11 @@ class TestCredentials:
         os.utime(files[name], ns=(before.st_atime_ns, before.st_mtime_ns))
         assert credentials.look_again() is None
         assert credentials.context("") is not first
+
+    def test_where_no_file_can_be_opened_none_is_to_blame_and_they_are_read_later(self, credentials):
+        with no_number_left(), pytest.raises(NoSocketError):
+            credentials.context("")
+        assert credentials.context("").cert_store_stats()["x509_ca"] > 0
 
     def test_what_changes_while_it_is_read_is_read_again(self, credentials, files, monkeypatch):
         def load(spec: ServerSpec, group: str) -> ssl.SSLContext:

@@ -9,13 +9,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from ftpsyncd.errors import NoSocketError
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.data import Listener
 from ftpsyncd.remote.sending import SMALL
 from ftpsyncd.remote.session import Session
+from ftpsyncd.remote.sockets import translate
 from ftpsyncd.remote.wire import Control, Timeouts
 from ftpsyncd.specs import TlsMode
 from tests.contract.remotes import job, publish
+from tests.fewfiles import no_number_left
 from tests.remote.scripted import Scripted
 from tests.servers import certificates
 
@@ -47,6 +50,16 @@ def protection(request: pytest.FixtureRequest) -> ssl.SSLContext | None:
 def session_of(server: Scripted, protection: ssl.SSLContext | None) -> Session:
     tls = {"tls": TlsMode.EXPLICIT, "tls_ca": certificates().ca} if protection is not None else {}
     return Account(server.spec(**tls))()
+
+
+@pytest.mark.parametrize(
+    "error", [socket.gaierror(-2, "Name or service not known"), ssl.SSLCertVerificationError(1, "no")]
+)
+def test_what_could_not_be_opened_for_it_is_not_the_fault_of_a_server(error: OSError) -> None:
+    """The resolver's files, and the system's anchors: the server was told of as one that is away, or not the right one."""
+    assert not isinstance(translate(error, "connecting"), NoSocketError)
+    with no_number_left():
+        assert isinstance(translate(error, "connecting"), NoSocketError)
 
 
 def test_the_control_line(protection: ssl.SSLContext | None) -> None:
