@@ -52,7 +52,7 @@ class Reload:
         """Run another configuration from now on.
 
         Raises:
-            TimeoutError: the engine has ended, or does not turn and the end is wanted.
+            TimeoutError: the engine has ended, or the end is wanted before all is in force.
             ThreadLimitError: the system allows too few threads.
         """
         self._on_engine(lambda: setattr(self._engine.ledger.history, "keep_s", config.history_s))
@@ -65,6 +65,9 @@ class Reload:
         adjusted = [name for name in found.adjusted if name not in leaving]
         roster.take_out_disks([*leaving, *adjusted], self._ending)
         for name in adjusted:
+            if self._ending():
+                # Each takes some turns, of which hundreds take longer than the end may.
+                raise TimeoutError
             # At once: what the others are waited for is nothing to it.
             self._adjust(config, name)
         late = {specs[name].server for name in self._retire(leaving, RETIRE_S)}

@@ -439,6 +439,19 @@ def test_many_servers_together_take_no_more_time_to_end_than_one(tmp_path: Path)
         one.stop()
 
 
+def test_the_end_waits_for_no_settings_that_are_still_to_be_put_in_force(tmp_path: Path) -> None:
+    """Those of some hundred mappings took longer than systemd waits for the end."""
+    ending = threading.Event()
+    one = Service(load(several(tmp_path)), one_pass=True, ending=ending.is_set)
+    one.start()
+    try:
+        ending.set()
+        said = one.change(load(several(tmp_path, ", settle: 7s")))
+        assert said == "the rest is for the next start, since the end is wanted"
+    finally:
+        one.stop()
+
+
 def test_a_reload_is_refused_while_the_engine_does_not_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the disk of the ledger stood still for a while, it ended the daemon instead."""
     monkeypatch.setattr(service, "TURN_WAIT_S", 0.2, raising=False)
