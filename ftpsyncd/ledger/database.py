@@ -3,8 +3,8 @@
 With `sqlitefile`, which opens it and looks at its pages, the only import of sqlite3. WAL with ``synchronous=NORMAL``: a
 power failure may lose the last commits, never the file's integrity. `ledger` says what is in it.
 
-- **Damage.** The file says whether it was closed in order. If not, it is checked before it is used; else `check` may be
-  asked for at any time, beside the one who writes.
+- **Damage.** The file says whether it was closed in order. If not, it is checked before it is used, and its indexes, too,
+  if damage showed at work; else `check` may be asked for at any time, beside the one who writes.
 - **A disk that is full.** What was written since the last commit is kept as statements, too. Where the file cannot be
   written, they are put into a new transaction that stays open, in memory: whoever reads over this connection sees them,
   nobody else does, and nothing is lost but by a crash. Every `RETRY_S` the commit is tried again. One that is full
@@ -17,7 +17,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,8 @@ COPY_IN_MEMORY = 128 << 20
 quarter of that, some 200,000 paths: SQLite writes its cache at a commit, as at the end of copying, when so much is new.
 """
 
-_OPEN, _CLOSED = 0x66747001, 0x66747000
-"""Values of ``PRAGMA application_id``: somebody works with the file; it was closed in order."""
+_OPEN, _CLOSED, _DOUBTED = 0x66747001, 0x66747000, 0x66747002
+"""Values of ``PRAGMA application_id``: somebody works with the file; it was closed in order; damage showed at work."""
 
 _Statement = tuple[str, Sequence[Any], bool]
 """SQL, values, and whether the values are those of many rows."""
@@ -166,11 +166,11 @@ class Database:
 
     def _prepare(self, migrations: Sequence[str]) -> None:
         # Of a copy it is asked whoever works with the file.
-        self.in_order = (
-            self._scratch or not self.version or self._db.execute("PRAGMA application_id").fetchone()[0] == _CLOSED
-        )
+        found = self._db.execute("PRAGMA application_id").fetchone()[0]
+        self.in_order = self._scratch or not self.version or found == _CLOSED
         if not self.in_order:
-            problem = sqlitefile.problem_of(self._db)
+            # What is in an index and not in its table, or the reverse, shows nowhere else: it would be met for ever.
+            problem = sqlitefile.problem_of(self._db, indexes=found == _DOUBTED)
             if problem:
                 raise self._damaged(problem)
         if not self._scratch:
@@ -359,6 +359,8 @@ class Database:
                 with self._claimed():
                     pass
                 self._retry_at = 0.0
+                if self._distrusted:
+                    self._doubt()
                 self.commit()
                 if not self.trouble and not self._distrusted:
                     self.write(f"PRAGMA application_id={_CLOSED}", ())
@@ -370,6 +372,15 @@ class Database:
             raise
         finally:
             self._db.close()
+
+    def _doubt(self) -> None:
+        """Have the next one who opens it check all of it; what was not committed yet would not help."""
+        with suppress(sqlite3.Error), self._claimed():
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            self._writing = False
+            self._statements.clear()
+            self._db.execute(f"PRAGMA application_id={_DOUBTED}")
 
     def _leave(self) -> None:
         """Write nothing more into a file that is somebody else's by now, and leave nothing of ours beside it.

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -101,7 +101,8 @@ def test_the_file_says_whether_it_was_closed_in_order(path: Path):
 def test_a_ledger_in_order_is_not_checked_and_one_that_is_not_is(filled: Path, monkeypatch: pytest.MonkeyPatch):
     checks: list[object] = []
 
-    def no_problem(db: sqlite3.Connection) -> str:
+    def no_problem(db: sqlite3.Connection, *, indexes: bool) -> str:
+        assert not indexes
         checks.append(db)
         return ""
 
@@ -131,6 +132,37 @@ def test_damage_that_is_met_at_work_is_found_at_the_next_start(filled: Path):
     ledger.close()
     with pytest.raises(LedgerDamagedError):
         Ledger(filled)
+
+
+def edited(path: Path, *statements: tuple[str, tuple[object, ...]]) -> list[tuple[object, ...]]:
+    """Change a database behind SQLite's back; what the last statement returns."""
+    found: list[tuple[object, ...]] = []
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("PRAGMA writable_schema=ON")
+        for sql, values in statements:
+            found = db.execute(sql, values).fetchall()
+    return found
+
+
+def test_an_index_that_lacks_what_is_in_its_table_is_met_once_and_not_at_each_start(filled: Path):
+    """`quick_check` finds nothing, and each delete of that row ended the daemon."""
+    [index] = edited(filled, ("SELECT * FROM sqlite_master WHERE name='entry_inode'", ()))
+    edited(filled, ("DELETE FROM sqlite_master WHERE name='entry_inode'", ()))
+    edited(filled, ("UPDATE entry SET inode=inode+1000000 WHERE dir=x'' AND name<>x''", ()))
+    edited(filled, ("INSERT INTO sqlite_master VALUES(?,?,?,?,?)", index))
+    with closing(sqlite3.connect(filled)) as db:
+        assert not sqlitefile.problem_of(db)
+    ledger = Ledger(filled)
+    mapping = ledger.mappings.find("gallery", "here")
+    assert mapping is not None
+    name = next(name for name, row in ledger.rows(mapping, "").items() if row.fingerprint.inode > 1000000)
+    with pytest.raises(LedgerDamagedError):
+        ledger.forget(mapping, name)
+    ledger.close()
+    again, notice = open_for_work(filled, keep_history_s=0, now=NOW)
+    with again:
+        assert "missing from index entry_inode" in notice
+        assert again.mappings.find("gallery", "here") is None
 
 
 @pytest.mark.parametrize("how", ["noise", "garbage", "cut off"])
