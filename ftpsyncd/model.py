@@ -319,6 +319,8 @@ class Rename(NamedTuple):
     why: str = "renamed"
     temporary: str = ""
     """Of the upload, if it takes one: its temporary file, if it is not the usual one."""
+    published_ns: int = 0
+    """When it was published under its old name, or got that at the server (wall clock); 0: not known."""
     left: tuple[str, ...] = ()
     """As in `Upload`."""
     ours: tuple[Fingerprint, ...] = ()

@@ -205,8 +205,9 @@ def _publish(path: str, entry: Entry, row: Row | None, look: Look, *, busy: str)
     moved = look.moved_from(path, entry.fingerprint)
     if moved is not None and moved[0] != path:
         source, source_row = moved
+        why, published_ns = f"renamed from {source}", source_row.published_ns
         return Rename(
-            mapping, path, source, entry.fingerprint, source_row.sha256, row is not None, f"renamed from {source}"
+            mapping, path, source, entry.fingerprint, source_row.sha256, row is not None, why, published_ns=published_ns
         )
     sighting = sight(entry, look.sighting_of(path), look.now, busy=bool(busy))
     if busy:

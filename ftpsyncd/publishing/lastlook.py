@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import BinaryIO, TypeVar
 
 from ftpsyncd.errors import FileBusyError, FileChangedError, LocalUnreadableError, SourceMissingError
+from ftpsyncd.local.birth import born_ns
 from ftpsyncd.local.quiet import open_quietly, writer_present
 from ftpsyncd.local.scan import fingerprint_of
 from ftpsyncd.local.tree import is_spelled_so, look_through, require_descriptors, root_identity
-from ftpsyncd.model import Fingerprint, RootIdentity, Upload, parent
+from ftpsyncd.model import Fingerprint, Rename, RootIdentity, Upload, parent
 from ftpsyncd.remote import hashes
 from ftpsyncd.specs import MappingSpec
 
@@ -110,6 +111,33 @@ def require_planned(spec: MappingSpec, path: str, fingerprint: Fingerprint) -> N
     status = planned_stat(spec, path)
     if status is None or fingerprint_of(status) != fingerprint:
         raise FileChangedError("It changed since it was planned.")
+
+
+def is_as_published(spec: MappingSpec, rename: Rename, sign: Callable[[], None]) -> bool:
+    """Whether a file that got another name here is the published one, and not another that has its inode since.
+
+    That would have to have the same size and date: what is copied with its date from a camera or out of an archive, in
+    whole seconds, may. So such a file is read, unless it is known to have been made before the other was published, and
+    as far as it may be read, and it is known what was published.
+
+    Args:
+        spec: of its mapping.
+        rename: what was planned.
+        sign: see `hashes.blocks`.
+
+    Raises:
+        LocalError: it is not there any more.
+    """
+    if rename.fingerprint.mtime_ns % 10**9 or not rename.sha256:
+        return True
+    try:
+        with open_quietly(spec.local, rename.path, follow_symlinks=spec.follow_symlinks) as file:
+            born = born_ns(file.fileno())
+            if born is not None and born <= rename.published_ns:
+                return True
+            return hashes.of_file("SHA-256", file, sign) == rename.sha256.hex()
+    except (FileBusyError, LocalUnreadableError):
+        return True
 
 
 def planned_stat(spec: MappingSpec, path: str) -> os.stat_result | None:

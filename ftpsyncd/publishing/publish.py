@@ -45,7 +45,14 @@ from ftpsyncd.model import (
 from ftpsyncd.publishing.batches import Stream, more_deletes, more_directories, more_uploads
 from ftpsyncd.publishing.deleting import Remover
 from ftpsyncd.publishing.existing import Existing, FreshDirectories, swept
-from ftpsyncd.publishing.lastlook import Folder, exists, planned_stat, require_gone, require_planned
+from ftpsyncd.publishing.lastlook import (
+    Folder,
+    exists,
+    is_as_published,
+    planned_stat,
+    require_gone,
+    require_planned,
+)
 from ftpsyncd.publishing.planned import PlannedFile, Progress
 from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteSession
 from ftpsyncd.specs import ExistingPolicy, PublishMode
@@ -298,6 +305,8 @@ class Publisher:
             # old one is for its delete to say.
             return upload
         require_planned(spec, action.path, action.fingerprint)
+        if not is_as_published(spec, action, session.noop):
+            return upload
         if action.left:
             session.delete_many(action.left)
         try:

@@ -120,18 +120,20 @@ FILES = {
     "what is nowhere is settled": (Scene({}, names={"a"}), [settled()]),
 }
 
+PUBLISHED_NS = published(A).published_ns
+
 RENAMES = {
     "a file under a new name is renamed": (
         Scene({"b": A}, moved_from=moved(A, "a")),
-        [Rename(M, "b", "a", A.fingerprint, SHA, why="renamed from a")],
+        [Rename(M, "b", "a", A.fingerprint, SHA, why="renamed from a", published_ns=PUBLISHED_NS)],
     ),
     "a renamed file need not settle again": (
         Scene({"b": A_NOW}, moved_from=moved(A, "a")),
-        [Rename(M, "b", "a", A.fingerprint, SHA, why="renamed from a")],
+        [Rename(M, "b", "a", A.fingerprint, SHA, why="renamed from a", published_ns=PUBLISHED_NS)],
     ),
     "a rename over a published file says so": (
         Scene({"b": A}, {"b": published(file(inode=8))}, moved_from=moved(A, "d/a")),
-        [Rename(M, "b", "d/a", A.fingerprint, SHA, replaces=True, why="renamed from d/a")],
+        [Rename(M, "b", "d/a", A.fingerprint, SHA, replaces=True, why="renamed from d/a", published_ns=PUBLISHED_NS)],
     ),
     "a path is not renamed to itself": (
         Scene({"a": A}, moved_from=moved(A, "a")),
@@ -147,7 +149,10 @@ RENAMES = {
     ),
     "the old name of a rename is gone all the same": (
         Scene({"b": A}, {"a": published(A)}, moved_from=moved(A, "a")),
-        [Rename(M, "b", "a", A.fingerprint, SHA, why="renamed from a"), Gone("a", Kind.FILE)],
+        [
+            Rename(M, "b", "a", A.fingerprint, SHA, why="renamed from a", published_ns=PUBLISHED_NS),
+            Gone("a", Kind.FILE),
+        ],
     ),
 }
 

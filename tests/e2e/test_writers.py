@@ -149,6 +149,24 @@ def test_a_directory_that_is_renamed_is_renamed_at_the_server_and_not_sent_again
         until(lambda: not (s.published / "card").exists(), "the old name is gone")
 
 
+def test_pictures_of_one_size_and_date_that_take_turns_are_each_published(server: Server, tmp_path: Path) -> None:
+    """Copied from a camera with their dates: many disks give the next one the inode of the one that was removed."""
+    day = 1_000_000_000
+    with site(server, tmp_path) as s:
+        s.start()
+        for number in range(5):
+            picture = s.drop / f"{number}.jpg"
+            (s.drop / f"{number - 1}.jpg").unlink(missing_ok=True)
+            picture.write_bytes(bytes([number]) * 5000)
+            os.utime(picture, (day, day))
+            s.until_equal()
+        s.until_state("in_sync")
+        (s.drop / "4.jpg").rename(s.drop / "last.jpg")
+        s.until_equal()
+        until(lambda: "renamed 4.jpg" in s.log(), "it is renamed, and not sent again", 10)
+        assert s.stop() == 0
+
+
 def test_200_renames_of_a_directory_of_50_files(server: Server, tmp_path: Path) -> None:
     source = random.Random(50)
     files = {f"{i}.jpg": source.randbytes(3000) for i in range(50)}

@@ -961,3 +961,46 @@ def test_a_chmod_and_a_hard_link_while_a_file_is_sent_do_not_have_it_sent_again(
     worker = Disturbed(tmp_path, monkeypatch, act)
     assert did(worker.does(Upload(M, "a", worker.sees("a")))) == [Did.PUBLISHED]
     assert file.stat().st_ctime_ns != before
+
+
+@pytest.mark.parametrize(
+    ("published", "mtime_ns", "born", "becomes"),
+    [
+        (CONTENT.upper(), 10**18, 101, Did.PUBLISHED),
+        (CONTENT.upper(), 10**18, None, Did.PUBLISHED),
+        (CONTENT.upper(), 10**18, 100, Did.RENAMED),
+        (CONTENT.upper(), 10**18 + 1, 101, Did.RENAMED),
+        (CONTENT, 10**18, 101, Did.RENAMED),
+        (None, 10**18, 101, Did.RENAMED),
+    ],
+    ids=["made later", "made nobody knows when", "made before", "an odd date", "the same content", "no known content"],
+)
+def test_another_file_that_got_the_inode_of_one_that_is_gone_is_sent(
+    worker: Worker,
+    monkeypatch: pytest.MonkeyPatch,
+    published: bytes | None,
+    mtime_ns: int,
+    born: int | None,
+    becomes: Did,
+):
+    """As disks do that give it to the next file, which was copied with its date: from one camera, of the same size."""
+    monkeypatch.setattr("ftpsyncd.publishing.lastlook.born_ns", lambda _descriptor: born)
+    (worker.local / "b").write_bytes(CONTENT)
+    os.utime(worker.local / "b", ns=(mtime_ns, mtime_ns))
+    worker.server.files[f"{BASE}/a"] = MemoryFile(published or CONTENT, 1)
+    sha256 = hashlib.sha256(published).digest() if published else b""
+    assert did(worker.does(Rename(M, "b", "a", worker.sees("b"), sha256, published_ns=100))) == [becomes]
+    expected = CONTENT if becomes is Did.PUBLISHED else published or CONTENT
+    assert worker.server.files[f"{BASE}/b"].content == expected
+    assert (f"{BASE}/a" in worker.server.files) is (becomes is Did.PUBLISHED)
+
+
+def test_a_renamed_file_that_may_not_be_read_is_renamed(worker: Worker, monkeypatch: pytest.MonkeyPatch):
+    def refuse(_root: Path, path: str, *, follow_symlinks: bool) -> BinaryIO:
+        raise LocalUnreadableError(f"{path!r} cannot be read: Permission denied. {follow_symlinks}")
+
+    monkeypatch.setattr("ftpsyncd.publishing.lastlook.open_quietly", refuse)
+    (worker.local / "b").write_bytes(CONTENT)
+    os.utime(worker.local / "b", (1000, 1000))
+    worker.server.files[f"{BASE}/a"] = MemoryFile(CONTENT, 1)
+    assert did(worker.does(Rename(M, "b", "a", worker.sees("b"), hashlib.sha256(CONTENT).digest()))) == [Did.RENAMED]

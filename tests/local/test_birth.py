@@ -1,0 +1,45 @@
+"""When a file was made, as the kernel tells it."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from ftpsyncd.local import birth, mounts
+
+TICK_NS = 20_000_000
+"""The kernel's stamps are those of its last tick."""
+
+
+def born_ns(path: Path) -> int | None:
+    with path.open("rb") as file:
+        return birth.born_ns(file.fileno())
+
+
+def test_neither_another_name_nor_a_date_nor_a_new_content_changes_it(tmp_path: Path):
+    before_ns = time.time_ns()
+    (tmp_path / "a").write_bytes(b"a")
+    after_ns = time.time_ns()
+    born = born_ns(tmp_path / "a")
+    if born is None:
+        pytest.skip("this file system does not keep it")
+    assert before_ns - TICK_NS <= born <= after_ns
+    os.utime(tmp_path / "a", (1000, 1000))
+    (tmp_path / "a").rename(tmp_path / "b")
+    (tmp_path / "b").write_bytes(b"another")
+    assert born_ns(tmp_path / "b") == born
+
+
+def test_the_clock_of_a_file_server_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "a").write_bytes(b"a")
+    monkeypatch.setattr(mounts, "is_network_type", lambda _filesystem: True)
+    assert born_ns(tmp_path / "a") is None
+
+
+def test_a_library_that_does_not_know_the_question_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "a").write_bytes(b"a")
+    monkeypatch.setattr(birth, "_statx", lambda: None)
+    assert born_ns(tmp_path / "a") is None
