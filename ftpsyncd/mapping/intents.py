@@ -110,7 +110,9 @@ class Intents:
         # Not if another content was on its way.
         received = before.received if before.fingerprints[-1:] == (action.fingerprint,) else 0
         temporary, unusual, left, parts = self._temporaries.of_next_try(action.path, before, going_on=received != 0)
-        prints = (*before.fingerprints[-PRINTS_KEPT:], action.fingerprint)
+        # One that is tried again and again, as while the server cannot be reached, crowds out none.
+        others = [each for each in before.fingerprints if each != action.fingerprint]
+        prints = (*others[-PRINTS_KEPT:], action.fingerprint)
         intent = Intent(Kind.FILE, temporary, source, prints, received, parts, before.exposed)
         if (action.ours, action.exposed) != (before.fingerprints, before.exposed):
             action = action._replace(ours=before.fingerprints, exposed=before.exposed)

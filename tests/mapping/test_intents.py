@@ -14,6 +14,7 @@ from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import Dirty
 from ftpsyncd.events import Event
 from ftpsyncd.ledger.book import Ledger
+from ftpsyncd.mapping.exposures import PRINTS_KEPT
 from ftpsyncd.mapping.inquiries import LOOKED_AT_ALWAYS
 from ftpsyncd.mapping.intents import Intents
 from ftpsyncd.mapping.openintents import LATE_S, PUT_OFF_S
@@ -168,6 +169,19 @@ def test_which_files_of_ours_may_be_there_is_known_until_the_delete_is_done(stor
     story.ledger.forget(story.id, "d/a")
     story.intents.end(begun)
     assert dict(story.ledger.begun.of(story.id)) == {"d/a": Intent(Kind.FILE)}, "what of it may come late is awaited"
+
+
+def test_tries_without_a_connection_crowd_out_nothing_that_may_have_arrived(story: Story):
+    """It was changed here while the server could not be reached, and then it went."""
+    story.intents.begin(Upload(M, "a", A))
+    story.crash(one_pass=True)
+    for _ in range(3 * PRINTS_KEPT):
+        begun = story.intents.begin(Upload(M, "a", B))
+    assert isinstance(begun, Upload)
+    assert begun.ours == (A, B)
+    assert [sweep.fingerprints for sweep in story.asked() if isinstance(sweep, Sweep) and sweep.fingerprints] == [
+        (A, B)
+    ]
 
 
 class Counting(dict[str, Any]):
