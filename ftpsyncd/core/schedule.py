@@ -182,6 +182,8 @@ class Queue:
             running = self.under_way.at((mapping, path))
             if running is None or running.path != path:
                 self._places.drop((mapping, path))
+                # Nothing will come of it that could tell of space.
+                self.space.over(mapping, path)
             self._count_waiting(action, -1)
             self._given_up(action)
 
@@ -361,6 +363,8 @@ class Queue:
             self._turn_of(action.mapping).add(self._places.of(key))
         elif key not in self._waiting:
             self._places.drop(key)
+        if not requeue:
+            self.space.over(*key)
         self._wake_behind(action)
 
     def next_due(self, now: float) -> float | None:

@@ -122,7 +122,7 @@ class Space:
             lack.until = now
 
     def over(self, mapping: str, path: str) -> None:
-        """What was done about a path has ended, and told nothing of space."""
+        """What was done about a path has ended, or is not to be done any more, and told nothing of space."""
         if self._lacks and (lack := self._around(parent(join(mapping, path)))) and lack.trial == join(mapping, path):
             lack.trial = None
             self._look_again(lack)

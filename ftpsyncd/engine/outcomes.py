@@ -88,8 +88,6 @@ class Outcomes:
             requeue = False
         else:
             requeue = self._failed(mirror, outcome, at)
-        if not requeue:
-            mirror.queue.space.over(action.mapping, action.path)
         mirror.offers.look_again(action, at)
         if action.path in mirror.inherited:
             # It was planned under settings that are over: what it was about is looked at under the new ones.

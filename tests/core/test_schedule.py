@@ -22,6 +22,7 @@ from ftpsyncd.core.gate import (
     Breaker,
 )
 from ftpsyncd.core.schedule import Load, Queue
+from ftpsyncd.core.space import SPACE_RETRY_S
 from ftpsyncd.core.turn import Lane, Order
 from ftpsyncd.model import Action, Delete, Fingerprint, MakeDir, Probe, RemoveDir, Rename, RenameDir, Sweep, Upload
 from tests.core.vocabulary import NOW, SHA, M
@@ -672,6 +673,25 @@ def test_a_connection_says_nothing_where_the_server_failed_over_one(state: Break
     queue.gate.failed(NOW, state, "No space, or no data connection.", connects=True)
     assert not queue.gate.connected()
     assert queue.gate.state is state
+
+
+@pytest.mark.parametrize("withdrawn", [True, False])
+def test_a_file_that_was_to_show_whether_there_is_space_and_is_not_sent_makes_way_for_another(*, withdrawn: bool):
+    """Its connection was lost; before it had its turn again it was gone, or not wanted any more."""
+    queue, later = queue_of(upload("d/1")), NOW + SPACE_RETRY_S
+    for name in ("d/1", "d/2"):
+        queue.space.refused(M, name, "552 Quota exceeded.", NOW)
+    (tried,) = taken(queue, later)
+    assert queue.space.admits(M, "d/1", later)
+    queue.finish(tried, requeue=True)
+    assert not queue.space.admits(M, "d/2", later)
+    if withdrawn:
+        queue.withdraw(M, "d/1")
+    else:
+        (tried,) = taken(queue, later)
+        queue.finish(tried)
+    assert queue.space.to_look_at(M, later) == ["d"]
+    assert queue.space.admits(M, "d/2", later)
 
 
 class Counting(dict[Key, Action]):
