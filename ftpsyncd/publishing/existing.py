@@ -120,7 +120,7 @@ class Existing:
         spec = self._folder(upload.mapping).spec
         if there is not None:
             if spec.existing is ExistingPolicy.KEEP and ours_of(there, upload.ours) is None:
-                if self._is_our_part(session, upload, there) or _is_of_another_content(there, upload):
+                if self._is_our_own(session, upload, there) or _is_of_another_content(there, upload):
                     return None
                 require_planned(spec, upload.path, upload.fingerprint)
                 return Done(upload, Did.KEPT, upload.fingerprint)
@@ -146,21 +146,23 @@ class Existing:
         session.set_time(remote, upload.fingerprint.mtime_ns // 10**9)
         return Done(upload, Did.UNCHANGED, upload.fingerprint, upload.known_sha256)
 
-    def _is_our_part(self, session: RemoteSession, upload: Upload, there: RemoteEntry) -> bool:
-        """Whether what is there is what an earlier try sent of this very file under its final name.
+    def _is_our_own(self, session: RemoteSession, upload: Upload, there: RemoteEntry) -> bool:
+        """Whether what is there is what an earlier try sent of this file: all of it, or a part under its final name.
 
-        The file begins like that, so that nothing is lost even if somebody else has put it there.
+        All of it may have got there without its date, which comes after it, or which the server cannot set. The file is
+        like that, or begins so, so that nothing is lost even if somebody else has put it there.
         """
-        spec, remote = self._folder(upload.mapping).spec, self._remote(upload.mapping, upload.path)
-        exposed = spec.publish is PublishMode.DIRECT or not session.hides(remote)
-        if not (exposed and upload.fingerprint in upload.ours and there.kind is Kind.FILE):
+        spec, remote, size = self._folder(upload.mapping).spec, self._remote(upload.mapping, upload.path), there.size
+        if upload.fingerprint not in upload.ours or there.kind is not Kind.FILE or size is None:
             return False
-        if there.size is None or there.size >= upload.fingerprint.size:
+        if sizes.tells(size, upload.fingerprint.size):
+            size = upload.fingerprint.size
+        elif size > upload.fingerprint.size or (spec.publish is not PublishMode.DIRECT and session.hides(remote)):
             return False
-        offset, part = max(0, there.size - COMPARED), io.BytesIO()
+        offset, end = max(0, size - COMPARED), io.BytesIO()
         try:
-            if there.size:
-                session.fetch(remote, part, offset=offset)
+            if size:
+                session.fetch(remote, end, offset=offset)
         except RemoteError:
             # One may not read there, or not begin in the middle: nothing is known.
             if not session.usable:
@@ -168,7 +170,7 @@ class Existing:
             return False
         with open_planned(spec, upload)[0] as file:
             file.seek(offset)
-            return file.read(len(part.getvalue())) == part.getvalue()
+            return file.read(size - offset) == end.getvalue()
 
     def is_still_published(self, session: RemoteSession, path: str, sweep: Sweep) -> bool:
         """Whether the server has what was published after an earlier try had been cut off, as far as that can be told.

@@ -1051,11 +1051,14 @@ def test_a_foreign_file_that_was_to_be_kept_is_replaced_when_the_policy_is_anoth
         world.come_to_rest()
 
 
+@pytest.mark.parametrize("dates", [True, False])
 @pytest.mark.parametrize("op", [("write", "2", 20), ("rename", 0, "2")])
 @pytest.mark.parametrize("trouble", [("crash",), ("fault_after", "*", "unavailable", 1)])
-def test_what_arrived_without_our_hearing_of_it_is_no_foreign_file(op: Op, trouble: Op):
+def test_what_arrived_without_our_hearing_of_it_is_no_foreign_file(op: Op, trouble: Op, *, dates: bool):
+    """Also where the server sets no dates: then it has what we would send."""
     for steps in moments(STEPS):
         with begun(existing=ExistingPolicy.KEEP) as world:
+            world.server.dates = dates
             world.later(steps, trouble)
             world.do(op)
             world.do(("go_on", 30.0))

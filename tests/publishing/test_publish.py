@@ -688,9 +688,13 @@ def test_a_foreign_file_that_comes_while_ours_waits_or_is_sent_is_kept(
         (CONTENT[:3], True, PublishMode.ATOMIC, Did.KEPT),
         (CONTENT[1:3], True, PublishMode.DIRECT, Did.KEPT),
         (CONTENT + b"x", True, PublishMode.DIRECT, Did.KEPT),
+        (CONTENT, True, PublishMode.DIRECT, Did.PUBLISHED),
+        (CONTENT, True, PublishMode.ATOMIC, Did.PUBLISHED),
+        (CONTENT, False, PublishMode.ATOMIC, Did.KEPT),
+        (CONTENT.upper(), True, PublishMode.ATOMIC, Did.KEPT),
     ],
 )
-def test_only_how_a_file_begins_that_was_being_sent_under_its_final_name_is_no_foreign_file(
+def test_only_how_a_file_begins_or_is_that_was_being_sent_is_no_foreign_file(
     worker: Worker,
     there: bytes,
     ours: bool,  # noqa: FBT001
