@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ftpsyncd.counting import number
+from ftpsyncd.counting import deletes, number
 from ftpsyncd.engine.loop import Engine
 from ftpsyncd.engine.report import changed_message, no_space_message, unreadable_message
 from ftpsyncd.mapping.mirror import Mirror
@@ -97,11 +97,11 @@ def paused_message(name: str, waiting: int) -> str:
 
 def _later_message(mirror: Mirror) -> str:
     """What to tell of deletes for which a `sync` does not wait; empty if there are none."""
-    waiting = mirror.removals.absent.files
-    if mirror.removals.hold is not None or not waiting:
+    files, directories = mirror.removals.absent.files, mirror.removals.absent.empty
+    if mirror.removals.hold is not None or not (files or directories):
         return ""
-    waits = f"{number(waiting, 'delete waits', 'deletes wait')} for `delete_after`"
+    waits = f"{deletes(files, directories, 'waits', 'wait')} for `delete_after`"
     if (directory := mirror.removals.may_be_in) is not None:
-        gone = number(waiting, "file is", "files are")
+        gone = number(files, "file is", "files are") if files else deletes(0, directories, "is", "are")
         waits = f"{gone} gone here, or in {quote(directory)}, which is renamed first"
     return f"{waits}; a later `sync`, or the daemon, goes on"

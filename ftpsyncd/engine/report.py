@@ -17,7 +17,7 @@ from ftpsyncd.core.plan import next_try_ns
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import RELIST_GAP_S
 from ftpsyncd.core.space import Lack
-from ftpsyncd.counting import number
+from ftpsyncd.counting import deletes, number
 from ftpsyncd.errors import LocalUnreadableError
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.ledger.decisions import UNDATED
@@ -60,7 +60,7 @@ def mapping_status(mirror: Mirror, at: Moment) -> MappingStatus:
     state, message = _state(mirror, failures.held, at)
     oldest = mirror.waits.oldest(at.now)
     waits = load.waiting + len(mirror.waits.unsettled()) + mirror.queue.space.waiting(mirror.spec.name)
-    gone = 0 if mirror.removals.hold else mirror.removals.absent.files
+    gone = 0 if mirror.removals.hold else mirror.removals.absent.files + mirror.removals.absent.empty
     return MappingStatus(
         name=mirror.spec.name,
         local=str(mirror.spec.local),
@@ -162,8 +162,8 @@ def _state_of_rest(mirror: Mirror, now: float) -> tuple[MappingState, str]:
         return MappingState.SETTLING, f"{path}: {pending.why}"
     if mirror.queue.space.waiting(mirror.spec.name):
         return MappingState.OFFLINE, _without_space(mirror)
-    if gone := mirror.removals.absent.files:
-        return MappingState.SETTLING, f"{number(gone, 'delete waits', 'deletes wait')} for delete_after"
+    if (gone := mirror.removals.absent).files or gone.empty:
+        return MappingState.SETTLING, f"{deletes(gone.files, gone.empty, 'waits', 'wait')} for delete_after"
     if mirror.dirty.due_by(now + RELIST_GAP_S):
         # Such as a file that changed while it was sent: it is looked at again in a moment.
         return MappingState.SYNCING, mirror.watcher.problem

@@ -80,3 +80,21 @@ def test_the_removal_of_an_empty_directory_that_is_held_is_told(*, paused: bool)
         progress = progress_of(engine, engine._moment())
         assert (progress.directories_held, progress.messages) == (0, ())
         assert world._published().keys() == world.drop.files().keys()
+
+
+def test_the_removal_of_an_empty_directory_that_waits_for_delete_after_is_told():
+    """No file was to be deleted, and all was said to be in sync, while a file waited for the directory's place."""
+    with begun(empty_dirs=True) as world:
+        world.drop.delete("a/b")
+        world.do(("write", "a/b", 20))
+        world.do(("go_on", 3.0))
+        engine, mirror = world._engine, world._mirror
+        assert engine is not None
+        mapping = mapping_status(mirror, engine._moment())
+        told = (MappingState.SETTLING, 1, "1 directory waits for delete_after")
+        assert (mapping.state, mapping.pending, mapping.message) == told
+        later = f"{mirror.spec.name}: 1 directory waits for `delete_after`; a later `sync`, or the daemon, goes on"
+        assert progress_of(engine, engine._moment()).messages == (later,)
+        world.come_to_rest()
+        mapping = mapping_status(mirror, engine._moment())
+        assert (mapping.state, mapping.pending, mapping.message) == (MappingState.IN_SYNC, 0, "")
