@@ -6,32 +6,26 @@ waiting: a look at the disk is taken beside it. What the engine has not begun wh
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from types import MappingProxyType
 from typing import Any, TypeVar
 
 from ftpsyncd import patience
 from ftpsyncd.config import Config
 from ftpsyncd.control.port import ANSWER_S, MARGIN_S, Daemon, left_s, still_asked
-from ftpsyncd.core.gate import Gate
+from ftpsyncd.daemon.knows import known_now
 from ftpsyncd.engine import again
-from ftpsyncd.engine.awaited import awaited, renamed_first
 from ftpsyncd.engine.loop import ENGINE_STUCK_S, Engine
 from ftpsyncd.engine.mailbox import BegunError
-from ftpsyncd.engine.report import no_space_message
 from ftpsyncd.errors import CommandRefusedError, ControlError, UsageError
-from ftpsyncd.inspection.reasons import Known, failed_lately, known_of, together
+from ftpsyncd.inspection.reasons import Known, known_of, together
 from ftpsyncd.inspection.survey import history, in_another_mapping, in_no_mapping, located, unknown_mapping
 from ftpsyncd.mapping.mirror import Mirror
 from ftpsyncd.mapping.site import Moment
-from ftpsyncd.model import Action, Delete, MakeDir, RemoveDir, Rename, RenameDir, Sweep, Upload, above
 from ftpsyncd.questions import CommandName, Health, Why
-from ftpsyncd.quoting import quote
 from ftpsyncd.receipts import HistoryPage, HistoryQuery
-from ftpsyncd.specs import DeletePolicy, MappingSpec
+from ftpsyncd.specs import MappingSpec
 from ftpsyncd.status import Status
 
 _T = TypeVar("_T")
@@ -265,106 +259,3 @@ def _some(mirror: Mirror, name: CommandName) -> bool:
     """
     removals = mirror.removals
     return removals.approve_some() if name is CommandName.APPROVE else removals.discard_some()
-
-
-_WORK: Mapping[type[Action], str] = MappingProxyType(
-    {
-        Upload: "published",
-        Rename: "renamed",
-        RenameDir: "renamed",
-        MakeDir: "made",
-        Delete: "deleted",
-        RemoveDir: "deleted",
-        Sweep: "asked about at the server",
-    }
-)
-"""What is done to a path."""
-
-
-def _next_try(gate: Gate, now: float) -> str:
-    """When a server that failed is tried again, and what a person can do about it."""
-    left_s = math.ceil(gate.paused_until - now)
-    when = f"in {left_s} s" if left_s > 0 else "now"
-    return f"the server is tried again {when}, and `ftpsyncd check` says what helps"
-
-
-def known_now(mirror: Mirror, path: str, relative: str, at: Moment) -> Why | Known:
-    """Why a path is, or is not, at the server; or what the engine knows before the disk is looked at."""
-    live = _live_reason(mirror, path, relative, at)
-    if live is not None:
-        return live
-    spec, lack = mirror.spec, mirror.queue.space.lack(mirror.spec.name, relative)
-    known = known_of(spec, path, relative, mirror.ledger, mirror.id)
-    return known._replace(
-        no_space=no_space_message(lack) if lack is not None else "",
-        renamed_first=_renamed_first(mirror, relative, at),
-        awaits="" if known.failure is None else awaited(mirror, relative, known.failure),
-        looking=mirror.busy_looking(at.now) and not mirror.paused,
-    )
-
-
-def _failing(gate: Gate, now: float) -> str:
-    """What a server says that is not at work, to be put after a sentence; empty if it is."""
-    return f": {gate.message.rstrip('.')}; {_next_try(gate, now)}" if gate.message else ""
-
-
-def _renamed_first(mirror: Mirror, path: str, at: Moment) -> str:
-    """That what is at a path waits until a directory above it has its new name at the server; empty if it does not."""
-    found = renamed_first(mirror, path)
-    if found is None:
-        return ""
-    directory, runs = found
-    if runs:
-        return f"its directory {quote(directory)} is being renamed at the server"
-    return f"its directory {quote(directory)} is renamed at the server first{_failing(mirror.queue.gate, at.now)}"
-
-
-def _live_reason(mirror: Mirror, path: str, relative: str, at: Moment) -> Why | None:
-    """What only the running daemon knows about a path; None if the ledger tells it all."""
-    name, queue = mirror.spec.name, mirror.queue
-    if mirror.removals.source.missing:
-        sentence = f"{mirror.removals.source.missing}; nothing changes at the server until it can be read"
-        return Why(path, name, "source_missing", sentence)
-    last, receipt = failed_lately(mirror.ledger, mirror.id, relative)
-    last = last and f"; the last try failed: {last}"
-    paused = f"; {name} is paused, `ftpsyncd resume {name}` goes on" if mirror.paused else ""
-    pending = mirror.waits.pending.get(relative)
-    # What only waits for its next try is in the ledger, with what it failed of.
-    if pending is not None and pending.unsettled:
-        waited_s = round(at.now - pending.first, 1)
-        what = "not published yet"
-        if pending.gone:
-            keeps = mirror.spec.deletes is DeletePolicy.KEEP
-            what = f"it is gone here; not {'forgotten' if keeps else 'deleted at the server'} yet"
-        failing = _failing(queue.gate, at.now) if pending.late else ""
-        settles = pending.sighting is not None and not pending.busy
-        quiet = f" and has to be quiet for {mirror.spec.settle_s:g} s" if settles else ""
-        sentence = f"{what}, because {pending.why}{quiet} (for {waited_s} s){failing}{paused}{last}"
-        return Why(path, name, "settling", sentence, {"waited_s": waited_s, "settle_s": mirror.spec.settle_s}, receipt)
-    if (running := queue.at_work(name, relative)) is not None:
-        return Why(path, name, "in_flight", f"it is being {_WORK[type(running)]} right now{last}", receipt=receipt)
-    action = queue.waiting(name, relative)
-    # A leftover that is going to be swept says nothing about the file itself.
-    if action is not None and not isinstance(action, Sweep):
-        failing = _failing(queue.gate, at.now)
-        sentence = f"waits in the queue of {mirror.spec.server} ({action.why}){failing}{paused}{last}"
-        return Why(path, name, "pending", sentence, {"action": type(action).__name__.lower()}, receipt)
-    since = mirror.removals.absent.since(relative)
-    if since is None and not last and mirror.ledger.row(mirror.id, relative) is not None:
-        # What went with a directory has no note of its own.
-        since = next(
-            (gone for each in above(relative) if (gone := mirror.removals.absent.since(each)) is not None), None
-        )
-    if since is not None:
-        if mirror.removals.hold is not None:
-            return Why(path, name, "held", mirror.removals.hold.message)
-        left_s = round(max(0.0, since + mirror.spec.delete_after_s - at.now), 1)
-        what = "forgotten, and kept" if mirror.spec.deletes is DeletePolicy.KEEP else "deleted"
-        may_be_in = mirror.removals.may_be_in
-        if may_be_in is not None and not left_s:
-            when = f"unless it is in {quote(may_be_in)}, which is renamed first{_failing(queue.gate, at.now)}"
-        else:
-            when = f"in {left_s} s"
-        sentence = f"it is gone here; {what} at the server {when}{paused}{last}"
-        return Why(path, name, "settling", sentence, {"left_s": left_s}, receipt)
-    return None

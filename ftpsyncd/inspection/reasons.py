@@ -141,6 +141,12 @@ class Known(NamedTuple):
     """That the server has no space for it now, in a sentence."""
     renamed_first: str = ""
     """That a directory above it is still to be renamed at the server, in a sentence."""
+    gone: Why | None = None
+    """What is said of it where it is known to be gone, as long as nothing that is published has its place."""
+    when_deleted: str = ""
+    """When what was published under its name, and is gone, is deleted at the server: words behind that it is."""
+    deleted_first: str = ""
+    """That something has to be deleted at the server before the directory that it is in can be made, in a sentence."""
     awaits: str = ""
     """What has to happen before it is tried again, besides its time: words behind "tried again"."""
     looking: bool = False
@@ -164,6 +170,8 @@ class Known(NamedTuple):
         if listing.presence is Presence.UNREADABLE:
             return self._say("unreadable", f"{listing.problem}; {READABLE}")
         entry = listing.entries.get(basename(self.relative))
+        if self.gone is not None and basename(self.relative) not in listing.unreadable and not self._is_wanted(entry):
+            return self.gone
         if entry is None:
             return self._absent(listing)
         if entry.kind is Kind.OTHER:
@@ -172,8 +180,17 @@ class Known(NamedTuple):
             return self._directory()
         return self._file(listing, entry.fingerprint, entry.ctime_ns)
 
+    def _is_wanted(self, entry: Entry | None) -> bool:
+        """Whether something is there that is published, or may hold something that is."""
+        if entry is None or entry.kind is Kind.OTHER:
+            return False
+        selection = Filter(self.spec.include, self.spec.exclude)
+        return (selection.includes if entry.kind is Kind.FILE else selection.descend)(self.relative)
+
     def silent(self) -> Why:
         """For a disk that does not answer."""
+        if self.gone is not None:
+            return self.gone
         whose = f"the disk of the mapping {self.spec.name}"
         return self._say("unreadable", f"{whose} does not answer; nothing changes at the server until it does")
 
@@ -206,6 +223,11 @@ class Known(NamedTuple):
         follows = self.renamed_first or self.decided or policy
         return self._say("pending", f"it is gone here and still at the server; {follows}", goes_on="goes on")
 
+    @property
+    def _when(self) -> str:
+        """When what was published under its name is deleted, to be put behind that it is."""
+        return f", {self.when_deleted}" if self.when_deleted else ""
+
     def _why_ignored(self, entry: Entry) -> str:
         if entry.note == LINK and not self.spec.follow_symlinks:
             return f"it is {LINK}; {SKIPPED}"
@@ -218,10 +240,12 @@ class Known(NamedTuple):
             return self._failed(self.failure)
         if self.row is None and self.renamed_first:
             return self._say("pending", f"not at the server yet; {self.renamed_first}")
+        if self.row is None and self.deleted_first:
+            return self._say("pending", f"not at the server yet; {self.deleted_first}")
         if self.row is None:
             return self._say("directory", "a directory is made at the server when there is something to publish in it")
         if self.row.kind is not Kind.DIR:
-            sentence = "a file was published under this name: it is deleted at the server first"
+            sentence = f"a file was published under this name: it is deleted at the server first{self._when}"
             return self._say("pending", sentence, goes_on="does that")
         return self._say("published", f"a directory, at the server since {iso(self.row.published_ns)}")
 
@@ -249,17 +273,26 @@ class Known(NamedTuple):
             sentence = f"it changed {age_s:.1f} s ago and has to be quiet for {self.spec.settle_s:g} s{last}"
             return self._say("settling", sentence, age_s=round(age_s, 3))
         verb = "changed since it was published" if self.row is not None else "not published yet"
-        if self.row is not None and self.row.kind is Kind.DIR:
-            verb = "a directory was published under this name, and is deleted at the server first"
+        in_the_way = self.row is not None and self.row.kind is Kind.DIR
+        if in_the_way:
+            verb = f"a directory was published under this name, and is deleted at the server first{self._when}"
+        return self._say("pending", f"{verb}{self._awaited(in_the_way=in_the_way)}{last}")
+
+    def _awaited(self, *, in_the_way: bool) -> str:
+        """What has to happen before it is published, to be put behind that it is not.
+
+        Args:
+            in_the_way: something else that was published has its name; a look does not help.
+        """
         if self.no_space:
-            verb += f": {self.no_space}"
-        elif self.renamed_first:
-            verb += f"; {self.renamed_first}"
-        elif self.looking:
-            verb += "; the daemon is looking through the folder, and comes to it"
-        elif not (self.paused or self.alone):
-            verb += f"; the daemon publishes it when it looks at it: `ftpsyncd rescan {self.spec.name}` has it do so"
-        return self._say("pending", f"{verb}{last}")
+            return f": {self.no_space}"
+        if first := self.renamed_first or self.deleted_first:
+            return f"; {first}"
+        if in_the_way or ((self.paused or self.alone) and not self.looking):
+            return ""
+        if self.looking:
+            return "; the daemon is looking through the folder, and comes to it"
+        return f"; the daemon publishes it when it looks at it: `ftpsyncd rescan {self.spec.name}` has it do so"
 
     def _published(self, row: Row) -> Why:
         """When, how large, how long it took, and what: as far as row and receipt tell."""

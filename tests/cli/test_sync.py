@@ -29,6 +29,7 @@ from tests.waiting import until
 
 NOT_FOR_A_SYNC = [
     "ftpsyncd.daemon.outside",
+    "ftpsyncd.daemon.knows",
     "ftpsyncd.daemon.steering",
     "ftpsyncd.inspection.preview",
     "ftpsyncd.inspection.reasons",

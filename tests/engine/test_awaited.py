@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ftpsyncd.core.gate import Breaker
-from ftpsyncd.daemon import steering
+from ftpsyncd.daemon import knows
 from ftpsyncd.engine.awaited import awaited
 from ftpsyncd.engine.report import problems_of
 from ftpsyncd.inspection.reasons import Known
@@ -96,7 +96,7 @@ def test_what_is_awaited_before_something_is_tried_again(
 
 def test_who_asks_why_is_told_that_too(story: Story) -> None:
     def after(path: str) -> str:
-        known = steering.known_now(story.mirror, path, path, AT)
+        known = knows.known_now(story.mirror, path, path, AT)
         assert isinstance(known, Known)
         assert known.failure is not None
         return known._failed(known.failure).sentence.partition(": it is ")[2]

@@ -9,14 +9,13 @@ from unittest import mock
 import pytest
 
 from ftpsyncd.core.gate import Breaker
-from ftpsyncd.daemon import onepass, steering
+from ftpsyncd.daemon import knows, onepass
 from ftpsyncd.engine.outcomes import Outcomes
 from ftpsyncd.errors import NameRefusedError
 from ftpsyncd.inspection.reasons import Known
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.mapping.site import Moment
 from ftpsyncd.model import Action, Delete, Did, Done, Entry, Failed, Listing, MakeDir, Outcome, Presence, RenameDir
-from ftpsyncd.questions import Why
 from tests.core.vocabulary import DISK, NOW, WALL, M, S, file, folder, made, published
 from tests.mapping.test_mirror import PICTURE, Story
 
@@ -149,7 +148,7 @@ def test_it_is_not_waited_for_while_the_server_is_full(tale: Tale):
 
 
 def test_who_asks_is_told_what_it_waits_for(tale: Tale):
-    told = steering._live_reason(tale.mirror, "inner/a", "inner/a", tale.at)
+    told = knows._gone_reason(tale.mirror, "inner/a", "inner/a", tale.at)
     assert told is not None
     assert told.sentence == "it is gone here; deleted at the server unless it is in new, which is renamed first"
     later = onepass._later_message(tale.mirror)
@@ -182,7 +181,7 @@ def test_that_the_directory_comes_first_is_said_of_what_is_not_there_yet(tale: T
     spec = tale.mirror.spec._replace(local=tmp_path, settle_s=0.0, include=("*",))
     said = {}
     for path in ("new/a", "new/b", "old/a", "new/c"):
-        known = steering.known_now(tale.mirror, path, path, tale.at)
+        known = knows.known_now(tale.mirror, path, path, tale.at)
         assert isinstance(known, Known)
         said[path] = known._replace(spec=spec).find().sentence
     assert said["new/a"] == "not published yet; its directory new is renamed at the server first"
@@ -248,5 +247,7 @@ def test_two_names_of_a_file_that_are_gone_while_they_are_sent_do_not_have_each_
 
 
 def told(tale: Tale, path: str) -> str:
-    known = steering.known_now(tale.mirror, path, path, tale.at)
-    return known.sentence if isinstance(known, Why) else known.renamed_first
+    known = knows.known_now(tale.mirror, path, path, tale.at)
+    if isinstance(known, Known):
+        return known.renamed_first if known.gone is None else known.gone.sentence
+    return known.sentence

@@ -11,10 +11,11 @@ import pytest
 
 from ftpsyncd.core.gate import Breaker
 from ftpsyncd.core.names import SUFFIX, TRASH
-from ftpsyncd.daemon import steering
+from ftpsyncd.daemon import knows
 from ftpsyncd.engine.outcomes import LOST_CONNECTIONS
 from ftpsyncd.errors import LocalUnreadableError, NameRefusedError
 from ftpsyncd.events import EventKind
+from ftpsyncd.inspection.reasons import Known
 from ftpsyncd.ledger.decisions import UNDATED
 from ftpsyncd.ledger.failures import FailureCounts
 from ftpsyncd.local.quiet import open_quietly
@@ -476,9 +477,10 @@ def test_a_delete_that_waits_when_its_directory_goes_too_is_one_of_so_many_at_on
 
 
 def live_reason(world: World, path: str) -> str:
-    """What the daemon says of a path by itself, before it looks at the ledger."""
+    """What the daemon says of a path before it looks at the disk."""
     assert world._engine is not None
-    told = steering._live_reason(world._mirror, path, path, world._engine._moment())
+    known = knows.known_now(world._mirror, path, path, world._engine._moment())
+    told = known.gone if isinstance(known, Known) else known
     assert told is not None
     return told.sentence
 
@@ -1556,3 +1558,37 @@ def test_a_name_that_is_written_by_and_replaced_while_it_is_published_leads_to_t
     assert places - seen > 15, "nothing happened in this story"
     for steps in moments(seen, places):
         tell(story, ((steps, ("write", "2", 20)), (steps, ("swap", "2", 20))))
+
+
+@pytest.mark.parametrize(
+    ("held", "when"),
+    [
+        (False, "in 4.0 s"),
+        (True, "when you have decided about the deletes that are held (`ftpsyncd approve gallery`, or `discard`)"),
+    ],
+)
+def test_of_what_has_the_place_of_something_published_it_is_said_that_this_goes_first(held: bool, when: str):  # noqa: FBT001 - a case
+    """Of a file in a directory's place it was said that it is gone; of one in a file's, that a rescan publishes it."""
+    with World(max_deletes=0 if held else None, settle_s=0.0) as world:
+        world.make_folder("d")
+        for path in ("d/1", "f"):
+            world.write(path, 20)
+        world.do(("go_on", 30.0))
+        for path in ("d", "f"):
+            world.drop.delete(path)
+        world.do(("go_on", 1.0))
+        world.write("d", 20)
+        for path in ("f", "f/e"):
+            world.make_folder(path)
+        world.write("f/1", 20)
+        world.do(("go_on", 30.0 if held else 0.0))
+        first = f"is deleted at the server first, {when}"
+        assert {path: world.why(path).sentence for path in ("d", "f", "f/1", "f/e")} == {
+            "d": f"a directory was published under this name, and {first}",
+            "f": f"a file was published under this name: it {first}",
+            "f/1": f"not published yet; a file was published as f, and {first}",
+            "f/e": f"not at the server yet; a file was published as f, and {first}",
+        }
+        assert world.why("d/1").state == ("held" if held else "settling")
+        world.do(("approve",))
+        world.come_to_rest()

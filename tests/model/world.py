@@ -19,7 +19,7 @@ from unittest import mock
 from ftpsyncd.core.filters import Filter
 from ftpsyncd.core.names import SUFFIX, TRASH
 from ftpsyncd.core.schedule import Queue
-from ftpsyncd.daemon import steering
+from ftpsyncd.daemon import knows
 from ftpsyncd.engine import again
 from ftpsyncd.engine.handout import Server
 from ftpsyncd.engine.loop import Engine
@@ -358,7 +358,7 @@ class World(Life):
     def why(self, path: str) -> Why:
         """What a person is told who asks for a path."""
         assert self._engine is not None
-        known = steering.known_now(self._mirror, path, path, self._engine._moment())
+        known = knows.known_now(self._mirror, path, path, self._engine._moment())
         return known if isinstance(known, Why) else known.find()
 
     def ask(self, which: int) -> None:

@@ -1671,9 +1671,9 @@ MUTATIONS = (
     Mutation(
         "G8",
         "`why` has no word for what waits for its delete",
-        "daemon/steering.py",
-        "    if since is not None:\n",
-        "    if since is None and not relative:\n",
+        "daemon/knows.py",
+        "    if since is None:\n        return None\n",
+        "    if since is not None or not relative:\n        return None\n",
         f"{EPISODES}::test_for_every_delay_there_is_a_sentence",
     ),
     Mutation(
@@ -1695,7 +1695,7 @@ MUTATIONS = (
     Mutation(
         "G8",
         "`why` does not say that the server is down",
-        "daemon/steering.py",
+        "daemon/knows.py",
         ' if gate.message else ""\n',
         ' if not gate else ""\n',
         f"{EPISODES}::test_for_every_delay_there_is_a_sentence",
