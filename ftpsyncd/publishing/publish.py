@@ -16,6 +16,7 @@ from ftpsyncd.errors import (
     FileChangedError,
     FtpsyncdError,
     InUseError,
+    LocalUnreadableError,
     NameRefusedError,
     NotFoundError,
     NotSupportedError,
@@ -55,7 +56,7 @@ from ftpsyncd.publishing.lastlook import (
 )
 from ftpsyncd.publishing.planned import PlannedFile, Progress
 from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteSession
-from ftpsyncd.specs import ExistingPolicy, PublishMode
+from ftpsyncd.specs import ExistingPolicy, MappingSpec, PublishMode
 
 
 class Publisher:
@@ -295,8 +296,8 @@ class Publisher:
         # A file of this name may be protected: that is for an upload to say.
         if spec.existing is ExistingPolicy.KEEP and not action.replaces and session.stat(target) is not None:
             return upload
-        # The old path still there (a hard link, a file put back): it is a second file, not a rename.
-        if exists(spec, action.source):
+        # The old path still there (a hard link, a file put back), as far as anybody can tell: a second file, no rename.
+        if _may_be_there(spec, action.source):
             return upload
         source = self._remote(action.mapping, action.source)
         there = session.stat(source)
@@ -415,6 +416,14 @@ def _uploaded(upload: Upload, result: PublishResult) -> Outcome:
 def _renamed_by_upload(action: Action, outcome: Outcome) -> Outcome:
     """The outcome of an upload that stood in for a rename, as the rename's own."""
     return outcome._replace(action=action)
+
+
+def _may_be_there(spec: MappingSpec, path: str) -> bool:
+    """Whether something has a path here, or that cannot be told: the folder that it is in may be closed by now."""
+    try:
+        return exists(spec, path)
+    except LocalUnreadableError:
+        return True
 
 
 def _keeps(session: RemoteSession, path: str) -> bool:

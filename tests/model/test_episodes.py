@@ -986,6 +986,18 @@ def test_a_directory_is_removed_when_a_part_of_ours_in_it_can_be_deleted(refused
         world.come_to_rest()
 
 
+def test_what_came_from_a_folder_that_cannot_be_read_any_more_is_published():
+    """Whether it is there still cannot be told: it was taken for a file that cannot be read, and parked after a day."""
+    with begun() as world:
+        world.drop.rename("a/1", "c")
+        world.drop.lock("a")
+        world.do(("go_on", 60.0))
+        published = world._published()
+        assert published["c"] == published["a/1"]
+        assert "c" not in {path for path, _ in world._ledger.failures.worst(world._mirror.id, 10)}
+        world.come_to_rest()
+
+
 def test_what_is_left_out_while_its_directory_gets_the_name_that_is_left_out_stays_at_the_server():
     """Also the version of a file that is not here any more."""
     with begun() as world:
