@@ -37,6 +37,8 @@ _UNREADABLE = LocalUnreadableError.__name__
 KEPT = "KeptError"
 """The kind of failure of a file that was not published because of `existing: keep`."""
 
+NO_LONGER_INCLUDED = "no longer included"
+"""Why something that was published is forgotten."""
 _BUSY = "a program has it open for writing"
 AWAITED = "it is empty, and its content is being downloaded beside it (.part)"
 
@@ -169,7 +171,7 @@ def _decide_absent(path: str, row: Row | None, failure: Failure | None, look: Lo
         yield Settled(path, had_failure=failure is not None)
     # published once, excluded since: no longer ours to delete
     elif not _selected(path, row.kind, look):
-        yield Forget(look.spec.name, path, row.kind, "no longer included")
+        yield Forget(look.spec.name, path, row.kind, NO_LONGER_INCLUDED)
     # a disk that took its mount point with it
     elif row.device:
         yield swapped_away(path)

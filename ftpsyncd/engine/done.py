@@ -59,7 +59,7 @@ _WORDS = {
     Did.KEPT: "the server has a file of this name that ftpsyncd never published",
     Did.SPOILED: "what was on the line when an earlier try was cut off has come late, and changed or removed"
     " what was published: it is published again",
-    Did.LEFT: "the directory stays at the server: it holds files that ftpsyncd never published",
+    Did.LEFT: "the directory stays at the server: it holds files that are not, or no longer, ftpsyncd's",
     Did.MOUNTED: "the directory stays at the server: a disk is mounted on it there",
 }
 _SWEPT_IN_VAIN = (

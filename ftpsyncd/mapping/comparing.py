@@ -14,7 +14,7 @@ from itertools import chain
 from ftpsyncd.core.deletes import gone_s
 from ftpsyncd.core.plan import Enter, Gone, Look, Selection, Settled, Swapped, Wait, plan_directory
 from ftpsyncd.core.turn import Order
-from ftpsyncd.events import EventKind
+from ftpsyncd.mapping.forgetting import Forgetting
 from ftpsyncd.mapping.inquiries import Leaving
 from ftpsyncd.mapping.intents import Intents
 from ftpsyncd.mapping.looks import Looks
@@ -43,10 +43,6 @@ from ftpsyncd.specs import DeletePolicy
 
 NAMES_AT_ONCE = 500
 """Names of a directory that are decided about in one turn of the engine: some ten to twenty milliseconds."""
-FORGOTTEN_AT_ONCE = 10_000
-"""Rows below directories that are dropped from the ledger in one turn: some forty milliseconds."""
-ROWS_OF_ONE = 40
-"""To drop a directory with nothing in it takes as long as so many rows of a larger one."""
 
 
 class Comparing:
@@ -94,8 +90,9 @@ class Comparing:
         self._is_native = is_native
         self._to_make: dict[str, MakeDir] = {}
         """New directories until it is known from what is in them whether they are known ones under new names."""
-        self._to_forget: list[Forget] = []
-        """Directories that are to be dropped from the ledger, which may be much."""
+        self._forgetting = Forgetting(site, selection, waits, unreadable, offers, intents)
+        self._newly_gone: list[tuple[str, float]] = []
+        """Directories that were found gone and are not noted yet, and for how many seconds each has been at least."""
 
     def __repr__(self) -> str:
         return f"<Comparing {self._site.spec.name}>"
@@ -103,7 +100,8 @@ class Comparing:
     def clear(self) -> None:
         """Nothing can be seen: what was noted may be over."""
         self._to_make.clear()
-        self._to_forget.clear()
+        self._forgetting.clear()
+        self._newly_gone.clear()
 
     def listed(self, listing: Listing, at: Moment, order: Order, *, deep: bool) -> Generator[None, Moment, None]:
         """The disk told what is in a directory: compare with the ledger, offer what follows.
@@ -179,8 +177,9 @@ class Comparing:
             facts = comparison.some(NAMES_AT_ONCE, at_once=at_once)
             self._other_names.listed(*facts, at)
             self._plan(facts, at, order, deep=deep)
+            at = yield from self._note_gone(at)
             at = yield from self._other_names.look_outside(at)
-            at = yield from self._forget_directories(at)
+            at = yield from self._forgetting.go_on(at)
             self._removals.dropped()
             if comparison:
                 at = yield
@@ -273,50 +272,11 @@ class Comparing:
 
     def _record(self, decision: Forget | Adopt) -> None:
         """What concerns only the ledger."""
-        self._waits.present(decision.path)
-        if isinstance(decision, Adopt):
-            self._site.ledger.put(self._site.id, decision.path, decision.row)
+        if isinstance(decision, Forget):
+            self._forgetting.forget(decision)
             return
-        self._unreadable.over(decision.path)
-        if decision.kind is Kind.DIR:
-            self._to_forget.append(decision)
-        else:
-            self._forget(decision)
-
-    def _forget_directories(self, at: Moment) -> Generator[None, Moment, Moment]:
-        """Drop the directories that are to be dropped, each turn as many rows as it has room for; the moment then."""
-        rows = 0
-        while self._to_forget:
-            if rows >= FORGOTTEN_AT_ONCE:
-                rows, at = 0, (yield)
-            forget = self._to_forget[-1]
-            if self._site.ledger.forget_some(self._site.id, forget.path):
-                rows = FORGOTTEN_AT_ONCE
-            else:
-                self._to_forget.pop()
-                rows += ROWS_OF_ONE + self._forget(forget)
-        return at
-
-    def _forget(self, forget: Forget) -> int:
-        """Drop a path, with all below it, from the ledger; the server is not touched.
-
-        Returns:
-            The number of rows.
-        """
-        path, kind, rows = forget.path, forget.kind, 1
-        self._site.queue.withdraw(self._site.spec.name, path)
-        self._intents.forgotten(path)
-        # A try that ran when it was left out has ended since.
-        self._waits.sent(path)
-        if kind is Kind.DIR:
-            self._site.queue.withdraw_below(self._site.spec.name, path)
-            rows = self._site.ledger.forget_tree(self._site.id, path)
-            self._offers.directory_gone(path)
-        else:
-            self._site.ledger.forget(self._site.id, path)
-        self._site.ledger.failures.clear(self._site.id, path)
-        self._site.tell(EventKind.FORGOTTEN, path, forget.why)
-        return rows
+        self._waits.present(decision.path)
+        self._site.ledger.put(self._site.id, decision.path, decision.row)
 
     # ── offering actions ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -368,9 +328,30 @@ class Comparing:
             known = [each for each in (since, self._removals.absent.since(path)) if each is not None]
             self._wait_for_late(path, leaving, whose, at, gone_since=min(known, default=at.now))
             return
-        if kind is Kind.DIR:
-            if not self._removals.absent.knows(path):
+        if kind is Kind.DIR and not self._removals.absent.knows(path):
+            self._newly_gone.append((path, gone_s))
+        else:
+            self._note_as_gone(path, kind, at, gone_s)
+
+    def _note_gone(self, at: Moment) -> Generator[None, Moment, Moment]:
+        """Note the directories that were found gone just now; the moment then.
+
+        What is left out by now of what was in them stays at the server, and does not count as deleted.
+        """
+        at = yield from self._forgetting.left_out_below([path for path, _ in self._newly_gone], at)
+        for path, seconds in self._newly_gone:
+            row = self._site.ledger.row(self._site.id, path)
+            if row is not None and row.kind is Kind.DIR:
                 self._other_names.directory_gone(path)
+                self._note_as_gone(path, Kind.DIR, at, seconds)
+            else:
+                # Some turns later, an action that ran has made something else of it.
+                self._site.dirty.mark(path, at.now)
+        self._newly_gone.clear()
+        return at
+
+    def _note_as_gone(self, path: str, kind: Kind, at: Moment, gone_s: float) -> None:
+        if kind is Kind.DIR:
             self._nothing_below(path)
             if not self._intents.inquiries.clear_below(path):
                 return

@@ -437,7 +437,7 @@ def test_many_directories_that_are_not_to_be_published_any_more_are_forgotten_so
     two: Two, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By a pattern for a part of a large tree, none of them so large that it would take a turn by itself."""
-    monkeypatch.setattr("ftpsyncd.mapping.comparing.FORGOTTEN_AT_ONCE", 500)
+    monkeypatch.setattr("ftpsyncd.mapping.forgetting.FORGOTTEN_AT_ONCE", 500)
     names = [f"{number:02}" for number in range(50)]
     two.mirror.comparing._selection = Without(names)
     for number, name in enumerate(names):

@@ -986,6 +986,29 @@ def test_a_directory_is_removed_when_a_part_of_ours_in_it_can_be_deleted(refused
         world.come_to_rest()
 
 
+@pytest.mark.parametrize("runs", [False, True], ids=["nothing runs", "a daemon runs"])
+def test_what_is_excluded_when_its_directory_is_gone_stays_at_the_server(*, runs: bool):
+    """It was deleted with the directory, into which nobody looks any more, and counted against `max_deletes`."""
+    with begun() as world:
+        world.write("a/b/3", 20)
+        world.write("a/b/4", 20)
+        world.do(("go_on", 10.0))
+        if not runs:
+            world.quit()
+        world.drop.delete("a")
+        if runs:
+            world.do(("go_on", 2.0))
+        world.exclude(("a/2", "a/b/"))
+        world.start()
+        world.do(("go_on", 60.0))
+        assert world._mirror.removals.hold is None
+        assert {path for path in world._published() if path.startswith("a/")} == {"a/2", "a/b/3", "a/b/4"}
+        assert not {path for path, _ in world._ledger.walk(world._mirror.id) if path.startswith("a")}
+        assert [event.path for event in world.events if event.kind is EventKind.FORGOTTEN] == ["a/2", "a/b"]
+        left = next(event.message for event in world.events if event.kind is EventKind.REMOVED)
+        assert left.endswith("it holds files that are not, or no longer, ftpsyncd's")
+
+
 def test_what_came_from_a_folder_that_cannot_be_read_any_more_is_published():
     """Whether it is there still cannot be told: it was taken for a file that cannot be read, and parked after a day."""
     with begun() as world:
