@@ -47,6 +47,8 @@ class Removals:
         """Whether something that was looked at is not compared to its end."""
         self.passed_over: Callable[[], str | None] = lambda: None
         """A directory of which it is not known what it holds, until something was done about it at the server."""
+        self.unread: Callable[[], bool] = lambda: False
+        """Whether something that was published cannot be read, so that nobody knows what of it is gone."""
         self._after_pass: set[str] = set()
         """Gone, and deleted unless they are found under another name until all was looked at: gone for long when they
         were first looked for, or perhaps in a directory that was passed over; in one pass whatever is gone, so that all
@@ -63,6 +65,8 @@ class Removals:
         """Where a person allowed something to be deleted, and it is to be asked whether that is ours still."""
         self._all_seen = False
         """A pass has ended since the folder is the one it is: what is gone is known, but for what went just now."""
+        self._all_read = False
+        """Likewise, and in one all that was published could be read: what a hold is about is known."""
         self._discard = Discard(site, self.absent)
 
     def __repr__(self) -> str:
@@ -107,7 +111,8 @@ class Removals:
         self._unsure = self.absent.allowed_paths
         self._forget_decisions()
         keeps = self._site.spec.deletes is DeletePolicy.KEEP
-        if self.holding.kind is HoldKind.MASS_DELETE and (keeps or not self.absent.files):
+        self._all_read |= not self.unread()
+        if self.holding.kind is HoldKind.MASS_DELETE and (keeps or (self._all_read and not self.absent.files)):
             self.holding.release("nothing is left to delete", at)
         self.source.pass_ended(at)
 
@@ -141,7 +146,7 @@ class Removals:
     def _stop(self) -> None:
         """Take back every delete that has not begun."""
         self.absent.clear()
-        self._all_seen = False
+        self._all_seen = self._all_read = False
         self._discard.interrupted()
         self._after_pass.clear()
         self._unsure.clear()

@@ -1627,3 +1627,27 @@ def test_of_what_has_the_place_of_something_published_it_is_said_that_this_goes_
         assert world.why("d/1").state == ("held" if held else "settling")
         world.do(("approve",))
         world.come_to_rest()
+
+
+def test_a_hold_is_not_over_while_what_it_is_about_cannot_be_read():
+    """It was, at a start: nothing seemed to be left to delete. What could be read then went to the server in portions."""
+    with World(max_deletes=3) as world:
+        for folder in ("d", "e"):
+            world.make_folder(folder)
+            for name in ("1", "2", "stays"):
+                world.write(f"{folder}/{name}", 20)
+        world.do(("go_on", 30.0))
+        for path in ("d/1", "d/2", "e/1", "e/2"):
+            world.drop.delete(path)
+        world.do(("go_on", 100.0))
+        assert world._mirror.removals.held == 4
+        for folder in ("d", "e"):
+            world.drop.lock(folder)
+        world.do(("restart",))
+        world.do(("go_on", 100.0))
+        for folder in ("d", "e"):
+            world.drop.locked.discard(Path(world.drop.local(folder)).stat().st_ino)
+            world.do(("go_on", 2 * LONGEST_AGAIN_S))
+            assert len(world._published()) == 6
+        assert world._mirror.removals.held == 4
+        world.come_to_rest()
