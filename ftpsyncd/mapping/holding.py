@@ -48,8 +48,8 @@ class Holding:
         self._site.tell(EventKind.HELD, message=message, at_ns=at.wall_ns)
 
     def reword(self, message: str) -> None:
-        """The same hold is about more than was told."""
-        if self.hold is not None:
+        """The same hold is about more, or something else, than was told."""
+        if self.hold is not None and self.hold.message != message:
             self.hold = self.hold._replace(message=message)
             self._site.ledger.decisions.set_hold(self._site.id, self.hold)
 

@@ -35,8 +35,8 @@ class Places:
         self._spec = spec
         self._mapping = mapping
         self._ledger = ledger
-        self._swapped: dict[str, bool] = {}
-        """Directories that are on another file system than they were, and whether they are mount points now."""
+        self._swapped: dict[str, Swapped] = {}
+        """Directories that are on another file system than they were."""
         self._elsewhere: dict[str, str] = {}
         """What is to be published and was seen in another folder than the published one (empty), or below a directory
         that is swapped."""
@@ -47,7 +47,12 @@ class Places:
     @property
     def are_as_published(self) -> bool:
         """Whether everything is mounted as it was when it was published."""
-        return self.root is not None and self.root == self.published and not self._swapped
+        return self.root_is_back and not self._swapped
+
+    @property
+    def root_is_back(self) -> bool:
+        """Whether the folder that was published is in the root's place, whatever is mounted in it."""
+        return self.root is not None and self.root == self.published
 
     @property
     def any_swapped(self) -> bool:
@@ -101,10 +106,15 @@ class Places:
 
     def is_news(self, swapped: Swapped) -> bool:
         """Note that another file system is where a directory was; whether that was not known."""
-        if self._swapped.get(swapped.path) is swapped.mounted:
+        known = self._swapped.get(swapped.path)
+        if known is not None and known.mounted is swapped.mounted:
             return False
-        self._swapped[swapped.path] = swapped.mounted
+        self._swapped[swapped.path] = swapped
         return True
+
+    def why_swapped(self) -> list[str]:
+        """Of each directory that is on another file system than it was, that it is; in the order of names."""
+        return [swapped.why for _, swapped in sorted(self._swapped.items())]
 
     def back(self, directory: str) -> None:
         """A directory is on the file system that it was on."""
@@ -121,8 +131,8 @@ class Places:
     def keep_recorded(self) -> None:
         """Directories that the ledger does not have any more are of no interest."""
         self._swapped = {
-            path: mounted
-            for path, mounted in self._swapped.items()
+            path: swapped
+            for path, swapped in self._swapped.items()
             if self._ledger.row(self._mapping, path) is not None
         }
 
@@ -188,10 +198,10 @@ class Places:
         """From now on everything is as it should be: it is what is published."""
         self._accept_root()
         self._elsewhere.clear()
-        for path, mounted in self._swapped.items():
+        for path, swapped in self._swapped.items():
             row = self._ledger.row(self._mapping, path)
             if row is not None:
-                self._ledger.put(self._mapping, path, row._replace(device=int(mounted)))
+                self._ledger.put(self._mapping, path, row._replace(device=int(swapped.mounted)))
         self._swapped.clear()
 
     def _accept_root(self) -> None:

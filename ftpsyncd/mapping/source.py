@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from ftpsyncd.core.plan import Swapped, swapped_directory
 from ftpsyncd.events import EventKind
+from ftpsyncd.logs import one_line
 from ftpsyncd.mapping.holding import Holding
 from ftpsyncd.mapping.places import Places
 from ftpsyncd.mapping.site import Moment, Site
@@ -110,13 +111,14 @@ class Source:
     def swapped(self, swapped: Swapped, at: Moment) -> None:
         """Another file system is where a directory was."""
         if self.places.is_news(swapped) and not self._are_two:
-            name = self._site.spec.name
-            self._holding.put(
-                HoldKind.REPLACED_SOURCE,
-                f"{swapped.why}: nothing is deleted at the server; `ftpsyncd approve {name}` accepts the folder as it"
-                " is",
-                at,
-            )
+            self._holding.put(HoldKind.REPLACED_SOURCE, self._about_disks(), at)
+
+    def _about_disks(self) -> str:
+        """Why deletes are held: of the directories that are on another file system than they were, in words."""
+        first, *others = self.places.why_swapped()
+        more = f" (and {len(others)} more)" if others else ""
+        accepts = f"`ftpsyncd approve {self._site.spec.name}` accepts the folder as it is"
+        return one_line(f"{first}{more}: nothing is deleted at the server; {accepts}")
 
     def require_same_disk(self, listing: Listing, at: Moment) -> None:
         """A directory may be looked at before the one that holds it, which would tell that its disk is unmounted."""
@@ -145,6 +147,12 @@ class Source:
             self._holding.release("the folder that was published before is back", at)
             # What an earlier decision is about is known when all has been seen of this folder.
             self._site.dirty.mark_deep("", at.now)
+        elif self._holding.kind in _OTHER and self.places.root_is_back:
+            # What it tells of may be as it was by now, and another disk not: who approves decides about that one.
+            if self._holding.kind is HoldKind.REPLACED_SOURCE:
+                self._holding.reword(self._about_disks())
+            else:
+                self._holding.put(HoldKind.REPLACED_SOURCE, self._about_disks(), at)
 
     # ── what is published from it ────────────────────────────────────────────────────────────────────────────
 

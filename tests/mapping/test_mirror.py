@@ -607,6 +607,50 @@ class TestADiskThatTookItsMountPointWithIt:
         assert story.mirror.removals.absent.since("disk") is None
 
 
+class TestTwoDisksThatAreAway:
+    """What is held is held until both are back; whoever approves deletes what was on those that are not."""
+
+    @pytest.fixture
+    def story(self, ledger: Ledger) -> Story:
+        story = Story(ledger)
+        for number, disk in enumerate(("one", "two")):
+            ledger.put(story.id, disk, made(50 + number, mount_point=True))
+        story.mirror.removals.source.places.published = story.mirror.removals.source.places.root = RootIdentity(1, 1)
+        story.sees("", one=folder(60), two=folder(61))
+        assert self.told(story).startswith(
+            "one was mounted when it was published and is not mounted now (and 1 more): "
+        )
+        return story
+
+    def told(self, story: Story) -> str:
+        hold = story.mirror.removals.hold
+        return "" if hold is None else hold.message
+
+    def seems_unmounted(self, story: Story) -> bool:
+        return story.mirror.removals.source.unmounted
+
+    def comes(self, story: Story, disk: str, inode: int) -> None:
+        back = Listing(disk, Presence.PRESENT, {}, inode=inode, device=OTHER_DISK, mount_point=True)
+        story.mirror.on_answer(back, AT)
+        story.mirror.removals.pass_ended(AT)
+
+    def test_of_the_one_that_is_not_back_it_is_told(self, story: Story):
+        """It was told of the other one only, for as long as this one was away."""
+        self.comes(story, "one", 50)
+        assert self.told(story).startswith("two was mounted when it was published and is not mounted now: ")
+        assert [event.kind for event in story.events] == 2 * [EventKind.HELD], "each disk was told of when it went"
+        self.comes(story, "two", 51)
+        assert self.told(story) == ""
+
+    def test_so_it_is_where_another_folder_was_in_the_roots_place_meanwhile(self, story: Story):
+        story.mirror.removals.source.found(RootIdentity(2, 9), AT)
+        assert self.seems_unmounted(story)
+        story.mirror.removals.source.found(RootIdentity(1, 1), AT)
+        self.comes(story, "two", 51)
+        assert not self.seems_unmounted(story)
+        assert self.told(story).startswith("one was mounted when it was published and is not mounted now: ")
+
+
 class TestADiskOverWhatIsPublished:
     @pytest.fixture
     def story(self, ledger: Ledger) -> Story:
