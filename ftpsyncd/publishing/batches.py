@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
+from ftpsyncd.core.extent import LARGE_BYTES
 from ftpsyncd.model import Action, Delete, MakeDir, Upload
 
 DELETES_AT_ONCE = 64
@@ -30,8 +31,18 @@ class Stream(Protocol):
 
 
 def more_uploads(stream: Stream, first: Upload) -> list[Upload]:
-    """``first`` and the uploads that follow it directly in the stream."""
-    return _run_of(stream, first, UPLOADS_AT_ONCE)
+    """``first`` and the uploads that follow it directly in the stream, as long as all of them together are not large.
+
+    One connection sends them one after the other: who is behind a large one would wait for it, and others be idle.
+    """
+    size = first.fingerprint.size
+
+    def is_short(upload: Upload) -> bool:
+        nonlocal size
+        size += upload.fingerprint.size
+        return size < LARGE_BYTES
+
+    return _run_of(stream, first, UPLOADS_AT_ONCE, is_short)
 
 
 def more_deletes(stream: Stream, first: Delete) -> list[Delete]:

@@ -643,6 +643,40 @@ def test_a_server_that_begins_to_receive_large_files_answers_though_no_line_last
         assert crew.stop(10)
 
 
+@pytest.mark.parametrize("known", [b"", b"h" * 32], ids=["new", "changed, perhaps only touched"])
+def test_a_large_file_keeps_none_waiting_that_other_connections_could_send(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: bytes
+) -> None:
+    """Eight files are asked about in one round trip; sent by one connection, seven might wait for the first for hours."""
+    monkeypatch.setattr("ftpsyncd.publishing.batches.LARGE_BYTES", 1000)
+    sizes = {"a film": 5000, **{f"picture {number}": 10 for number in range(7)}}
+    for name, size in sizes.items():
+        (tmp_path / name).write_bytes(b"x" * size)
+    seen = {name: fingerprint_of((tmp_path / name).stat()) for name in sizes}
+    uploads = [Upload("m", name, print_, known, replaces=bool(known)) for name, print_ in seen.items()]
+    sent = threading.Event()
+
+    def open_slowly(spec: MappingSpec, upload: Upload) -> tuple[BinaryIO, int]:
+        if upload.path == "a film":
+            assert sent.wait(60)
+        return open_planned(spec, upload)
+
+    for module in ("planned", "existing"):
+        monkeypatch.setattr(f"ftpsyncd.publishing.{module}.open_planned", open_slowly)
+    folder, outcomes = Folder(MappingSpec("m", tmp_path, "web", "/")), list[Outcome]()
+    crew = Crew("web", MemoryServer().connect, 2, lambda _name: folder, outcomes.append)
+    try:
+        crew.hand(uploads)
+        until(lambda: len(outcomes) == 7, "the others are sent")
+        assert "a film" not in {outcome.action.path for outcome in outcomes}
+        sent.set()
+        until(lambda: len(outcomes) == 8, "and so is the large one")
+        assert all(isinstance(outcome, Done) for outcome in outcomes)
+    finally:
+        sent.set()
+        assert crew.stop(10)
+
+
 def later(passed_s: float) -> float:
     return time.monotonic() + passed_s
 
