@@ -177,7 +177,7 @@ class Publisher:
     def _send(
         self, session: RemoteSession, uploads: Iterable[Upload], vacant: Mapping[Upload, float]
     ) -> Iterator[Outcome]:
-        """Send files.
+        """Send files; one that is refused is tried again before the next one, however many follow.
 
         Args:
             session: to the server.
@@ -185,28 +185,35 @@ class Publisher:
             vacant: those under whose names the server was seen to have nothing, and when (monotonic seconds).
         """
         open_jobs: dict[int, tuple[PublishJob, Upload]] = {}
+        retry: list[tuple[Upload, PublishResult]] = []
+        left, more = iter(uploads), True
 
         def jobs() -> Iterator[PublishJob]:
-            for upload in uploads:
+            nonlocal more
+            for upload in left:
                 job = self._job(session, upload, vacant.get(upload))
                 open_jobs[id(job)] = (job, upload)
                 yield job
+                if retry:
+                    return
+            more = False
 
-        retry: list[tuple[Upload, PublishResult]] = []
-        for result in session.publish(jobs()):
-            upload = open_jobs.pop(id(result.job))[1]
-            if isinstance(result.error, NameRefusedError) and not result.arrived:
-                # The directory may be missing.
-                retry.append((upload, result))
-            else:
-                yield _uploaded(upload, result)
-        self._show(None)
-        for upload, first in retry:
-            outcome = self._send_again(session, upload, vacant.get(upload))
-            if isinstance(outcome, Failed):
-                gone, refused = first.gone or outcome.gone, first.refused and outcome.refused
-                outcome = outcome._replace(gone=gone, refused=refused)
-            yield outcome
+        while more and session.usable:
+            for result in session.publish(jobs()):
+                upload = open_jobs.pop(id(result.job))[1]
+                if isinstance(result.error, NameRefusedError) and not result.arrived:
+                    # The directory may be missing.
+                    retry.append((upload, result))
+                else:
+                    yield _uploaded(upload, result)
+            self._show(None)
+            for upload, first in retry:
+                outcome = self._send_again(session, upload, vacant.get(upload))
+                if isinstance(outcome, Failed):
+                    gone, refused = first.gone or outcome.gone, first.refused and outcome.refused
+                    outcome = outcome._replace(gone=gone, refused=refused)
+                yield outcome
+            retry.clear()
         for _, upload in open_jobs.values():
             yield Failed(upload, TurnMissedError("The connection ended before this file's turn."))
 

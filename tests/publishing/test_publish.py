@@ -365,6 +365,19 @@ def test_a_file_is_not_sent_twice_in_vain_where_a_directory_has_its_name(worker:
     assert [verb for verb, _ in worker.server.log].count("STOR") == 1
 
 
+def test_a_file_that_is_refused_does_not_wait_for_all_that_is_sent_without_a_question(worker: Worker):
+    """Its directory is missing, perhaps. With `existing: overwrite` a backlog of 100,000 files is one such run."""
+    worker.spec = worker.spec._replace(existing=ExistingPolicy.OVERWRITE)
+    (worker.local / "d").mkdir()
+    paths = ["1", "d/2", "3", "4", "5"]
+    for path in paths:
+        (worker.local / path).write_bytes(CONTENT)
+    outcomes = worker.does(*(Upload(M, path, worker.sees(path)) for path in paths))
+    assert did(outcomes) == [Did.PUBLISHED] * 5
+    assert [outcome.action.path for outcome in outcomes].index("d/2") <= 2
+    assert set(worker.server.files) == {f"{BASE}/{path}" for path in paths}
+
+
 @pytest.mark.parametrize("content", [CONTENT, b""])
 def test_a_file_is_not_sent_twice_in_vain_where_only_its_final_name_is_refused(worker: Worker, content: bytes):
     """A filter of the server: that it has taken the file shows that the directory is there."""
