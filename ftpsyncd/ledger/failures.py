@@ -22,6 +22,12 @@ CHANGED = ChangedAtServerError.__name__
 FOR_GOOD = (CHANGED, KEPT, NameNotSendableError.__name__)
 """The kinds of failures that nothing mends but a change here, or a person's decision."""
 _MENDABLE = f"parked AND kind NOT IN ({','.join('?' * len(FOR_GOOD))})"
+_HAS_ROW = (
+    "EXISTS(SELECT 1 FROM entry WHERE entry.mapping=failure.mapping AND entry.dir=failure.dir"
+    " AND entry.name=failure.name)"
+)
+_MAY_BE_TRIED = f"CASE WHEN size IS NULL THEN ? OR {_HAS_ROW} ELSE failed_ns>? OR size*?<=?-failed_ns END"
+"""With the values of a `Trial`."""
 
 Statement = Callable[[str, Sequence[object]], Cursor]
 
@@ -45,6 +51,22 @@ class ParkedIn(NamedTuple):
     """When anything of it failed last."""
     attempts: int
     """Of that which failed most often."""
+
+
+class Trial(NamedTuple):
+    """What of that may be tried now."""
+
+    empty_dirs: int
+    """1: also a directory that could not be made and was never published; 0: only when something in it is."""
+    now_ns: int
+    """Wall clock."""
+    wait_ns: int
+    """For how long each byte of a file that failed has it wait."""
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """Those of `_MAY_BE_TRIED`."""
+        return (self.empty_dirs, self.now_ns, self.wait_ns, self.now_ns)
 
 
 class Failures:
@@ -115,28 +137,24 @@ class Failures:
         )
         return FailureCounts(*self._read(sql, (CHANGED, CHANGED, mapping)).fetchone())
 
-    def parked_by_directory(self, mapping: int) -> list[ParkedIn]:
-        """The directories in which something is parked that may be mended at the server."""
+    def parked_by_directory(self, mapping: int, trial: Trial) -> list[ParkedIn]:
+        """The directories in which something is parked that may be mended at the server, and may be tried now."""
         if mapping not in self._failing:
             return []
         sql = (
             "SELECT dir, min(failed_ns), max(failed_ns), max(attempts) FROM failure"  # noqa: S608 - constants
-            f" WHERE mapping=? AND {_MENDABLE} GROUP BY dir"
+            f" WHERE mapping=? AND {_MENDABLE} GROUP BY dir HAVING max({_MAY_BE_TRIED})"
         )
-        return [ParkedIn(os.fsdecode(r[0]), *r[1:]) for r in self._read(sql, (mapping, *FOR_GOOD))]
+        return [ParkedIn(os.fsdecode(r[0]), *r[1:]) for r in self._read(sql, (mapping, *FOR_GOOD, *trial.values))]
 
-    def parked_in(self, mapping: int, directory: str, limit: int) -> list[tuple[str, int | None, int]]:
-        """Some of what `parked_by_directory` counts in a directory, longest ago first.
-
-        Returns:
-            Of each its name, its size (None: no file is to be sent) and when it failed, in wall-clock nanoseconds.
-        """
+    def first_parked_in(self, mapping: int, directory: str, trial: Trial) -> str | None:
+        """The path in a directory, of those for which `parked_by_directory` names it, that failed longest ago."""
         sql = (
-            "SELECT name, size, failed_ns FROM failure"  # noqa: S608 - constants
-            f" WHERE mapping=? AND dir=? AND {_MENDABLE} ORDER BY failed_ns LIMIT ?"
+            "SELECT name FROM failure"  # noqa: S608 - constants
+            f" WHERE mapping=? AND dir=? AND {_MENDABLE} AND {_MAY_BE_TRIED} ORDER BY failed_ns LIMIT 1"
         )
-        cursor = self._read(sql, (mapping, os.fsencode(directory), *FOR_GOOD, limit))
-        return [(os.fsdecode(r[0]), r[1], r[2]) for r in cursor]
+        found = self._read(sql, (mapping, os.fsencode(directory), *FOR_GOOD, *trial.values)).fetchone()
+        return join(directory, os.fsdecode(found[0])) if found else None
 
     def release(self, mapping: int, path: str) -> None:
         """A parked path is tried again; how often it has failed is remembered."""

@@ -13,9 +13,9 @@ In: the end of each pass, what was done. Out: failures that wait for their next 
 
 from __future__ import annotations
 
-from ftpsyncd.ledger.failures import ParkedIn
+from ftpsyncd.ledger.failures import ParkedIn, Trial
 from ftpsyncd.mapping.site import Moment, Site
-from ftpsyncd.model import join, parent
+from ftpsyncd.model import parent
 
 FIRST_AGAIN_S = 900.0
 LONGEST_AGAIN_S = 86400.0
@@ -23,8 +23,8 @@ BYTES_PER_S = 10_000
 """A file of so many bytes is tried once in a second at most, on the average of a directory's life."""
 DIRECTORIES_AT_ONCE = 100
 """In which something is tried after one pass; the others come after the next ones."""
-CANDIDATES = 10
-"""Of a directory; those that failed longest ago."""
+TRIED_KEPT = 1000
+"""Tries of which it is not known what came of them; of more, the first ones show nothing."""
 
 
 class Mended:
@@ -36,7 +36,7 @@ class Mended:
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._tried: set[str] = set()
+        self._tried: dict[str, None] = {}
 
     def __repr__(self) -> str:
         return f"<Mended trying={len(self._tried)}>"
@@ -46,32 +46,30 @@ class Mended:
         site = self._site
         if site.queue.gate.is_doubtful:
             return
-        due = [each for each in site.ledger.failures.parked_by_directory(site.id) if is_due(each, at.wall_ns)]
+        failures = site.ledger.failures
+        trial = Trial(int(site.spec.empty_dirs), at.wall_ns, 10**9 // BYTES_PER_S)
+        due = [each for each in failures.parked_by_directory(site.id, trial) if is_due(each, at.wall_ns)]
         due.sort(key=lambda each: each.last_ns)
-        self._tried.clear()
+        self._tried = {path: None for path in self._tried if self._is_still_tried(path)}
         for each in due[:DIRECTORIES_AT_ONCE]:
-            path = self._representative(each.directory, at.wall_ns)
+            # What failed longest ago, and is still to be done.
+            path = failures.first_parked_in(site.id, each.directory, trial)
             if path is not None:
-                self._tried.add(path)
-                site.ledger.failures.release(site.id, path)
+                self._tried[path] = None
+                failures.release(site.id, path)
                 site.dirty.mark(path, at.now)
+        while len(self._tried) > TRIED_KEPT:
+            del self._tried[next(iter(self._tried))]
 
-    def _representative(self, directory: str, wall_ns: int) -> str | None:
-        """What is tried of a directory: what failed longest ago, and is still to be done."""
-        site = self._site
-        for name, size, failed_ns in site.ledger.failures.parked_in(site.id, directory, CANDIDATES):
-            path = join(directory, name)
-            if size is not None and 0 <= wall_ns - failed_ns < size / BYTES_PER_S * 1e9:
-                continue
-            # A directory that could not be made is when there is something in it that is tried.
-            if size is not None or site.spec.empty_dirs or site.ledger.row(site.id, path) is not None:
-                return path
-        return None
+    def _is_still_tried(self, path: str) -> bool:
+        """Whether it is not known yet what became of a try: a large file may take longer than the next pass."""
+        failure = self._site.ledger.failures.of(self._site.id, path)
+        return failure is not None and not failure.parked
 
     def done(self, path: str, at: Moment) -> None:
         """Something was done: if it had been parked, its neighbours may not be in vain, either."""
         if path in self._tried:
-            self._tried.discard(path)
+            del self._tried[path]
             directory = parent(path)
             self._site.ledger.failures.release_in(self._site.id, directory)
             self._site.dirty.mark_directory(directory, at.now)

@@ -17,6 +17,7 @@ from ftpsyncd.errors import (
 )
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.ledger.failures import ParkedIn
+from ftpsyncd.mapping import mended
 from ftpsyncd.mapping.mended import DIRECTORIES_AT_ONCE, FIRST_AGAIN_S, LONGEST_AGAIN_S, is_due
 from ftpsyncd.mapping.site import Moment
 from ftpsyncd.model import Delete, Did, Done, Failed, Failure, Fingerprint, Kind, MakeDir, Row, Upload
@@ -156,6 +157,48 @@ def test_of_very_many_directories_some_are_tried_after_each_pass(story: Story):
     park(story, *(f"{number}/1" for number in range(DIRECTORIES_AT_ONCE + 10)))
     assert len(tried(story, FIRST_AGAIN_S)) == DIRECTORIES_AT_ONCE
     assert len(tried(story, FIRST_AGAIN_S + 1)) == 10
+
+
+def test_directories_in_which_nothing_can_be_tried_keep_no_others_waiting(story: Story):
+    """Rights that were wrong for an hour: folders that could not be made have failed before what is in them."""
+    folders = range(DIRECTORIES_AT_ONCE + 10)
+    for number in folders:
+        for path in (f"{number}", f"{number}/in it"):
+            for _ in range(2):
+                story.apply(Failed(MakeDir(M, path, 60), DENIED))
+    park(story, *(f"{number}/in it/1" for number in folders), seconds=1.0)
+    assert len(tried(story, FIRST_AGAIN_S + 1)) == DIRECTORIES_AT_ONCE
+    assert len(tried(story, FIRST_AGAIN_S + 2)) == 10
+
+
+def test_large_files_keep_no_others_of_their_directory_waiting(story: Story):
+    park(story, *(f"a/film {number}" for number in range(20)), size=1_000_000_000)
+    park(story, "a/picture", seconds=1.0)
+    assert tried(story, FIRST_AGAIN_S + 1) == ["a/picture"]
+
+
+def test_folders_that_could_not_be_made_keep_no_file_beside_them_waiting(story: Story):
+    for number in range(20):
+        for _ in range(2):
+            story.apply(Failed(MakeDir(M, f"a/{number}", 60), DENIED))
+    park(story, "a/picture", seconds=1.0)
+    assert tried(story, FIRST_AGAIN_S + 1) == ["a/picture"]
+
+
+def test_a_try_that_takes_longer_than_the_next_pass_shows_all_the_same_that_it_works(story: Story):
+    park(story, "a/1", "a/2", "a/3")
+    assert tried(story, FIRST_AGAIN_S) == ["a/1"]
+    story.apply(Failed(Upload(M, "b/1", Fingerprint(10, 1, 7)), DENIED), now=NOW + FIRST_AGAIN_S)
+    assert tried(story, 2 * FIRST_AGAIN_S) == ["a/2"]
+    story.apply(Done(Upload(M, "a/1", Fingerprint(10, 1, 7)), Did.PUBLISHED, sha256=SHA), now=NOW + 2 * FIRST_AGAIN_S)
+    assert not failure_of(story, "a/3").parked
+
+
+def test_of_tries_that_come_to_nothing_not_all_are_remembered(story: Story, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(mended, "TRIED_KEPT", 5)
+    park(story, *(f"{number}/1" for number in range(20)))
+    assert len(tried(story, FIRST_AGAIN_S)) == 20
+    assert len(story.mirror.mended._tried) == 5
 
 
 def test_a_clock_that_was_far_ahead_keeps_nothing_waiting():
