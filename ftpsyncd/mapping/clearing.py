@@ -18,6 +18,11 @@ from ftpsyncd.model import Delete, Kind, RemoveDir, join
 
 ROWS_AT_ONCE = 500
 """Rows of a directory that are read at once."""
+ROWS_IN_A_TURN = 2000
+"""Rows that are gone through in one turn of the engine, whatever follows: some forty milliseconds. Where the server
+refuses to delete anything, nothing fills the queue."""
+ROWS_OF_ONE = 5
+"""To go through a directory with nothing in it takes as long as so many rows of a larger one."""
 
 
 class Clearing:
@@ -33,6 +38,8 @@ class Clearing:
         self._site = site
         self._absent = absent
         self._delete = delete
+        self.cut_short = False
+        """It was gone on with as far as one turn of the engine has room, not the queue."""
         self._ahead: dict[str, str] = {}
         """Each with the last name in it that has been dealt with; empty if none has. The last one is the next."""
         self._inside = Inside(self._ahead)
@@ -47,6 +54,7 @@ class Clearing:
 
     def stop(self) -> None:
         """Delete nothing more."""
+        self.cut_short = False
         self._ahead.clear()
         self._inside.clear()
 
@@ -60,16 +68,17 @@ class Clearing:
         return ahead or self._site.queue.busy_below(self._site.spec.name, directory)
 
     def go_on(self, at: Moment) -> None:
-        """Go on, as far as the queue has room."""
-        site = self._site
-        while self._ahead and site.queue.load(site.spec.name).waiting < QUEUE_ROOM:
+        """Go on, as far as the queue, and a turn of the engine, has room."""
+        site, rows = self._site, 0
+        while self._ahead and rows < ROWS_IN_A_TURN and site.queue.load(site.spec.name).waiting < QUEUE_ROOM:
             directory, after = self._ahead.popitem()
             self._inside.discard(directory)
             if self._absent.is_doomed(directory):
-                self._go_through(directory, after, at)
+                rows += ROWS_OF_ONE + self._go_through(directory, after, at)
+        self.cut_short = bool(self._ahead) and rows >= ROWS_IN_A_TURN
 
-    def _go_through(self, directory: str, after: str, at: Moment) -> None:
-        """Deal with the next rows of a directory."""
+    def _go_through(self, directory: str, after: str, at: Moment) -> int:
+        """Deal with the next rows of a directory; how many those are."""
         site = self._site
         rows = site.ledger.rows(site.id, directory, after=after, most=ROWS_AT_ONCE)
         if len(rows) == ROWS_AT_ONCE:
@@ -83,6 +92,7 @@ class Clearing:
                 self.begin(path)
         if not rows and not after:
             site.queue.offer(RemoveDir(site.spec.name, directory))
+        return len(rows)
 
     def _may_delete(self, path: str, at: Moment) -> bool:
         """Whether a file of a directory that is gone can go now: nothing else is about it, and no try failed lately."""

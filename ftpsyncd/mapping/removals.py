@@ -101,7 +101,7 @@ class Removals:
     @property
     def hurries(self) -> bool:
         """Whether `go_on` has something to do though nothing happens."""
-        return bool(self._unsure)
+        return bool(self._unsure) or self._clearing.cut_short
 
     def pass_ended(self, at: Moment) -> None:
         """Everything that was to be compared has been: holds that have become pointless end, old absences count."""

@@ -14,6 +14,7 @@ from ftpsyncd.errors import ChangedAtServerError, TransferFailedError
 from ftpsyncd.events import EventKind
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.ledger.failures import FailureCounts
+from ftpsyncd.mapping.clearing import ROWS_AT_ONCE, ROWS_IN_A_TURN
 from ftpsyncd.mapping.removals import Removals
 from ftpsyncd.mapping.site import Moment
 from ftpsyncd.model import (
@@ -22,6 +23,7 @@ from ftpsyncd.model import (
     Did,
     Done,
     Failed,
+    Failure,
     Fingerprint,
     Hold,
     HoldKind,
@@ -47,6 +49,14 @@ def at(now: float) -> Moment:
     return Moment(now, WALL + int((now - NOW) * S))
 
 
+def taken(queue: Queue, now: float) -> list[Action]:
+    """What may start."""
+    actions = []
+    while (action := queue.take(now)) is not None:
+        actions.append(action)
+    return actions
+
+
 class Deleting(Story):
     """A folder with two files that is gone here, and the server's queue."""
 
@@ -60,10 +70,7 @@ class Deleting(Story):
         """The folder is found gone (again); what is handed out."""
         self.mirror.removals.gone("d", Kind.DIR, at(now))
         self.mirror.removals.go_on(at(now))
-        taken = []
-        while (action := self.queue.take(now)) is not None:
-            taken.append(self.mirror.intents.begin(action))
-        return taken
+        return [self.mirror.intents.begin(action) for action in taken(self.queue, now)]
 
     def end(self, outcome: Outcome, now: float) -> None:
         self.apply(outcome, now)
@@ -224,6 +231,35 @@ def test_a_directory_that_is_gone_costs_no_look_at_all_others_that_are_being_del
         turns += 1
     assert turns > 1, "the queue has no room for all"
     assert not removals._clearing.is_at_work_on("e")
+
+
+def test_very_many_deletes_that_are_refused_for_good_are_gone_through_in_several_turns(story: Deleting) -> None:
+    """After each pass anew: of a million files, that kept all mappings, and people, waiting for half a minute."""
+    refused = Failure(None, 2, True, 0, "NameRefusedError", "Permission denied.", "550 No.", "", WALL)  # noqa: FBT003
+    removals, ledger = story.mirror.removals, story.ledger
+    for directory in range(100):
+        ledger.put(story.id, f"d/{directory}", Row(Kind.DIR, Fingerprint(0, 0, 5), b"", WALL))
+        for number in range(100):
+            ledger.put(story.id, f"d/{directory}/{number}", Row(Kind.FILE, Fingerprint(10, 1, 7), SHA, WALL))
+            ledger.failures.put(story.id, f"d/{directory}/{number}", refused)
+    removals._clearing.begin("d")
+    looked_at: list[str] = []
+    known = ledger.failures.of
+
+    def of(mapping: int, path: str) -> Failure | None:
+        looked_at.append(path)
+        return known(mapping, path)
+
+    ledger.failures.of = of  # type: ignore[method-assign]
+    turns = []
+    while removals.working:
+        looked_at.clear()
+        removals.go_on(at(LATER))
+        turns.append(len(looked_at))
+        assert removals.hurries is removals.working, "nothing else would have it gone on with"
+    assert max(turns) <= ROWS_IN_A_TURN + ROWS_AT_ONCE
+    assert sum(turns) == 100 * 100 + 2
+    assert [action.path for action in taken(story.queue, LATER)] == ["d/a", "d/b"]
 
 
 def test_what_was_changed_at_the_server_waits_for_a_person_and_for_nobody_else(story: Deleting) -> None:
