@@ -9,7 +9,8 @@
   different ways (`turn`), in the order of names.
 - Large uploads leave one connection free for small ones.
 - When the server fails, everything stays queued; one action is let through when the pause is over, whatever else may
-  still be under way. Deletes go on at a server that is only full.
+  still be under way. At a server that is only full deletes go on, and beside a large file a small one is let through:
+  whether there is space again shows at its end.
 
 Times are monotonic seconds.
 """
@@ -231,12 +232,19 @@ class Queue:
         """The next action to perform, or None if nothing can start now, as far as was looked (`next_due`)."""
         self._cut_short = False
         self.gate.grow(now)
+        small_only = False
         if not self.gate.lets_through(now, trying=self._is_trying):
-            return self._take_removal() if self.makes_room and self.gate.state is Breaker.FULL else None
+            full = self.gate.state is Breaker.FULL
+            if self.makes_room and full:
+                return self._take_removal()
+            small_only = full and self._is_trying_with_large(now)
+            if not small_only:
+                return None
         for mapping in list(self._turns):
             self._turns.move_to_end(mapping)
-            action = None if mapping in self._suspended else self._take_from(self._turns[mapping])
-            if not self._turns[mapping]:
+            turn = self._turns[mapping]
+            action = None if mapping in self._suspended else self._take_from(turn, small_only=small_only)
+            if not turn:
                 del self._turns[mapping]
             if action is not None:
                 return action
@@ -269,11 +277,11 @@ class Queue:
         """Whether actions of this kind are started now."""
         return not self.only_additions or isinstance(action, _ADDITIONS)
 
-    def _take_from(self, turn: Turn) -> Action | None:
+    def _take_from(self, turn: Turn, *, small_only: bool) -> Action | None:
         skipped: list[Place] = []
         action = None
         for lane in turn.lanes():
-            action = self._take_from_lane(turn, lane, skipped)
+            action = self._take_from_lane(turn, lane, skipped, small_only=small_only)
             if action is not None:
                 turn.had(lane)
                 break
@@ -281,7 +289,7 @@ class Queue:
             turn.add(each)
         return action
 
-    def _take_from_lane(self, turn: Turn, lane: Lane, skipped: list[Place]) -> Action | None:
+    def _take_from_lane(self, turn: Turn, lane: Lane, skipped: list[Place], *, small_only: bool) -> Action | None:
         """The first action of a lane that may start; those before it that have no room are noted."""
         large, parked = 0, 0
         while (place := turn.pop(lane)) is not None:
@@ -296,7 +304,7 @@ class Queue:
                     break
             elif not self.may_start(candidate):
                 skipped.append(place)
-            elif not self.under_way.has_room_for(candidate, self.gate.cap):
+            elif (small_only and is_large(candidate)) or not self.under_way.has_room_for(candidate, self.gate.cap):
                 skipped.append(place)
                 large += 1
                 if not is_large(candidate) or large > UNITS_PER_CONNECTION:
@@ -376,6 +384,9 @@ class Queue:
     @property
     def _is_trying(self) -> bool:
         return self.under_way.is_trying(self.gate.outages)
+
+    def _is_trying_with_large(self, now: float) -> bool:
+        return self.gate.may_try(now, trying=False) and self.under_way.is_trying_with_large(self.gate.outages)
 
     def wants_probe(self, now: float) -> bool:
         """The pause is over and nothing that waits can be used to try the server (ask after `take`)."""

@@ -52,6 +52,8 @@ class Lack:
     works: str | None = None
     trial: str | None = None
     """The one that is being tried."""
+    tries_large: bool = False
+    """That one is large: only at its end, perhaps hours later, it shows whether there is space."""
     waiting: set[str] = field(default_factory=set)
     """Files that wait for space, as keys; at most `WAITING_MOST`."""
     announced: bool = False
@@ -141,14 +143,18 @@ class Space:
         self._put_off(lack, join(mapping, path))
         return True
 
-    def admits(self, mapping: str, path: str, now: float) -> bool:
-        """Whether a file may be sent now: of a full directory, when its time is over, one; others are counted."""
+    def admits(self, mapping: str, path: str, now: float, *, large: bool = False) -> bool:
+        """Whether a file may be sent now: of a full directory, when its time is over, one; others are counted.
+
+        Beside a large one, another one that is not: it shows sooner what they wait for.
+        """
         lack = self.lack(mapping, path)
         if lack is None:
             return True
         key = join(mapping, path)
-        if now >= lack.until and lack.trial in {None, key}:
-            lack.trial = key
+        beside_large = lack.tries_large and not large
+        if now >= lack.until and (lack.trial in {None, key} or beside_large):
+            lack.trial, lack.tries_large = key, large
             lack.waiting.discard(key)
             return True
         self._put_off(lack, key)

@@ -84,6 +84,10 @@ class UnderWay:
         action, after = self._trial
         return after == outage or isinstance(action, Probe)
 
+    def is_trying_with_large(self, outage: int) -> bool:
+        """Whether what tries the server is a large file, which may take hours (`is_trying`)."""
+        return self._trial is not None and self._trial[1] == outage and is_large(self._trial[0])
+
     def begin(self, action: Action, *, outage: int | None) -> None:
         """An action is handed out.
 

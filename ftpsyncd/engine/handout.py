@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ftpsyncd.core.extent import Key
+from ftpsyncd.core.extent import Key, is_large
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.mapping.leftovers import Leftovers
@@ -156,7 +156,9 @@ def _may_start(server: Server, action: Action) -> bool:
 
 def _has_space(queue: Queue, action: Action, at: Moment) -> bool:
     """Whether an action may begin as far as the server's space is known; what may not is noted to wait for it."""
-    return not isinstance(action, Upload) or queue.space.admits(action.mapping, action.path, at.now)
+    if not isinstance(action, Upload):
+        return True
+    return queue.space.admits(action.mapping, action.path, at.now, large=is_large(action))
 
 
 def _still_wanted(mirror: Mirror, action: Action) -> bool:

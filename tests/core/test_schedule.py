@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from ftpsyncd.core.extent import LARGE_BYTES, SMALL_BYTES, Key, arrives, is_structural, keys_of, units_of
+from ftpsyncd.core.extent import LARGE_BYTES, SMALL_BYTES, Key, arrives, is_large, is_structural, keys_of, units_of
 from ftpsyncd.core.gate import (
     CAP_GROWS_AFTER_S,
     FIRST_PAUSE_S,
@@ -740,6 +740,32 @@ def test_what_makes_room_and_has_to_wait_is_not_looked_at_again_for_all_that_has
     assert taken(queue) == directories
 
 
+def test_at_a_full_server_a_small_file_is_tried_beside_a_large_one():
+    """Whether there is space again shows at its end, perhaps hours later; all others would wait for that."""
+    queue = queue_of(large("film"), large("film 2"), upload("b"), upload("c"))
+    queue.gate.failed(NOW, Breaker.FULL, "No space.", connects=True)
+    later = NOW + FULL_PAUSE_S
+    assert taken(queue, later - 1) == []
+    assert taken(queue, later) == [large("film"), upload("b")]
+    assert not queue.wants_probe(later)
+    queue.finish(upload("b"))
+    queue.gate.answered()
+    assert taken(queue, later) == [large("film 2"), upload("c")]
+
+
+def test_a_small_file_that_comes_while_a_full_server_is_tried_with_a_large_one_is_tried_too():
+    queue = queue_of(large("film"))
+    queue.gate.failed(NOW, Breaker.FULL, "No space.", connects=True)
+    later = NOW + FULL_PAUSE_S
+    assert taken(queue, later) == [large("film")]
+    queue.offer(large("film 2"))
+    queue.offer(upload("b"))
+    assert taken(queue, later + 1) == [upload("b")]
+    queue.gate.failed(later + 2, Breaker.FULL, "No space.", connects=True)
+    queue.finish(upload("b"), requeue=True)
+    assert taken(queue, later + 3) == []
+
+
 def test_an_answer_opens_the_queue_again():
     queue = queue_of(upload("a"), upload("b"))
     failing(queue, NOW)
@@ -1109,7 +1135,10 @@ class QueueMachine(RuleBasedStateMachine):
         self.running.append(action)
 
     def _tries(self, action: Action) -> None:
-        assert self.trial is None, "only one is let through"
+        if self.queue.gate.state is Breaker.FULL and self.trial is not None and is_large(self.trial):
+            assert not is_large(action), "one large file tells as much as two"
+        else:
+            assert self.trial is None, "only one is let through"
         self.trial = action
 
     @staticmethod

@@ -121,6 +121,26 @@ def test_when_its_time_is_over_one_file_is_tried_and_the_others_wait_for_what_it
     assert space.admits(G, "b/1", LATER)
 
 
+def test_beside_a_large_file_a_small_one_is_tried_since_that_takes_hours():
+    space = full("a/1", "a/2")
+    assert space.admits(G, "a/film", LATER, large=True)
+    assert not space.admits(G, "a/film 2", LATER, large=True)
+    assert space.admits(G, "a/3", LATER)
+    assert not space.admits(G, "a/4", LATER)
+    space.found(G, "a/3")
+    assert space.admits(G, "a/4", LATER)
+
+
+def test_a_small_one_that_is_refused_beside_a_large_one_is_enough():
+    space = full("a/1", "a/2")
+    assert space.admits(G, "a/film", LATER, large=True)
+    assert space.admits(G, "a/3", LATER)
+    assert refused(space, "a/3", now=LATER) == ("gallery/a", False)
+    assert space.awaits(G, "a/4", LATER + 1)
+    space.found(G, "a/film")
+    assert space.admits(G, "a/4", LATER + 1)
+
+
 def test_a_try_that_is_refused_is_enough():
     space = full("a/1", "a/2")
     assert space.admits(G, "a/1", LATER)
