@@ -82,6 +82,8 @@ class Queue:
         self._suspended: set[str] = set()
         self._loads: dict[str, list[int]] = {}
         """What waits and what runs, of each mapping."""
+        self._marked: dict[str, int] = {}
+        """What of that waits and was marked by itself, deletes aside."""
         self._sources: dict[Key, int] = {}
         self._freed: dict[str, set[str]] = {}
         self._files = 0
@@ -107,6 +109,10 @@ class Queue:
     def load(self, mapping: str) -> Load:
         """How much of one mapping waits and runs."""
         return Load(*self._loads.get(mapping, ()))
+
+    def marked(self, mapping: str) -> int:
+        """How much of what waits of one mapping was marked by itself (`turn.Lane`); deletes are not counted."""
+        return self._marked.get(mapping, 0)
 
     def backlog(self) -> tuple[int, int]:
         """Files that wait or run to be uploaded, and their bytes."""
@@ -180,12 +186,12 @@ class Queue:
         action = self._waiting.pop((mapping, path), None)
         if action is not None:
             self._turn_of(mapping).discard((mapping, path))
+            self._count_waiting(action, -1)
             running = self.under_way.at((mapping, path))
             if running is None or running.path != path:
                 self._places.drop((mapping, path))
                 # Nothing will come of it that could tell of space.
                 self.space.over(mapping, path)
-            self._count_waiting(action, -1)
             self._given_up(action)
 
     def withdraw_below(self, mapping: str, directory: str, kinds: type[Action] | UnionType | None = None) -> None:
@@ -347,6 +353,7 @@ class Queue:
         load = self._loads[action.mapping]
         load[0] -= 1
         load[1] += 1
+        self._count_marked(action, -1)
         self._makes_room.pop(key, None)
         for own in keys:
             self._leave_waiting(own, structural=structural and not isinstance(action, RemoveDir))
@@ -424,8 +431,19 @@ class Queue:
             else:
                 self._uncount(self._sources, source)
 
+    def _count_marked(self, action: Action, step: int) -> None:
+        mapping = action.mapping
+        if isinstance(action, MAKES_ROOM) or self._places.of((mapping, action.path)).lane is not Lane.MARKED:
+            return
+        count = self._marked.get(mapping, 0) + step
+        if count:
+            self._marked[mapping] = count
+        else:
+            del self._marked[mapping]
+
     def _count_waiting(self, action: Action, step: int) -> None:
         self._count_load(action, waiting=step)
+        self._count_marked(action, step)
         if step < 0:
             self._makes_room.pop(keys_of(action)[0], None)
         elif isinstance(action, MAKES_ROOM):

@@ -92,14 +92,13 @@ class Looks:
         """Ask for the looks that are due, as far as the queue has room for what they may bring.
 
         Returns:
-            False if it has none at all.
+            False if it has none at all: not for what is marked by itself, however much of large directories waits.
         """
         site, passing_on = self._site, not self._in_depth
         while len(self._asked) < LOOKS_AT_ONCE:
-            waiting = site.queue.load(site.spec.name).waiting
-            if waiting >= 2 * QUEUE_ROOM:
+            if not self._has_room:
                 return False
-            work = site.dirty.take(at.now, marked_only=waiting >= QUEUE_ROOM or not passing_on)
+            work = site.dirty.take(at.now, marked_only=self._is_full or not passing_on)
             if work is None:
                 break
             self.in_pass |= work.deep
@@ -108,11 +107,20 @@ class Looks:
 
     def next_due(self) -> float | None:
         """When there will be something to ask although nothing happens; None if only an event can help."""
-        if self.disk is None:
+        if self.disk is None or len(self._asked) >= LOOKS_AT_ONCE or not self._has_room:
             return None
-        if len(self._asked) >= LOOKS_AT_ONCE or self._site.queue.load(self._site.spec.name).waiting >= QUEUE_ROOM:
-            return None
-        return self._site.dirty.next_due(marked_only=self._in_depth)
+        return self._site.dirty.next_due(marked_only=self._in_depth or self._is_full)
+
+    @property
+    def _is_full(self) -> bool:
+        """Whether so much waits that no further directory is gone through."""
+        return self._site.queue.load(self._site.spec.name).waiting >= QUEUE_ROOM
+
+    @property
+    def _has_room(self) -> bool:
+        """Whether there is room for what is marked by itself: one large directory may fill the queue for hours."""
+        queue, name = self._site.queue, self._site.spec.name
+        return queue.load(name).waiting < 2 * QUEUE_ROOM or queue.marked(name) < QUEUE_ROOM
 
     @property
     def _in_depth(self) -> bool:

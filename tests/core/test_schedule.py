@@ -1162,6 +1162,8 @@ class QueueMachine(RuleBasedStateMachine):
         assert self.queue.in_flight == len(self.running)
         assert self.queue.idle == (not self.running and all(mapping in self.suspended for mapping, _ in self.queued))
         for mapping in (M, OTHER):
+            marked = [key for key, action in self.queued.items() if not isinstance(action, Delete | RemoveDir)]
+            assert self.queue.marked(mapping) == sum(key[0] == mapping for key in marked)
             waits = sum(key[0] == mapping for key in self.queued)
             runs = sum(action.mapping == mapping for action in self.running)
             assert self.queue.load(mapping) == Load(waits, runs)

@@ -73,14 +73,20 @@ def test_a_folder_that_is_dropped_is_published_by_names_with_all_its_levels(tmp_
         assert max(abs(order.index(path) - n) for n, path in enumerate(wanted)) <= 4 * 12
 
 
-def test_a_file_that_is_changed_does_not_wait_for_a_large_folder(tmp_path: Path) -> None:
-    count, size = 200, 100_000
-    keys = {"connections": 2, "bandwidth": "2 MB/s"}
+@pytest.mark.parametrize(
+    ("count", "size", "bandwidth"),
+    [(200, 100_000, "2 MB/s"), (6000, 300, "300 kB/s")],
+    ids=["large files", "more files than are looked at ahead"],
+)
+def test_a_file_that_is_changed_does_not_wait_for_a_large_folder(
+    tmp_path: Path, count: int, size: int, bandwidth: str
+) -> None:
+    keys = {"connections": 2, "bandwidth": bandwidth}
     with running("vsftpd") as server, site(server, tmp_path, server_keys=keys) as s:
         (s.drop / "title.jpg").write_bytes(b"old")
         s.start()
         s.until_equal()
-        build(tmp_path / "tree", [f"{number:03}.jpg" for number in range(count)], size)
+        build(tmp_path / "tree", [f"{number:04}.jpg" for number in range(count)], size)
         (tmp_path / "tree").rename(s.drop / "a tree")
         until(lambda: len(list((s.published / "a tree").glob("*.jpg"))) >= 10, "the tree is on its way", 60)
         (s.drop / "title.jpg").write_bytes(b"new!")

@@ -19,7 +19,7 @@ from ftpsyncd.events import Event, EventKind
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.ledger.database import Database
 from ftpsyncd.ledger.inodes import Inodes
-from ftpsyncd.local.changes import WatchReport
+from ftpsyncd.local.changes import Changes, WatchReport
 from ftpsyncd.mapping.comparing import NAMES_AT_ONCE
 from ftpsyncd.mapping.intents import Intents
 from ftpsyncd.mapping.mirror import Mirror
@@ -290,6 +290,35 @@ def test_many_names_of_one_file_are_asked_for_once_in_a_turn(two: Two, monkeypat
     two.turn()
     assert asked == [7]
     assert two.waiting + len(two.handed(A)) == len(names)
+
+
+def test_a_file_that_changes_is_looked_at_however_much_of_a_large_directory_waits(two: Two) -> None:
+    """Else it waits for all of that; what was marked by itself has its turn in between."""
+    mirror = two.mirror
+    mirror.dirty.mark_deep("", NOW)
+    two.turn()
+    two.lists(A, many(3 * QUEUE_ROOM))
+    two.turn()
+    two.turns()
+    assert two.waiting > 2 * QUEUE_ROOM
+    assert mirror.queue.marked(A) == 0
+    two.engine.changed(A, Changes(frozenset({"title.jpg"}), frozenset()))
+    two.turn()
+    assert two.disk.asked == [("", frozenset({"title.jpg"}))]
+    two.lists(A, {"title.jpg": file(inode=7)}, frozenset({"title.jpg"}))
+    two.turn()
+    assert mirror.queue.marked(A) == 1
+
+
+def test_of_what_is_marked_by_itself_only_so_much_waits_too(two: Two) -> None:
+    mirror = two.mirror
+    for number in range(3 * QUEUE_ROOM):
+        mirror.queue.offer(Upload(A, f"{number}", Fingerprint(1, 1, 1)), Order(Lane.MARKED, NOW))
+    assert mirror.queue.marked(A) == 3 * QUEUE_ROOM
+    two.engine.changed(A, Changes(frozenset({"title.jpg"}), frozenset()))
+    two.turn()
+    assert two.disk.asked == []
+    assert mirror.next_due() is None
 
 
 def test_a_small_directory_is_compared_at_once(two: Two) -> None:
