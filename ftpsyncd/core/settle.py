@@ -25,6 +25,9 @@ NAMES_MOST = 4096
 """However large a directory is, more dirty names than this are not kept."""
 DIRTY_DIRECTORIES = 4096
 """More dirty directories than this: the whole tree is scanned instead."""
+MARKED_IN_A_ROW = 8
+"""After so many pieces of what was marked one of a deep scan has its turn: files that change all the time, in very many
+directories, must not keep it waiting for ever."""
 RELIST_GAP_S = 0.25
 """A directory is not listed as a whole more often than this."""
 NEW_S = 60.0
@@ -108,6 +111,8 @@ class Dirty:
         self._names_kept: dict[str, int] = {}
         """How many dirty names are kept of a directory, for those that are large."""
         self._deep_due: float | None = None
+        self._marked_in_a_row = 0
+        """Pieces of what was marked that were handed out since one of a deep scan could be."""
 
     def __repr__(self) -> str:
         return f"<Dirty directories={len(self._marks)} frontier={len(self._frontier)}>"
@@ -194,10 +199,17 @@ class Dirty:
         self._in_frontier.add(directory)
 
     def take(self, now: float, *, marked_only: bool = False) -> Work | None:
-        """The next piece of work that is due; single names first, deep scans last, each of these by names."""
-        work = self._take_marked(now)
+        """The next piece of work that is due; single names before deep scans, each of these by names.
+
+        However much is marked, a deep scan goes on (`MARKED_IN_A_ROW`).
+        """
+        its_turn = self._marked_in_a_row >= MARKED_IN_A_ROW and not marked_only and self.scanning_deep(now)
+        work = None if its_turn else self._take_marked(now)
+        if work is not None:
+            self._marked_in_a_row += 1
         if work is not None or marked_only:
             return work
+        self._marked_in_a_row = 0
         if self._frontier:
             # A scan under way is finished before the next one starts: losses that keep coming cannot starve it.
             order, name = heapq.heappop(self._frontier)

@@ -30,6 +30,8 @@ STILL_S = 15.0
 """A look that has been in one system call for so long, of a disk that has not told anything for longer, hangs."""
 TOGETHER_S = 0.005
 """Listings of directories that follow one another within this time are delivered together."""
+PROBES_IN_A_ROW = 8
+"""After so many probes a listing that waits has its turn, however many more there are."""
 AGAIN_S = 1.0
 """After which it is tried again to open something."""
 STOP_WAIT_S = 5.0
@@ -60,7 +62,8 @@ class DiskThread(threading.Thread):
             asked (``directory``, ``names``), so answers need no numbers.
 
     Requests that wait merge: one listing per directory, one probe per directory with all names asked for, one check.
-    A probe goes before a listing (it is short, and a finished file waits for it), a check before both.
+    A probe goes before a listing (it is short, and a finished file waits for it), a check before both; but a listing
+    waits for `PROBES_IN_A_ROW` probes at most.
     """
 
     def __init__(self, name: str, scanner: Scanner, watcher: Watcher, deliver: Callable[[Delivery], None]) -> None:
@@ -72,6 +75,8 @@ class DiskThread(threading.Thread):
         self._probes: dict[str, set[str]] = {}
         self._listings: dict[str, None] = {}
         self._check = False
+        self._probed = 0
+        """How many probes have gone before a listing."""
         self._seen: list[Listing] = []
         """What is delivered together with what follows."""
         self._seen_at = 0.0
@@ -171,10 +176,12 @@ class DiskThread(threading.Thread):
             if self._check:
                 self._check = False
                 return lambda: self._report(self._watcher.check)
-            if self._probes:
+            if self._probes and not (self._listings and self._probed >= PROBES_IN_A_ROW):
+                self._probed += bool(self._listings)
                 directory = next(iter(self._probes))
                 names = frozenset(self._probes.pop(directory))
                 return lambda: self._list(directory, names)
+            self._probed = 0
             directory = next(iter(self._listings))
             del self._listings[directory]
             return lambda: self._list(directory, None)

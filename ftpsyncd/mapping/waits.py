@@ -23,6 +23,9 @@ from ftpsyncd.model import Failure, Fingerprint, Listing, RenameDir, basename, p
 LOOK_GAP_S = 0.01
 """A path that keeps changing is looked at no more often than this, and ever more rarely."""
 LONGEST_GAP_S = 0.1
+GAP_OF_ONE_S = 0.002
+"""For each file that is open for writing, all of them are looked at so much more rarely: of hundreds that are written
+all the time, the looks alone would leave no time for anything else."""
 SOON_S = 35.0
 """A `sync` waits for a file to come to rest, for another try, or for a delete, that comes within this time."""
 OFFERED_MAX = 2000
@@ -69,6 +72,8 @@ class Waits:
     def __init__(self, site: Site, absent: Deletes) -> None:
         self.pending: dict[str, Pending] = {}
         self._inside = Inside(self.pending)
+        self._busy = 0
+        """How many of them a program has open for writing."""
         self._unsettled: dict[str, Pending] = {}
         """Those of them that are not at rest, or wait for what the server may do late."""
         self._ages: list[tuple[float, str]] = []
@@ -88,6 +93,7 @@ class Waits:
     def clear(self) -> None:
         """Nothing can be seen: what was noted may be over."""
         self.pending.clear()
+        self._busy = 0
         self._inside.clear()
         self._unsettled.clear()
         self._ages.clear()
@@ -106,7 +112,8 @@ class Waits:
         if pending is None or pending.sighting is None:
             self._site.dirty.mark(path, now)
         elif pending.busy:
-            self._site.dirty.mark(path, now + min(LONGEST_GAP_S, LOOK_GAP_S * 2 ** min(pending.looks, 8)))
+            longest_s = max(LONGEST_GAP_S, GAP_OF_ONE_S * self._busy)
+            self._site.dirty.mark(path, now + min(longest_s, LOOK_GAP_S * 2 ** min(pending.looks, 9)))
         elif self._site.spec.settle_s <= LONGEST_GAP_S:
             self._site.dirty.mark(path, now + LOOK_GAP_S)
         elif not self._site.dirty.awaits(path):
@@ -149,6 +156,7 @@ class Waits:
     def _begin(self, path: str, pending: Pending) -> None:
         """A path waits."""
         before = self.pending.get(path)
+        self._busy += pending.busy - (before is not None and before.busy)
         self.pending[path] = pending
         self._inside.add(path)
         if pending.unsettled:
@@ -165,6 +173,7 @@ class Waits:
         """A path does not wait any more; how it did."""
         pending = self.pending.pop(path, None)
         if pending is not None:
+            self._busy -= pending.busy
             self._inside.discard(path)
             self._unsettled.pop(path, None)
         return pending

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from ftpsyncd.core import settle
 from ftpsyncd.core.settle import (
     DIRTY_DIRECTORIES,
+    MARKED_IN_A_ROW,
     NAMES_MOST,
     NAMES_PER_DIRECTORY,
     NEW_S,
@@ -222,6 +223,34 @@ def test_names_come_before_directories_of_a_deep_scan():
     dirty.mark("f/a", NOW)
     assert take(dirty, NOW) == names("f", "a")
     assert take(dirty, NOW) == deep("d")
+
+
+def test_what_is_marked_all_the_time_keeps_no_scan_waiting():
+    """As files that are written all the time, in more directories than can be asked about as often as they change."""
+    dirty = Dirty()
+    dirty.mark_deep("", NOW)
+    dirty.mark_deep("new", NOW)
+    works = []
+    for turn in range(4 * MARKED_IN_A_ROW):
+        for number in range(2 * MARKED_IN_A_ROW):
+            dirty.mark(f"busy {number}/a", NOW + turn)
+        works.append(take(dirty, NOW + turn))
+        if works[-1] == deep(""):
+            dirty.push_deep(["d"], PASS)
+    assert [work for work in works if work and work.deep] == [deep("new"), deep(""), deep("d")]
+    assert dirty.take(NOW + 1000, marked_only=True) is not None
+
+
+def test_while_there_is_no_room_for_a_scan_it_waits_however_much_is_marked():
+    dirty = Dirty()
+    dirty.mark_deep("", NOW)
+    for number in range(2 * MARKED_IN_A_ROW):
+        dirty.mark(f"busy {number}/a", NOW)
+        assert take(dirty, NOW, marked_only=True) == names(f"busy {number}", "a")
+    assert take(dirty, NOW, marked_only=True) is None
+    dirty.mark("busy/a", NOW)
+    assert take(dirty, NOW) == deep("")
+    assert take(dirty, NOW) == names("busy", "a")
 
 
 def test_only_marked_paths_come_when_there_is_no_room_for_a_scan():

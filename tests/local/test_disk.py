@@ -99,6 +99,27 @@ def test_while_the_disk_hangs_requests_merge_and_the_urgent_go_first(setup: _Set
     assert sum(isinstance(answer, WatchReport) for answer in setup.got) == 2
 
 
+def test_a_listing_does_not_wait_for_ever_while_more_names_are_asked_for(setup: _Setup) -> None:
+    """Of a slow disk, names of files that change all the time are asked for faster than it tells of them."""
+    answered = setup.thread._deliver
+    left = iter(range(5 * disk.PROBES_IN_A_ROW))
+
+    def ask_again(answer: Delivery) -> None:
+        if isinstance(answer, Listing) and answer.names and (number := next(left, None)) is not None:
+            setup.thread.probe(f"busy {number}", ["x"])
+        answered(answer)
+
+    setup.thread._deliver = ask_again
+    setup.thread.list_dir("hang")
+    assert setup.scanner.hangs.wait(10)
+    setup.thread.list_dir("a")
+    for number in range(3):
+        setup.thread.probe(f"{number}", ["x"])
+    setup.scanner.goes_on.set()
+    until(lambda: "list a" in setup.scanner.asked)
+    assert setup.scanner.asked.index("list a") == 1 + disk.PROBES_IN_A_ROW
+
+
 def told_and_asked(setup: _Setup, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is asked of the disk and what is told of it, in the order in which that happens."""
     order = setup.scanner.asked

@@ -398,6 +398,30 @@ def test_a_status_costs_no_look_at_all_that_waits(story: Story):
     assert mapping_status(story.mirror, AT).oldest_pending_s is None
 
 
+def test_of_very_many_files_that_are_written_all_the_time_each_is_looked_at_more_rarely(story: Story):
+    """Else nothing but these is looked at: 300 cameras that record, and no new folder, and no end of a pass."""
+    waits, dirty = story.mirror.waits, story.mirror.dirty
+
+    def gap_s(path: str) -> float:
+        for _ in range(12):
+            waits.wait(path, NOW + 5, "a program has it open for writing", sight(PICTURE, None, NOW, busy=True), AT)
+        dirty.clear()
+        waits.look_at(path, NOW)
+        due = dirty.next_due()
+        assert due is not None
+        return due - NOW
+
+    assert gap_s("0/film") == pytest.approx(0.1)
+    for number in range(500):
+        waits.wait(f"{number}/film", NOW + 5, "open", sight(PICTURE, None, NOW, busy=True), AT)
+    assert gap_s("0/film") == pytest.approx(1.0)
+    for number in range(450):
+        waits.present(f"{number}/film")
+    for number in range(450, 500):
+        waits.wait(f"{number}/film", NOW + 2, "it changed", sight(PICTURE, None, NOW), AT)
+    assert gap_s("0/film") == pytest.approx(0.1)
+
+
 def test_a_directory_under_a_new_name_costs_no_look_at_all_that_failed(story: Story):
     """Many folders of a mapping get other names, of which very much waits for a person."""
     name = "older"
