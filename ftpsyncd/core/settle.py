@@ -24,7 +24,7 @@ NAMES_SHARE = 20
 NAMES_MOST = 4096
 """However large a directory is, more dirty names than this are not kept."""
 DIRTY_DIRECTORIES = 4096
-"""More dirty directories than this: the whole tree is scanned instead."""
+"""Of more dirty directories, at least half, those that are due last, are left to a scan of the whole tree."""
 MARKED_IN_A_ROW = 8
 """After so many pieces of what was marked one of a deep scan has its turn: files that change all the time, in very many
 directories, must not keep it waiting for ever."""
@@ -281,21 +281,31 @@ class Dirty:
         return order
 
     def _marks_of(self, directory: str, due: float) -> _Marks | None:
-        """The marks of a directory; None when they all, and the one to come, became a scan of the whole tree."""
+        """The marks of a directory; None if there are too many, and a scan of the whole tree comes before ``due``."""
         marks = self._marks.get(directory)
         if marks is None:
             if len(self._marks) >= DIRTY_DIRECTORIES:
-                self._collapse(due)
-                return None
+                scan_due = self._deep_due
+                if scan_due is None or scan_due > due:
+                    scan_due = self._collapse()
+                if scan_due <= due:
+                    return None
             marks = self._marks[directory] = _Marks()
         return marks
 
-    def _collapse(self, due: float) -> None:
-        soonest = min(due, *(marks.due() for marks in self._marks.values()))
-        self._marks.clear()
-        self._heap.clear()
-        self._listed.clear()
-        self.mark_deep("", soonest)
+    def _collapse(self) -> float:
+        """Leave at least half of the marks, those that are due last, to a scan of the whole tree; when that is.
+
+        Were it all of them, files that wait for their times in very many directories would have the tree scanned at the
+        time of each: all the time.
+        """
+        dues = {directory: marks.due() for directory, marks in self._marks.items()}
+        due = min(sorted(dues.values())[len(dues) // 2], math.inf if self._deep_due is None else self._deep_due)
+        self._marks = {directory: marks for directory, marks in self._marks.items() if dues[directory] < due}
+        self._heap = [(dues[directory], directory) for directory in self._marks]
+        heapq.heapify(self._heap)
+        self.mark_deep("", due)
+        return due
 
     def _set_whole(self, directory: str, marks: _Marks, due: float) -> None:
         due = max(due, self._listed.get(directory, 0.0) + RELIST_GAP_S)

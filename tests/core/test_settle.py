@@ -450,12 +450,39 @@ def test_one_directory_more_and_the_tree_is_scanned():
     assert taken(dirty, NOW) == [deep("")]
 
 
-def test_a_collapsed_tree_is_scanned_when_its_first_path_is_due():
+def test_what_is_due_before_all_that_is_left_to_a_scan_comes_in_its_time():
     dirty = Dirty()
     dirty.mark("first/a", NOW + 1)
     mark_one_in_each(dirty, DIRTY_DIRECTORIES, NOW + 10)
     assert dirty.next_due() == NOW + 1
-    assert taken(dirty, NOW + 1) == [deep("")]
+    assert taken(dirty, NOW + 1) == [names("first", "a")]
+    assert dirty.next_due() == NOW + 10
+    assert taken(dirty, NOW + 10) == [deep("")]
+
+
+def test_files_that_wait_in_very_many_directories_have_the_tree_scanned_a_few_times_only(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """As those that a server refuses, hour by hour, or with a long `settle`: the tree was scanned at the time of each."""
+    monkeypatch.setattr(settle, "DIRTY_DIRECTORIES", 50)
+    dirty, dues = Dirty(), {f"{number * 7919 % 500:03}": NOW + 7.2 * (number + 1) for number in range(500)}
+    for directory, due in dues.items():
+        dirty.mark(f"{directory}/a", due)
+    scans, late, now = 0, 0.0, NOW
+    while now < NOW + 3600:
+        now = max(now, dirty.next_due() or NOW + 3600)
+        while (work := dirty.take(now)) is not None:
+            if work.deep and not work.directory:
+                scans += 1
+                dirty.push_deep(list(dues), work.order)
+                continue
+            due = dues[work.directory]
+            if due <= now:
+                late = max(late, now - due)
+                dues[work.directory] = due = now + 3600
+            dirty.mark(f"{work.directory}/a", due)
+    assert scans <= 4 * 500 / 50
+    assert late == 0.0
 
 
 @pytest.mark.parametrize("mark", [Dirty.mark, Dirty.mark_directory])
@@ -464,7 +491,9 @@ def test_the_mark_that_collapses_the_tree_does_not_wait_for_the_others(mark):
     mark_one_in_each(dirty, DIRTY_DIRECTORIES, NOW + 3600)
     mark(dirty, "last/a", NOW)
     assert dirty.next_due() == NOW
-    assert taken(dirty, NOW) == [deep("")]
+    assert [work.directory for work in taken(dirty, NOW)] == [parent("last/a") if mark is Dirty.mark else "last/a"]
+    assert dirty.next_due() == NOW + 3600
+    assert taken(dirty, NOW + 3600) == [deep("")]
 
 
 def test_clear_forgets_all_but_the_next_scan():
