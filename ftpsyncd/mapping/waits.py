@@ -32,6 +32,8 @@ OFFERED_MAX = 2000
 """Files whose waiting is timed; they leave in about the order they came, so the oldest are among them."""
 AGES_MORE = 64
 """So many more than twice as many ages as there are files are kept."""
+FAILED_MAX = 10_000
+"""Paths that have failed and wait for their next try are noted up to this many: the ledger has them all."""
 RESTLESS_S = 600.0
 """A file that does not come to rest for so long is reported."""
 
@@ -243,6 +245,10 @@ class Waits:
         if self._is_given_up(pending, at):
             self.present(path)
             self._report_not_ready(path, pending, at)
+            return
+        if before is None and not pending.unsettled and len(self.pending) >= FAILED_MAX:
+            # However many a server refuses, and for however long.
+            self._site.dirty.mark(path, due)
             return
         self._begin(path, pending)
         if path in self._overtaken:

@@ -422,6 +422,25 @@ def test_of_very_many_files_that_are_written_all_the_time_each_is_looked_at_more
     assert gap_s("0/film") == pytest.approx(0.1)
 
 
+def test_of_very_much_that_failed_and_waits_for_its_next_try_only_some_is_noted(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+):
+    """A server may refuse each of a million files, hour by hour; the ledger has them."""
+    monkeypatch.setattr("ftpsyncd.mapping.waits.FAILED_MAX", 50)
+    waits = story.mirror.waits
+    for _ in range(2):
+        for number in range(80):
+            waits.wait(f"{number}/a", NOW + 60, "the last try failed", None, AT)
+    assert len(waits.pending) == 50
+    assert all(story.mirror.dirty.awaits(f"{number}/a") for number in range(80))
+    waits.wait("new", NOW + 2, "it changed a moment ago", sight(PICTURE, None, NOW), AT)
+    assert waits.any_unsettled()
+    waits.present("0/a")
+    waits.present("new")
+    waits.wait("79/a", NOW + 60, "the last try failed", None, AT)
+    assert "79/a" in waits.pending
+
+
 def test_a_directory_under_a_new_name_costs_no_look_at_all_that_failed(story: Story):
     """Many folders of a mapping get other names, of which very much waits for a person."""
     name = "older"
