@@ -11,7 +11,7 @@ import pytest
 @pytest.fixture
 def one_case(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is looked at is found under its name in any case; directories list it in its own."""
-    stat = os.stat
+    stat, open_ = os.stat, os.open
 
     def spelled(name: str, place: str | int) -> str:
         names = os.listdir(place)  # noqa: PTH208 - of a descriptor, too
@@ -26,5 +26,14 @@ def one_case(monkeypatch: pytest.MonkeyPatch) -> None:
                 place = spelled(name, dir_fd) if dir_fd is not None else f"{place}/{spelled(name, place or '/')}"
             return stat(place, dir_fd=dir_fd, follow_symlinks=follow_symlinks)
 
+    def open_it(path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        try:
+            return open_(path, flags, mode, dir_fd=dir_fd)
+        except FileNotFoundError:
+            if dir_fd is None:
+                raise
+            return open_(spelled(path, dir_fd), flags, mode, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "open", open_it)
     monkeypatch.setattr(os, "stat", look)
     monkeypatch.setattr(os, "lstat", lambda path, *, dir_fd=None: look(path, dir_fd=dir_fd, follow_symlinks=False))

@@ -239,10 +239,11 @@ class Branches:
         """A folder left this name; if there is one all the same, it need not be told of by any further event.
 
         Of two that change places (renameat2(2), RENAME_EXCHANGE) the kernel says that A was moved to B, and then that B
-        was moved to A: the last that is heard of the name B is that it was left.
+        was moved to A: the last that is heard of the name B is that it was left. A file system that does not tell upper
+        from lower case finds under this name what has got it in another case, too.
         """
         path = self._path(parent)
-        if path is not None and _is_folder(self._absolute(join(path, name))):
+        if path is not None and _is_folder(self._absolute(path), name):
             self._appeared(parent, name, None)
 
     def _appeared(self, parent: _Node, name: str, node: _Node | None) -> None:
@@ -388,9 +389,10 @@ class Branches:
         return join(self._root_path, path) if path else self._root_path
 
 
-def _is_folder(path: str) -> bool:
+def _is_folder(place: str, name: str) -> bool:
+    """Whether a folder lists a folder of this very name."""
     try:
-        return stat.S_ISDIR(os.lstat(path).st_mode)
+        return stat.S_ISDIR(os.lstat(join(place, name)).st_mode) and name in os.listdir(place)  # noqa: PTH208 - text
     except OSError:
         return False
 

@@ -132,7 +132,9 @@ class Scanner:
         """The listing of an open root's directory; never raises OSError (that would count as a missing root)."""
         directory = failed.directory
         try:
-            descriptor, real = tree.open_directory(self.root, root_fd, directory, follow_symlinks=self.follow_symlinks)
+            descriptor, real = tree.open_directory(
+                self.root, root_fd, directory, follow_symlinks=self.follow_symlinks, as_listed=True
+            )
         except tree.LinkError as error:
             # Of a link to nothing, or out of the root, the directory that it is in says that it is not there, either.
             presence = Presence.UNREADABLE if error.errno == errno.ELOOP else Presence.ABSENT

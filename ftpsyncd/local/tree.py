@@ -121,8 +121,18 @@ def _number_for(name: str) -> int:
     return fold(int.from_bytes(digest))
 
 
-def open_directory(root: Path, root_fd: int, directory: str, *, follow_symlinks: bool) -> tuple[int, str]:
+def open_directory(
+    root: Path, root_fd: int, directory: str, *, follow_symlinks: bool, as_listed: bool = False
+) -> tuple[int, str]:
     """Open ``directory`` below an open root; the caller closes the descriptor.
+
+    Args:
+        root: the root.
+        root_fd: it is open.
+        directory: relative path.
+        follow_symlinks: go on where links lead, inside the root.
+        as_listed: where the file system does not tell upper from lower case, what is listed in another case is not
+            there.
 
     Returns:
         The descriptor, and the relative path of the real directory (differs from ``directory`` only where
@@ -145,8 +155,12 @@ def open_directory(root: Path, root_fd: int, directory: str, *, follow_symlinks:
                     raise
                 real = resolve_link(root, join(real, name))
                 below, _ = open_directory(root, root_fd, real, follow_symlinks=False)
-            os.close(current)
-            current = below
+            above, current = current, below
+            try:
+                if as_listed and other_spellings((name,), above):
+                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+            finally:
+                os.close(above)
             if follow_symlinks:
                 _go_to_new(current, seen)
     except BaseException:

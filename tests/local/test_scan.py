@@ -61,6 +61,19 @@ def test_a_probe_tells_cases_apart_where_the_file_system_does_not(root: Path) ->
     assert set(listing.entries) == {"a.jpg", "sub"}
 
 
+@pytest.mark.usefixtures("one_case")
+@pytest.mark.parametrize("directory", ["SUB", "SUB/below", "sub/Below"])
+def test_a_directory_is_not_there_in_another_case_where_the_file_system_finds_it(root: Path, directory: str) -> None:
+    """Of a folder whose name has changed in case only, what was to be looked at under the old one is gone from there."""
+    (root / "sub" / "below").mkdir()
+    (root / "sub" / "below" / "b.jpg").touch()
+    assert (root / directory).stat().st_ino == (root / directory.lower()).stat().st_ino
+    scanner = Scanner(root)
+    assert scanner.list_dir(directory).presence is Presence.ABSENT
+    assert scanner.probe(directory, ["b.jpg"]).presence is Presence.ABSENT
+    assert "b.jpg" in scanner.list_dir(directory.lower()).entries
+
+
 def test_a_probe_sees_both_of_two_names_that_differ_in_case_only(root: Path) -> None:
     (root / "A.jpg").touch()
     assert set(Scanner(root).probe("", ["A.jpg", "a.jpg"]).entries) == {"A.jpg", "a.jpg"}

@@ -15,6 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from ftpsyncd.local import inotify
+from ftpsyncd.local.changes import Changes
+from ftpsyncd.local.watch import RootWatcher
 from ftpsyncd.specs import WatchMode
 from tests.local.mirror import Watched
 from tests.waiting import until
@@ -179,6 +182,44 @@ def test_folders_that_change_places_at_once_are_both_watched_afterwards(watched:
         for place in (one, two, one / "d1", two / "d1"):
             (place / f"{number}.jpg").write_bytes(b"x" * number)
         watched.settle()
+
+
+class OneCase(inotify.Inotify):
+    """The kernel, on a file system that does not tell upper from lower case."""
+
+    def add(self, path: str, mask: int) -> int:
+        place = ""
+        for name in path.strip("/").split("/"):
+            names = os.listdir(place or "/")
+            found = name if name in names else next((each for each in names if each.lower() == name.lower()), name)
+            place = f"{place}/{found}"
+        return super().add(place, mask)
+
+
+@pytest.mark.usefixtures("one_case")
+def test_a_folder_whose_name_changes_in_case_only_is_not_taken_for_two(tmp_path: Path) -> None:
+    """The file system finds it under the old name, too, where it would be polled, and published, for ever."""
+    root, got = tmp_path / "root", list[Changes]()
+    (root / "Dir").mkdir(parents=True)
+    watcher = RootWatcher(
+        root,
+        mode=WatchMode.NATIVE,
+        poll_every_s=1,
+        descend=lambda _path: True,
+        deliver=got.append,
+        open_kernel=OneCase,
+    )
+    try:
+        watcher.start()
+        until(lambda: got, "what was there before is told")
+        (root / "Dir").rename(root / "dir")
+        until(lambda: any("dir" in changes.deep for changes in got))
+        assert (watcher.check().kind, watcher.check().problem) == ("native", "")
+        assert not any("Dir" in changes.deep for changes in got)
+        (root / "dir" / "new.jpg").write_bytes(b"new")
+        until(lambda: any("dir/new.jpg" in changes.paths for changes in got))
+    finally:
+        watcher.stop()
 
 
 def test_a_folder_that_changes_places_with_a_file_or_an_excluded_one_is_watched_afterwards(tmp_path: Path) -> None:

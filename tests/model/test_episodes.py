@@ -118,6 +118,25 @@ def test_a_delete_that_was_allowed_and_has_not_begun_is_held_with_those_that_are
         assert set(world._published()) == (set(gone) if decided == "discard" else set())
 
 
+@pytest.mark.usefixtures("one_case")
+def test_what_comes_to_rest_in_a_folder_that_has_its_name_in_another_case_is_published_under_that_only():
+    """The disk finds it under the old name, too (exFAT); the server had both folders, with the new files in both."""
+    with World() as world:
+        world.make_folder("Trip")
+        world.write("Trip/1", 20)
+        world.do(("go_on", 30.0))
+        world.write("Trip/2", 20)
+        world.do(("go_on", 0.1))
+        # By way of another name, as it has to be on such a disk.
+        for path, target in (("Trip", "aside"), ("aside", "trip")):
+            world.drop.rename(path, target)
+        world.do(("go_on", 60.0))
+        assert set(world._published()) == {"trip/1", "trip/2"}
+        world.come_to_rest()
+        made = [path for verb, path in world.server.log if verb in {"MKD", "RNTO"}]
+        assert made.count(f"{BASE}/Trip") == 1
+
+
 def test_what_failed_of_a_file_is_told_no_more_when_a_folder_has_its_name():
     """Nothing is ever published under it, as long as the folder holds nothing to publish."""
     with World() as world:
