@@ -29,6 +29,7 @@ from ftpsyncd.errors import (
     Retry,
     SourceMissingError,
     TlsError,
+    TurnMissedError,
 )
 from ftpsyncd.events import EventKind
 from ftpsyncd.mapping.mirror import Mirror
@@ -99,6 +100,8 @@ class Outcomes:
 
     def _failed(self, mirror: Mirror, failed: Failed, at: Moment) -> bool:
         action, error = failed.action, failed.error
+        if isinstance(action, Upload | Rename) and (failed.connecting or isinstance(error, TurnMissedError)):
+            mirror.intents.exposures.not_begun(action)
         if failed.connecting or error.retry is Retry.AGAIN:
             return True
         if error.retry is Retry.MACHINE:

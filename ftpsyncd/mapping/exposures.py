@@ -46,6 +46,14 @@ class Exposures:
                 exposed = Exposure(max(size, before.size), before.since_ns)
             self._open.put(upload.path, intent._replace(exposed=exposed))
 
+    def not_begun(self, upload: Upload | Rename) -> None:
+        """A file that was to be sent under its final name was not: nothing of this try is there."""
+        intent = self._open.get(upload.path)
+        if intent is None or intent.fingerprints[-1:] != (upload.fingerprint,):
+            return
+        if intent.exposed != upload.exposed:
+            self._open.put(upload.path, intent._replace(exposed=upload.exposed))
+
     def over(self, path: str, at: Moment) -> None:
         """A try is over: nothing of it comes to the final name any more."""
         intent = self._open.get(path)

@@ -321,6 +321,21 @@ def test_what_comes_late_is_found_after_the_delete_of_a_file_that_was_to_be_sent
         assert world._published() == world.drop.files()
 
 
+def test_a_file_that_was_changed_there_while_there_was_no_connection_is_held_and_no_part_of_ours():
+    """What was to replace it here, and is larger, was never sent; then it was deleted here."""
+    with direct() as world:
+        world.do(("offline",))
+        world.do(("restart",))
+        for op in (("write", "old", 900), ("go_on", 60.0), ("remove", "old")):
+            world.do(op)
+        theirs = b"by hand"
+        world.server.files[f"{BASE}/old"] = MemoryFile(theirs, int(world.server.clock()))
+        world.do(("online",))
+        world.do(("go_on", 600.0))
+        assert world._published()["old"] == theirs
+        assert world._ledger.failures.changed_at_server(world._mirror.id) == ["old"]
+
+
 @pytest.mark.parametrize("waits_s", [2.5, 30.0])
 def test_what_comes_late_over_a_file_that_is_left_out_by_now_is_taken_away(waits_s: float):
     """It is no file of ours any more, but an empty one that we have left there is of no use to anybody."""
