@@ -317,10 +317,10 @@ class Rename(NamedTuple):
     sha256: bytes
     replaces: bool = False
     why: str = "renamed"
-    temporary: str = ""
-    """Of the upload, if it takes one: its temporary file, if it is not the usual one."""
     published_ns: int = 0
     """When it was published under its old name, or got that at the server (wall clock); 0: not known."""
+    temporary: str = ""
+    """Of the upload, if it takes one: its temporary file, if it is not the usual one."""
     left: tuple[str, ...] = ()
     """As in `Upload`."""
     ours: tuple[Fingerprint, ...] = ()
@@ -476,7 +476,7 @@ class Failed(NamedTuple):
     mute: bool = False
     """The connection ended, as the last ones did, each before the server had answered anything over it."""
     gone: bool = False
-    """What was published there was deleted to make room for it."""
+    """What was published there was deleted to make room for it, or may be emptied."""
     refused: bool = False
     """The server took nothing of an upload, and has nothing of this try."""
 

@@ -44,6 +44,8 @@ class _Upload:
         self._job = job
         self._stored = False
         """Something of the file is there."""
+        self._touched = False
+        """What was there may be."""
         self._arrived = False
         """The server has received all of it."""
 
@@ -55,7 +57,8 @@ class _Upload:
             digest, dated, kept = self._publish()
         except FtpsyncdError as error:
             in_place = self._stored and job.temporary == job.path
-            gone = before and not in_place and job.path not in files
+            touched = self._touched and job.temporary == job.path
+            gone = before and not in_place and (touched or job.path not in files)
             refused = isinstance(error, NameRefusedError) and not self._stored
             took_s = time.monotonic() - started
             result = PublishResult(job, error, duration_s=took_s, in_place=in_place, gone=gone, refused=refused)
@@ -91,7 +94,12 @@ class _Upload:
         part = self._take_over() if job.resume else None
         if path == job.path:
             job.exposed(False)  # noqa: FBT003 - the port's
-        session.begin("STOR", path)
+        try:
+            session.begin("STOR", path)
+        except RemoteError as error:
+            # Some servers have emptied it by then.
+            self._touched = not isinstance(error, NameRefusedError)
+            raise
         sent = kept = len(part.content) if part is not None and _ends_alike(part.content, file) else 0
         if kept:
             digest.update(file.read(kept))

@@ -78,6 +78,10 @@ class Outgoing:
     """Its data connection was reset right behind its end (`parting`)."""
     alone: bool = False
     """The file that it replaces is deleted already: there is no other version of it at the server."""
+    touched: bool = False
+    """It was refused in words with which a server may have emptied what was under its final name."""
+    cleared: bool = False
+    """What was under its final name was deleted before it was sent there."""
     looked: bool = False
     """Behind its rename it is asked whether it is still there under its temporary name."""
 
@@ -85,6 +89,11 @@ class Outgoing:
     def is_hidden(self) -> bool:
         """It is sent under a name of its own, so that a part of it is seen by nobody."""
         return self.temporary != self.job.path
+
+    @property
+    def has_cost(self) -> bool:
+        """What was under its final name is not there any more, or may be emptied."""
+        return self.alone or self.cleared or (self.touched and not self.is_hidden)
 
     @property
     def worth_continuing(self) -> bool:
@@ -129,7 +138,7 @@ class Outgoing:
             self.dated and not self.error,
             self.kept.size,
             in_place=self.removed_in_place or (self.error is not None and self.stored and not self.is_hidden),
-            gone=self.error is not None and self.alone,
+            gone=self.error is not None and self.has_cost,
             refused=self.refused,
             arrived=self.arrived,
         )

@@ -206,8 +206,9 @@ class Sending:
             # proftpd says "try again" where nothing may be continued, for ever, and that may be so in one directory
             # only: what is there goes, and the file is sent whole.
             upload.stored = upload.unwelcome = True
-        # Not with another answer: vsftpd has made the file when it says 425 for want of a data connection.
+        # Not with another answer: vsftpd has made or emptied the file when it says 425 for want of a data connection.
         upload.refused = at_once and not upload.unwelcome and isinstance(error, NameRefusedError)
+        upload.touched = at_once and not upload.refused
         # pure-ftpd makes the file first, and says then that a quota does not allow it.
         upload.stored |= upload.is_hidden and isinstance(error, ServerFullError)
         if session.blames_connection(first, reply):

@@ -87,7 +87,7 @@ def _directly(session: Session, upload: Outgoing) -> PublishResult:
     for result in list(publish(session, [again])):
         if result.error is None and upload.alone:
             remove(session, upload)
-        gone = result.error is not None and upload.alone
+        gone = result.gone or (result.error is not None and upload.alone)
         return result._replace(job=job, duration_s=time.monotonic() - upload.started, gone=gone)
     upload.error = ServerUnavailableError("The connection ended before the file was sent under its final name.")
     return upload.result()
@@ -104,6 +104,8 @@ class _Cycle:
     opened: Outgoing | None = None
     again: deque[Outgoing] = field(default_factory=deque)
     """To be sent once more: their data connections were ended in haste, and they did not arrive."""
+    cleared: bool = False
+    """Of the file that is being begun, what was under its final name is deleted."""
     slow: bool = False
     """The last transfer took so long that its final name, two round trips away, shall not wait for another one."""
 
@@ -137,7 +139,7 @@ class _Cycle:
             if again is not None:
                 again.close()
             yield from self._flush()
-            yield PublishResult(job, reaching.explained(self.session, error, job.temporary))
+            yield PublishResult(job, reaching.explained(self.session, error, job.temporary), gone=self.cleared)
             return
         yield from self._lost()
         self.opened = upload
@@ -182,7 +184,7 @@ class _Cycle:
         Raises:
             FtpsyncdError: this job cannot be started; nothing was sent of it.
         """
-        session = self.session
+        session, self.cleared = self.session, False
         name = session.name(job.path)
         alone = (session.is_passive and not session.agrees_ahead) or lengths.is_unproven(session, name)
         if job.size > SMALL or job.resume or self.slow or alone or self._goes_elsewhere(job):
@@ -209,7 +211,7 @@ class _Cycle:
         if job.afresh and not upload.is_hidden:
             # Not before everything else is ready: what is there may be the published file.
             try:
-                session.delete_many([job.path])
+                self.cleared = upload.cleared = session.delete_many([job.path])[0] is None
                 yield from self._agree()
             except RemoteError:
                 upload.close()

@@ -994,6 +994,33 @@ class TestQuota:
             assert errors_of(publish(session, job("/a", temporary="/a"))) == [ServerFullError]
             assert server.files == {"/a": b"old"}
 
+    @pytest.mark.parametrize("script", [{}, {"DELE": "550 Permission denied."}], ids=["it goes", "it may not go"])
+    def test_that_what_was_to_be_out_of_the_way_is_gone_is_told(self, script):
+        """An earlier try may still write to it; then this one is refused."""
+        with Scripted(script, STOR="553 Could not create file.") as server, account(server)() as session:
+            server.files["/a"] = b"before"
+            (result,) = publish(session, job("/a", temporary="/a", afresh=True))
+            assert isinstance(result.error, NameRefusedError)
+            assert (server.files, result.gone) == (({"/a": b"before"}, False) if script else ({}, True))
+
+    @pytest.mark.parametrize(
+        ("answer", "emptied"), [("425 No data connection.", True), ("553 Could not create file.", False)]
+    )
+    def test_that_what_is_under_the_final_name_may_be_emptied_is_told(self, answer, emptied):
+        """vsftpd does so before it finds that nobody connects; not where it refuses the name."""
+
+        async def refuse(connection: Connection, path: str) -> None:
+            if emptied:
+                connection.server.files[path] = b""
+            await connection.say(answer)
+
+        with Scripted(STOR=refuse) as server, account(server)() as session:
+            server.files["/a"] = b"before"
+            (result,) = publish(session, job("/a", temporary="/a"))
+            assert result.error is not None
+            assert result.gone is emptied
+            assert server.files == {"/a": b"" if emptied else b"before"}
+
 
 class TestATrial:
     """A few bytes that are sent to find out something (`transfer.deliver`)."""
