@@ -479,6 +479,8 @@ class Failed(NamedTuple):
     """What was published there was deleted to make room for it, or may be emptied."""
     refused: bool = False
     """The server took nothing of an upload, and has nothing of this try."""
+    unanswered: bool = False
+    """The connection ended before the server had answered all that was said of an upload, whatever the error is."""
 
 
 Outcome = Done | Failed

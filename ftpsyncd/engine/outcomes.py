@@ -17,6 +17,7 @@ from ftpsyncd.engine import done
 from ftpsyncd.engine.done import look_at_source
 from ftpsyncd.engine.tries import Tries
 from ftpsyncd.errors import (
+    NO_ANSWER,
     ChangedAtServerError,
     DataUnreachableError,
     FileBusyError,
@@ -107,6 +108,9 @@ class Outcomes:
         if error.retry is Retry.MACHINE:
             return _put_off(mirror, action, error, at)
         _note_what_is_left(mirror, failed, at)
+        if failed.unanswered and isinstance(action, Upload | Rename) and error.retry not in NO_ANSWER:
+            # The disk may be to blame for the try, and what was said of it arrive when the next one is under way.
+            mirror.intents.doubt(action, at)
         if self.tries.came_forward((action.mapping, action.path), failed.kept):
             # Nothing that happened before counts against it.
             mirror.ledger.failures.clear(mirror.id, action.path)

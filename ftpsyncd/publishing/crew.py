@@ -345,7 +345,7 @@ class Crew:
         except Exception as bug:
             error = internal(bug)
         for action in worker.leaves_all():
-            self._deliver(Failed(action, error))
+            self._deliver(Failed(action, error, unanswered=not isinstance(error, TurnMissedError)))
 
     def _noted(self, outcome: Outcome, session: RemoteSession, ended: list[FtpsyncdError]) -> Outcome:
         """An outcome, marked if the connection ended as the last ones did, without an answer; counted once for each."""

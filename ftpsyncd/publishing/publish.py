@@ -312,9 +312,9 @@ class Publisher:
             # Somebody else's, or a part: under the new name it would count as published. What becomes of it under the
             # old one is for its delete to say.
             return upload
-        require_planned(spec, action.path, action.fingerprint)
         if not is_as_published(spec, action, session.noop):
             return upload
+        require_planned(spec, action.path, action.fingerprint)
         if action.left:
             session.delete_many(action.left)
         try:
@@ -409,6 +409,7 @@ def _uploaded(upload: Upload, result: PublishResult) -> Outcome:
             in_place=result.in_place,
             gone=result.gone,
             refused=result.refused,
+            unanswered=result.unanswered,
         )
     return Done(
         upload,

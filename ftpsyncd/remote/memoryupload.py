@@ -48,6 +48,8 @@ class _Upload:
         """What was there may be."""
         self._arrived = False
         """The server has received all of it."""
+        self._unanswered = False
+        """The connection has ended under the removal of what was sent."""
 
     def run(self) -> PublishResult:
         """What became of it."""
@@ -62,7 +64,7 @@ class _Upload:
             refused = isinstance(error, NameRefusedError) and not self._stored
             took_s = time.monotonic() - started
             result = PublishResult(job, error, duration_s=took_s, in_place=in_place, gone=gone, refused=refused)
-            return result._replace(arrived=self._arrived)
+            return result._replace(arrived=self._arrived, unanswered=self._unanswered)
         return PublishResult(job, None, digest, time.monotonic() - started, "226 Transfer complete.", dated, kept)
 
     def _publish(self) -> tuple[bytes, bool, int]:
@@ -148,7 +150,9 @@ class _Upload:
 
     def _discard(self) -> None:
         if self._session.usable and self._job.temporary in self._server.files:
-            self._session.delete_many([self._job.temporary])
+            with contextlib.suppress(FtpsyncdError):
+                self._session.delete_many([self._job.temporary])
+            self._unanswered = not self._session.usable
 
 
 def _ends_alike(part: bytes, file: BinaryIO) -> bool:

@@ -78,6 +78,8 @@ class Outgoing:
     """Its data connection was reset right behind its end (`parting`)."""
     alone: bool = False
     """The file that it replaces is deleted already: there is no other version of it at the server."""
+    unanswered: bool = False
+    """The connection ended before the server had answered all that was said of it: that may be done late."""
     touched: bool = False
     """It was refused in words with which a server may have emptied what was under its final name."""
     cleared: bool = False
@@ -141,6 +143,7 @@ class Outgoing:
             gone=self.error is not None and self.has_cost,
             refused=self.refused,
             arrived=self.arrived,
+            unanswered=self.unanswered,
         )
 
 
@@ -421,3 +424,4 @@ def remove(session: Session, upload: Outgoing) -> None:
         with contextlib.suppress(FtpsyncdError):
             session.delete_many([upload.temporary])
             upload.stored = False
+        upload.unanswered |= not session.usable

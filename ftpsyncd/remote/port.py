@@ -126,6 +126,8 @@ class PublishResult(NamedTuple):
     """The server refused its name before it received anything: of this try nothing is there, under any name."""
     arrived: bool = False
     """The server has confirmed that it received all of it, whatever it said then: the directory is there."""
+    unanswered: bool = False
+    """It failed, whatever of, and the connection ended before the server had answered all that was said of it."""
 
 
 @runtime_checkable

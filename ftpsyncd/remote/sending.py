@@ -178,6 +178,7 @@ class Sending:
             first = session.first(patience_s)
             reply = session.check(first, patience_s)
         except RemoteError as error:
+            upload.unanswered = True
             upload.error = failure if failure is not None and not isinstance(failure, RemoteError) else error
             if upload.parted and error.reply[:3] != "421":
                 session.profile.parted(well=False)

@@ -305,6 +305,21 @@ def test_only_what_may_be_at_the_server_of_a_file_that_failed_is_asked_for(
     assert [path for path in ("d/a",) if story.queue.waiting(M, path) is not None] == asked
 
 
+@pytest.mark.parametrize("error", [FileChangedError("It changed."), LocalUnreadableError("It cannot be read.")])
+@pytest.mark.parametrize("unanswered", [True, False])
+def test_what_the_server_may_still_receive_of_a_try_does_not_get_into_the_next_one(
+    story: Story, error: FtpsyncdError, *, unanswered: bool
+):
+    """The disk was to blame for the try, but the connection has ended, too."""
+    begun = story.mirror.intents.begin(UPLOAD)
+    usual = story.ledger.begun.of(story.id)[0][1].temporary
+    story.apply(Failed(begun, error, unanswered=unanswered))
+    again = story.mirror.intents.begin(UPLOAD)
+    assert isinstance(again, Upload)
+    assert (again.temporary not in {"", usual}) is unanswered
+    assert again.left == ((usual,) if unanswered else ())
+
+
 def test_a_published_file_is_recorded_with_what_was_planned(story: Story):
     story.ledger.failures.put(story.id, "d/a", _any_failure())
     assert not story.apply(Done(UPLOAD, Did.PUBLISHED, sha256=SHA, duration_s=2.5, reply="226 Done."))

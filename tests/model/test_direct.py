@@ -321,6 +321,19 @@ def test_what_comes_late_is_found_after_the_delete_of_a_file_that_was_to_be_sent
         assert world._published() == world.drop.files()
 
 
+def test_a_removal_that_comes_late_is_found_though_the_try_ended_of_a_change_here():
+    """What was sent of it was to be removed when the line died; a third content was published meanwhile."""
+    with direct() as world:
+        world.do(("fault", "DELE", "late", 1))
+        world.do(("upon", "SIZE", ("write", "old", 300)))
+        for op in (("write", "old", 200), ("go_on", 30.0)):
+            world.do(op)
+        assert world.server.late
+        assert world._published() == world.drop.files()
+        come_late(world)
+        assert world._published() == world.drop.files()
+
+
 def test_a_file_that_was_changed_there_while_there_was_no_connection_is_held_and_no_part_of_ours():
     """What was to replace it here, and is larger, was never sent; then it was deleted here."""
     with direct() as world:

@@ -595,6 +595,7 @@ def test_what_was_taken_is_answered_also_where_nobody_reckoned_with_what_went_wr
             assert outcome.action == Probe(name)
             assert isinstance(outcome.error, InternalError)
             assert "KeyError" in outcome.error.message
+            assert outcome.unanswered, "nobody knows what was said"
     finally:
         assert crew.stop(10)
 

@@ -974,6 +974,32 @@ class TestAFileThatCannotBeReadToItsEnd:
             assert errors_of(publish(session, from_disk(tmp_path), job("/b"))) == [kind, None]
             assert server.files == {"/b": b"content"}
 
+    @pytest.mark.parametrize("answers", [True, False])
+    def test_whether_the_server_has_answered_is_told_whatever_the_try_ended_of(self, *, answers: bool):
+        """One that has not may write what it has of this try when the next one is under way."""
+
+        async def receive(connection: Connection, _path: str) -> None:
+            await connection.say("150 Go on.")
+            reader, _ = await connection.data()
+            await reader.read()
+            await connection.end_data()
+            if not answers:
+                await connection.silence()
+            await connection.say("226 Stored.")
+
+        content = b"x" * 1_000_000
+        with Scripted(STOR=receive, hangs=True) as server, account(server)() as session:
+            (result,) = publish(session, job("/a", content, open=lambda: Unreadable(content)))
+            assert isinstance(result.error, LocalUnreadableError)
+            assert (result.unanswered, session.usable) == (not answers, answers)
+
+    def test_so_it_is_where_the_removal_of_what_was_sent_is_not_answered(self):
+        with Scripted(DELE=silence, hangs=True) as server, account(server)() as session:
+            changed = job("/a", temporary="/a", confirm=raiser(FileChangedError("It changed.")))
+            (result,) = publish(session, changed)
+            assert isinstance(result.error, FileChangedError)
+            assert result.unanswered
+
 
 class TestQuota:
     """pure-ftpd makes the file and says then that it will not be saved."""
