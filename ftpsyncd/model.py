@@ -305,6 +305,8 @@ class Upload(NamedTuple):
     """Of files that earlier tries may have brought to its place: what agrees with one of them is no foreign file."""
     exposed: Exposure | None = None
     """Of earlier tries under its final name that may have left a part there: that is no foreign file either."""
+    afresh: bool = False
+    """An earlier try was cut off, and what it has under way may come to its final name yet."""
 
 
 class Rename(NamedTuple):
@@ -326,6 +328,8 @@ class Rename(NamedTuple):
     ours: tuple[Fingerprint, ...] = ()
     """As in `Upload`."""
     exposed: Exposure | None = None
+    """As in `Upload`."""
+    afresh: bool = False
     """As in `Upload`."""
 
 

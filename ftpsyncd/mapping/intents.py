@@ -114,8 +114,10 @@ class Intents:
         others = [each for each in before.fingerprints if each != action.fingerprint]
         prints = (*others[-PRINTS_KEPT:], action.fingerprint)
         intent = Intent(Kind.FILE, temporary, source, prints, received, parts, before.exposed)
-        if (action.ours, action.exposed) != (before.fingerprints, before.exposed):
-            action = action._replace(ours=before.fingerprints, exposed=before.exposed)
+        earlier = before.fingerprints, before.exposed, self.late.hangs(action.path)
+        if (action.ours, action.exposed, action.afresh) != earlier:
+            ours, exposed, afresh = earlier
+            action = action._replace(ours=ours, exposed=exposed, afresh=afresh)
         if isinstance(action, Rename):
             # Should it become an upload, that is sent whole.
             left += parts

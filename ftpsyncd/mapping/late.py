@@ -100,6 +100,10 @@ class Late:
         if intent.source:
             self._watch(intent.source, Kind.FILE)
 
+    def hangs(self, path: str) -> bool:
+        """Whether something was cut off there that may come yet, since nothing is settled."""
+        return path in self._hanging
+
     def _watch(self, path: str, kind: Kind, brings: tuple[str, ...] = ()) -> None:
         """It may happen to something of this name, should that be published until then."""
         self._came_along.discard(path)

@@ -246,7 +246,7 @@ class Publisher:
             progress=file.sent,
             # Under its final name a part is there for everybody, and nobody knows what they do to it.
             resume=file.resume,
-            afresh=bool(upload.ours),
+            afresh=upload.afresh,
             parts=upload.parts if file.resume else (),
             left=upload.left if file.resume else (*upload.left, *upload.parts),
             keep_part=not file.direct,
@@ -298,6 +298,7 @@ class Publisher:
             left=action.left,
             ours=action.ours,
             exposed=action.exposed,
+            afresh=action.afresh,
         )
         target = self._remote(action.mapping, action.path)
         # A file of this name may be protected: that is for an upload to say.

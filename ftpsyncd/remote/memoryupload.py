@@ -149,9 +149,11 @@ class _Upload:
         return None
 
     def _discard(self) -> None:
-        if self._session.usable and self._job.temporary in self._server.files:
+        job = self._job
+        ours = self._stored or job.temporary != job.path
+        if ours and self._session.usable and job.temporary in self._server.files:
             with contextlib.suppress(FtpsyncdError):
-                self._session.delete_many([self._job.temporary])
+                self._session.delete_many([job.temporary])
             self._unanswered = not self._session.usable
 
 

@@ -318,6 +318,7 @@ def test_what_the_server_may_still_receive_of_a_try_does_not_get_into_the_next_o
     assert isinstance(again, Upload)
     assert (again.temporary not in {"", usual}) is unanswered
     assert again.left == ((usual,) if unanswered else ())
+    assert again.afresh is unanswered
 
 
 def test_a_published_file_is_recorded_with_what_was_planned(story: Story):

@@ -349,6 +349,21 @@ def test_a_file_that_was_changed_there_while_there_was_no_connection_is_held_and
         assert world._ledger.failures.changed_at_server(world._mirror.id) == ["old"]
 
 
+@pytest.mark.parametrize("kind", ["refused", "full"])
+def test_what_is_published_stays_while_the_server_takes_nothing_in_its_place(kind: str):
+    """It has answered each try: nothing of them can come late, for which it would have to be out of the way."""
+    with direct() as world:
+        before = world._published()["old"]
+        world.server.fail("STOR", FAULTS[kind](), times=100)
+        for op in (("write", "old", 600), ("go_on", 1000.0)):
+            world.do(op)
+            assert world._published()["old"] == before
+        world.server._faults.clear()
+        world.do(("retry",))
+        world.do(("go_on", 30.0))
+        assert world._published() == world.drop.files()
+
+
 @pytest.mark.parametrize("waits_s", [2.5, 30.0])
 def test_what_comes_late_over_a_file_that_is_left_out_by_now_is_taken_away(waits_s: float):
     """It is no file of ours any more, but an empty one that we have left there is of no use to anybody."""

@@ -781,12 +781,13 @@ def test_what_may_be_of_a_content_that_is_gone_here_and_was_sent_under_its_final
 ):
     worker.spec = worker.spec._replace(existing=ExistingPolicy.KEEP, publish=PublishMode.DIRECT)
     (worker.local / "a").write_bytes(CONTENT)
-    there = worker.server.files[f"{BASE}/a"] = MemoryFile(b"x" * size, days * DAY_S)
+    there = b"x" * size
+    worker.server.files[f"{BASE}/a"] = MemoryFile(there, days * DAY_S)
     seen = worker.sees("a")
     ours = (Fingerprint(5, 1, 1), *([seen] if own else []))
     exposed = Exposure(5, 4 * DAY_S * 10**9, 6 * DAY_S * 10**9)
     assert did(worker.does(Upload(M, "a", seen, ours=ours, exposed=exposed))) == [becomes]
-    assert (worker.server.files[f"{BASE}/a"].content == there.content) is (becomes is Did.KEPT)
+    assert (worker.server.files[f"{BASE}/a"].content == there) is (becomes is Did.KEPT)
 
 
 SENT = Fingerprint(5, 1000 * DAY_S * 10**9, 7)
