@@ -255,11 +255,14 @@ class Probing:
         meanings = [] if self.profile.utf8 else ["the server does not say that names are UTF-8"]
         for oddity in Oddity:
             try:
-                self.profile.keeps[oddity] = self._keeps_again(SAMPLES[oddity])
+                keeps = self._keeps_again(SAMPLES[oddity])
             except (NameRefusedError, NameNotSendableError):
+                keeps = None
+            if keeps is None:
                 refused.append(oddity.value)
                 continue
-            if not self.profile.keeps[oddity]:
+            self.profile.keeps[oddity] = keeps
+            if not keeps:
                 changed.append(oddity.value)
         session = self._usable()
         if changed or refused:
@@ -274,7 +277,7 @@ class Probing:
         kept = "; ".join(f"{what} {', '.join(names)}" for what, names in told.items() if names) or "all kept"
         return kept, "; ".join(meanings)
 
-    def _keeps_again(self, sample: str) -> bool:
+    def _keeps_again(self, sample: str) -> bool | None:
         """`_keeps`, tried on other connections if it ends one: `undecoded` learns why."""
         for _ in range(MOST_ENDS):
             with contextlib.suppress(ServerUnavailableError):
@@ -293,9 +296,10 @@ class Probing:
         session.remove_dir(f"{self.directory}/{name}")
         return told
 
-    def _keeps(self, session: Session, sample: str) -> bool:
+    def _keeps(self, session: Session, sample: str) -> bool | None:
         self._directories.append(sample.format(f"{secrets.token_hex(4)}.filepart"))
-        return naming.keeps_name(session, self.directory, self._directories[-1])
+        keeps = naming.keeps_pattern if sample == SAMPLES[Oddity.PATTERN] else naming.keeps_name
+        return keeps(session, self.directory, self._directories[-1])
 
     def _pipelining(self, session: Session) -> tuple[str, str]:
         if self.profile.pipelining:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from ftpsyncd.errors import NameRefusedError, NotFoundError, NotSupportedError
 from ftpsyncd.expression import Expression
 from ftpsyncd.quoting import named
-from ftpsyncd.remote import lengths
-from ftpsyncd.remote.profile import SAMPLES, Oddity, oddities
+from ftpsyncd.remote import facts, lengths
+from ftpsyncd.remote.profile import PATTERN, SAMPLES, Oddity, oddities
 from ftpsyncd.remote.transfer import deliver
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ def assure(session: Session, path: str) -> None:
                 raise  # the directory is not there, and is made
             except NameRefusedError as error:
                 raise _refused(session, path, oddity, ours, error) from error
+            if kept is None:
+                continue
             session.profile.keeps = {**session.profile.keeps, oddity: kept}
         if not kept:
             raise NameRefusedError(
@@ -66,14 +68,16 @@ def _refused(session: Session, path: str, oddity: Oddity, ours: str, error: Name
     )
 
 
-def keeps(session: Session, oddity: Oddity, ours: str) -> bool:
-    """Whether the server stores names with this oddity as they are; ``ours`` is one.
+def keeps(session: Session, oddity: Oddity, ours: str) -> bool | None:
+    """Whether the server stores names with this oddity as they are; ``ours`` is one. None: see `keeps_pattern`.
 
     Raises:
         NameRefusedError: nothing can be stored there, or seen of it.
         RemoteError: the session ended.
     """
     directory, _, name = ours.rpartition("/")
+    if oddity is Oddity.PATTERN:
+        return keeps_pattern(session, directory, name)
     try:
         return keeps_name(session, directory, name)
     except NotFoundError:
@@ -110,6 +114,45 @@ def keeps_name(session: Session, directory: str, name: str) -> bool:
             f"The server does not list {named(path)}, which it has stored: it may have another name."
         )
     return stored == {name}
+
+
+def keeps_pattern(session: Session, directory: str, name: str) -> bool | None:
+    """Whether the server takes a name like a pattern, of our own (`SAMPLES`), for itself beside one that it matches.
+
+    Seen without a listing, since such names are many, and a directory may be closed for reading.
+
+    Returns:
+        None: nothing can be stored there, or such names are refused; what is to be sent will be, too, and tells why.
+
+    Raises:
+        NotFoundError: the directory is not there.
+        RemoteError: the session ended.
+    """
+    path, other = (f"{directory}/{each}" for each in (name, name.replace(PATTERN, PATTERN.strip("[]"))))
+    made = session.exchange([session.command("MKD", other)])[0]
+    if not made.good:
+        error = session.error(made, "MKD", other)
+        if isinstance(error, NotFoundError) or not isinstance(error, NameRefusedError | NotSupportedError):
+            raise error
+        return _is_stored_beside(session, path, other)
+    if session.exchange([session.command("MKD", path)])[0].good:
+        session.exchange([session.command("RMD", each) for each in (path, other)])
+        return True
+    _, alone = session.exchange([session.command("RMD", other), session.command("MKD", path)])
+    if not alone.good:
+        return None
+    session.exchange([session.command("RMD", path)])
+    return False
+
+
+def _is_stored_beside(session: Session, path: str, other: str) -> bool | None:
+    """`keeps_pattern`, where no directories may be made: an empty file beside one of one byte."""
+    if not deliver(session, session.command("STOR", other), b"x").good:
+        return None
+    sent = deliver(session, session.command("STOR", path), b"")
+    size = facts.parse_size(session.exchange([session.command("SIZE", other)])[0])
+    session.exchange([session.command("DELE", each) for each in (path, other)])
+    return size == 1 if sent.good and size is not None else None
 
 
 def _takes_plain(session: Session, directory: str) -> bool:

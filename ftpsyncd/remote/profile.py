@@ -84,8 +84,13 @@ class Oddity(StrEnum):
     """ftp-srv leaves it away, and finds the file under both names."""
     OPTION = "a word like an option"
     """Between spaces, as of ``a -l``: ftp-srv takes it out of the name, but for STOR, SIZE and RETR."""
+    PATTERN = "a name like a pattern"
+    """With brackets, braces, ``*`` or ``?``: FreeBSD's ftpd takes it, in every command, for the one file that it
+    matches, if there is one."""
 
 
+PATTERN = "[x]"
+"""Of a sample: without its brackets, that is a name which it matches."""
 SAMPLES = {
     Oddity.CONTROL: "{}\x01\t\x7fx",
     Oddity.BYTES: "{}\udcfe\udcc3x",
@@ -94,12 +99,14 @@ SAMPLES = {
     Oddity.BACKSLASH: "{}\\x",
     Oddity.QUOTE: '{}"x',
     Oddity.OPTION: "{} -x",
+    Oddity.PATTERN: f"{PATTERN}{{}}",
 }
 """Names that have just one oddity, around a name of our own. None ends with a dot, which Windows leaves away."""
 
 
 _OPTION = re.compile(r" -\w(?: |\Z)")
-_ODD = re.compile(rf'/ | (?:/|\Z)|[\\"]|{_OPTION.pattern}')
+_PATTERN = re.compile(r"[\[*?{]")
+_ODD = re.compile(rf'/ | (?:/|\Z)|[\\"]|{_OPTION.pattern}|{_PATTERN.pattern}')
 
 
 def oddities(path: str) -> list[Oddity]:
@@ -115,6 +122,7 @@ def oddities(path: str) -> list[Oddity]:
         Oddity.BACKSLASH: "\\" in path,
         Oddity.QUOTE: '"' in path,
         Oddity.OPTION: _OPTION.search(path) is not None,
+        Oddity.PATTERN: _PATTERN.search(path) is not None,
     }
     return [oddity for oddity, present in found.items() if present]
 

@@ -16,6 +16,7 @@ import ssl
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from fnmatch import fnmatchcase
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, BinaryIO
@@ -2118,6 +2119,37 @@ class TestOddNames:
             server.files["/a"] = b"theirs"
             assert errors_of(publish(session, job("/a -l"))) == [NameRefusedError]
             assert server.files == {"/a": b"theirs"}
+
+    @pytest.mark.parametrize("script", [{}, {"MKD": "550 No."}, {"MKD": "550 No.", "LIST": "550 No."}], ids=str)
+    @pytest.mark.parametrize("matches", [True, False])
+    def test_one_that_is_taken_for_a_pattern_would_take_the_place_of_what_it_matches(self, matches, script):
+        class Globbing(Scripted):
+            """Takes the one that a name matches for the one that is meant, if there is one, as FreeBSD's."""
+
+            async def _act(self, connection: Connection, verb: str, argument: str) -> None:
+                there = [each for each in (*self.files, *self.dirs) if fnmatchcase(each, connection.at(argument))]
+                await super()._act(connection, verb, there[0] if matches and len(there) == 1 else argument)
+
+        with Globbing(script) as server:
+            server.files["/a1.jpg"] = b"theirs"
+            acc = account(server)
+            with acc() as session:
+                assert errors_of(publish(session, job("/a[1].jpg"))) == [NameRefusedError if matches else None]
+            theirs = {"/a1.jpg": b"theirs"}
+            assert server.files == (theirs if matches else {**theirs, "/a[1].jpg": b"content"})
+            assert server.dirs == {"/"}
+            assert acc.profile.keeps == {Oddity.PATTERN: not matches}
+
+    @pytest.mark.parametrize("verb", ["STOR", "SIZE"])
+    def test_one_like_a_pattern_of_which_nothing_can_be_told_is_sent(self, verb):
+        """Nor is that kept: where something may be stored it is tried again."""
+        script = {"MKD": "550 No.", verb: ["550 No."]}
+        with Scripted(script) as server:
+            acc = account(server)
+            with acc() as session:
+                assert errors_of(publish(session, job("/a[1].jpg"))) == [None]
+            assert set(server.files) == {"/a[1].jpg"}
+            assert acc.profile.keeps == {}
 
     @pytest.mark.parametrize("reply", ["550 Permission denied.", "502 No MKD."])
     def test_where_no_directory_may_be_made_a_file_shows_it(self, reply):

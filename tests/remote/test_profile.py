@@ -88,6 +88,8 @@ def test_a_session_is_silent_for_half_of_what_the_server_bears(told, silence_s):
         ('/a"/ b', [Oddity.LEADING_SPACE, Oddity.QUOTE]),
         ("/a -l", [Oddity.OPTION]),
         ("/Artist -x song.mp3", [Oddity.OPTION]),
+        ("/a[1].jpg", [Oddity.PATTERN]),
+        ("/a (1)]}!.jpg", []),
         ("/Artist - song -2/-a -live.mp3", []),
     ],
 )
