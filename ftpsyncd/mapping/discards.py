@@ -8,9 +8,12 @@ so that it is for good, whatever happens. One per mapping, used by its `removals
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
+from itertools import chain
 
 from ftpsyncd.core.deletes import Deletes
 from ftpsyncd.mapping.site import Site
+from ftpsyncd.model import above
 
 
 class Discard:
@@ -30,6 +33,8 @@ class Discard:
         """Not all of it has been dropped yet; the ledger says so, too."""
         self._unseen = self._open
         """So is, until the pass ends, what is found gone later: it may have been gone by then."""
+        self._unread: Collection[str] = ()
+        """Where that holds on, since it could not be read: paths, with all below them."""
 
     def __repr__(self) -> str:
         return f"<Discard open={self._open} unseen={self._unseen}>"
@@ -41,7 +46,7 @@ class Discard:
             now: monotonic seconds.
             unseen: more may be gone than is known.
         """
-        self._until, self._unseen = now, unseen
+        self._until, self._unseen, self._unread = now, unseen, ()
         self._absent.remember(now)
         self._keep(is_open=True)
 
@@ -53,28 +58,37 @@ class Discard:
             since: when it was first seen gone, in monotonic seconds.
             known_source: what is not in the folder is gone: no other folder or disk is in its place.
         """
-        if since > self._until and not (self._unseen and known_source):
+        if since > self._until and not (known_source and (self._unseen or self._may_not_have_been_seen(path))):
             return False
         self._absent.back(path)
         return True
 
-    def all_seen(self) -> None:
-        """Everything was looked at: what is found gone from now on went later."""
+    def _may_not_have_been_seen(self, path: str) -> bool:
+        return any(each in self._unread for each in chain((path,), above(path), ("",))) if self._unread else False
+
+    def all_seen(self, unread: Collection[str] = ()) -> None:
+        """Everything was looked at: what is found gone from now on went later, but for what is below some paths.
+
+        Args:
+            unread: they could not be read.
+        """
+        self._unread = unread if self._unseen or self._unread else ()
         self._unseen = False
         self.end_if_over()
 
     def interrupted(self) -> None:
         """What was found gone is known no more."""
         self._unseen |= self._open
+        self._unread = ()
 
     def overruled(self) -> None:
         """A later decision is about all that is gone."""
-        if self._unseen:
+        if self._unseen or self._unread:
             self.all_seen()
 
     def end_if_over(self) -> None:
         """Have done with it once nothing is left that it is about: all of that has been dropped from the ledger."""
-        if self._open and not self._unseen and not self._absent.gone_then:
+        if self._open and not (self._unseen or self._unread or self._absent.gone_then):
             self._until = -math.inf
             self._keep(is_open=False)
 

@@ -84,7 +84,7 @@ class Mirror:
         self.removals.comparing = lambda: bool(self.answers)
         self.waits = Waits(self.site, self.removals.absent)
         self.unreadable = Unreadable(self.site)
-        self.removals.unread = self.unreadable.any_published
+        self.removals.unread = self.unreadable.published
         self.mended = Mended(self.site)
         self.other_cases = OtherCases(self.site, self.intents, self.removals.absent)
         self.offers = Offers(self.site, self.intents.inquiries, self.removals.spare, selection)

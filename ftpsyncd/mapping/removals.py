@@ -9,7 +9,7 @@ follows with it (`clearing`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from ftpsyncd.core import names
 from ftpsyncd.core.deletes import Deletes
@@ -47,8 +47,8 @@ class Removals:
         """Whether something that was looked at is not compared to its end."""
         self.passed_over: Callable[[], str | None] = lambda: None
         """A directory of which it is not known what it holds, until something was done about it at the server."""
-        self.unread: Callable[[], bool] = lambda: False
-        """Whether something that was published cannot be read, so that nobody knows what of it is gone."""
+        self.unread: Callable[[], Collection[str]] = lambda: ()
+        """What was published and cannot be read, so that nobody knows what of it is gone."""
         self._after_pass: set[str] = set()
         """Gone, and deleted unless they are found under another name until all was looked at: gone for long when they
         were first looked for, or perhaps in a directory that was passed over; in one pass whatever is gone, so that all
@@ -105,13 +105,13 @@ class Removals:
 
     def pass_ended(self, at: Moment) -> None:
         """Everything that was to be compared has been: holds that have become pointless end, old absences count."""
-        self._all_seen = True
+        self._all_seen, unread = True, self.unread()
         if self.source.is_published:
-            self._discard.all_seen()
+            self._discard.all_seen(unread)
         self._unsure = self.absent.allowed_paths
         self._forget_decisions()
         keeps = self._site.spec.deletes is DeletePolicy.KEEP
-        self._all_read |= not self.unread()
+        self._all_read |= not unread
         if self.holding.kind is HoldKind.MASS_DELETE and (keeps or (self._all_read and not self.absent.files)):
             self.holding.release("nothing is left to delete", at)
         self.source.pass_ended(at)
@@ -353,7 +353,8 @@ class Removals:
     @property
     def _seen_in_part(self) -> bool:
         """Whether more may be gone than is known; below a directory on another disk, nothing was looked for."""
-        return not self._all_seen or self.comparing() or self.source.places.any_swapped
+        unread = not self._all_read and bool(self.unread())
+        return not self._all_seen or unread or self.comparing() or self.source.places.any_swapped
 
     def deleted(self, path: str, now: float) -> None:
         """A file is gone from the server (monotonic seconds)."""

@@ -40,10 +40,10 @@ class Unreadable:
     def __repr__(self) -> str:
         return f"<Unreadable {len(self.problems)}>"
 
-    def any_published(self) -> bool:
-        """Whether anything of what was published cannot be read; the root can hold whatever was."""
+    def published(self) -> frozenset[str]:
+        """What of it was published; the root can hold whatever was."""
         ledger, mapping = self._site.ledger, self._site.id
-        return any(not path or ledger.row(mapping, path) is not None for path in self.problems)
+        return frozenset(path for path in self.problems if not path or ledger.row(mapping, path) is not None)
 
     def note_directory(self, path: str, why: str, at: Moment) -> None:
         """A directory cannot be listed."""

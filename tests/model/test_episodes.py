@@ -1670,3 +1670,38 @@ def test_a_hold_is_not_over_while_what_it_is_about_cannot_be_read():
             assert len(world._published()) == 6
         assert world._mirror.removals.held == 4
         world.come_to_rest()
+
+
+@pytest.mark.parametrize("decided", [("discard",), ("all", ("discard",), ("crash",))], ids=["now", "before the start"])
+def test_a_discard_is_about_what_could_not_be_read_when_all_was_looked_at(decided: Op):
+    """What of it was gone by then was held again, or deleted if it was few enough; what goes elsewhere is no part of it."""
+    with World(max_deletes=3) as world:
+        for folder in ("d", "d/e"):
+            world.make_folder(folder)
+            for name in ("1", "2", "stays"):
+                world.write(f"{folder}/{name}", 20)
+        world.write("later", 20)
+        world.do(("go_on", 30.0))
+        gone = ("d/1", "d/2", "d/e/1", "d/e/2")
+        for path in gone:
+            world.drop.delete(path)
+        world.do(("go_on", 100.0))
+        assert world._mirror.removals.held == 4
+        if decided == ("discard",):
+            world.quit()
+        else:
+            world.do(decided)
+        world.drop.lock("d")
+        world.start()
+        world.do(("go_on", 100.0))
+        if decided == ("discard",):
+            world.do(decided)
+            world.do(("go_on", 100.0))
+        world.drop.delete("later")
+        world.do(("go_on", 100.0))
+        assert "later" not in world._published()
+        world.drop.unlock()
+        world.do(("go_on", 2 * LONGEST_AGAIN_S))
+        assert world._published().keys() == {*gone, "d/stays", "d/e/stays"}
+        assert world._ledger.mappings.totals(world._mirror.id).files == 2
+        assert not world._ledger.decisions.discarding(world._mirror.id)
