@@ -30,6 +30,8 @@ class Holding:
         self._absent = absent
         self.hold = site.ledger.decisions.hold(site.id)
         """None: they are not."""
+        self._mass_delete: Hold | None = None
+        """What they were withheld for before another folder or disk was in the place of the published one."""
 
     def __repr__(self) -> str:
         return f"<Holding {self.hold and self.hold.kind.value}>"
@@ -39,8 +41,14 @@ class Holding:
         """Why; None if there is no hold."""
         return None if self.hold is None else self.hold.kind
 
+    def go_on_from(self, before: Holding) -> None:
+        """Stand in for the hold of settings that are over."""
+        self._mass_delete = before._mass_delete
+
     def put(self, kind: HoldKind, message: str, at: Moment) -> None:
         """Withhold deletes from now on, in the place of another reason."""
+        if self.kind is HoldKind.MASS_DELETE and kind is not HoldKind.MASS_DELETE:
+            self._mass_delete = self.hold
         # With names in it that may be no text for a database.
         message = one_line(message)
         self.hold = Hold(kind, at.wall_ns, message)
@@ -59,9 +67,19 @@ class Holding:
             self.hold = self.hold._replace(since_ns=since_ns)
             self._site.ledger.decisions.set_hold(self._site.id, self.hold)
 
+    def is_back(self, why: str, at: Moment) -> None:
+        """The published folder is in its place again: withhold what was before, as too much at once, or nothing.
+
+        Judged anew, that may be within the limit by now, though a person was to decide.
+        """
+        before = self._mass_delete
+        self.release(why, at)
+        if before is not None:
+            self.put(before.kind, before.message, at)
+
     def release(self, why: str, at: Moment) -> None:
         """Withhold nothing any more."""
-        self.hold = None
+        self.hold = self._mass_delete = None
         # What was withheld is looked at again: nobody else would before the next scan.
         paths = self._absent.paths
         if len(paths) > MARKED_AT_ONCE:

@@ -76,6 +76,7 @@ class Removals:
         """Stand in for what guarded the same place under settings that are over."""
         self.absent.go_on_from(before.absent)
         self.source.go_on_from(before.source)
+        self.holding.go_on_from(before.holding)
         self.limit.go_on_from(before.limit)
 
     @property

@@ -144,7 +144,7 @@ class Source:
         self.places.keep_recorded()
         self._keep_under_way()
         if self._holding.kind in _OTHER and self.places.are_as_published:
-            self._holding.release("the folder that was published before is back", at)
+            self._holding.is_back("the folder that was published before is back", at)
             # What an earlier decision is about is known when all has been seen of this folder.
             self._site.dirty.mark_deep("", at.now)
         elif self._holding.kind in _OTHER and self.places.root_is_back:

@@ -23,7 +23,7 @@ from ftpsyncd.mapping.site import QUEUE_ROOM
 from ftpsyncd.mapping.unreadable import LONGEST_AGAIN_S
 from ftpsyncd.model import Action, MakeDir, RenameDir, parent
 from ftpsyncd.remote.memory import MemoryFile
-from ftpsyncd.specs import DeletePolicy, ExistingPolicy
+from ftpsyncd.specs import DeleteLimit, DeletePolicy, ExistingPolicy
 from tests.model.doubles import FAULTS
 from tests.model.stage import MAX_DELETES, Op
 from tests.model.stories import STEPS, begun, moments, put_foreign, tell
@@ -1705,3 +1705,26 @@ def test_a_discard_is_about_what_could_not_be_read_when_all_was_looked_at(decide
         assert world._published().keys() == {*gone, "d/stays", "d/e/stays"}
         assert world._ledger.mappings.totals(world._mirror.id).files == 2
         assert not world._ledger.decisions.discarding(world._mirror.id)
+
+
+@pytest.mark.parametrize("where", ["beside", "disk"])
+def test_what_is_held_stays_so_when_another_folder_comes_and_goes_and_more_is_allowed(where: str):
+    """A higher limit releases nothing by itself; judged anew when the folder was back, all was within it."""
+    with World(max_deletes=3) as world:
+        for name in ("1", "2", "3", "4", "stays"):
+            world.write(name, 20)
+        world.do(("go_on", 30.0))
+        for name in ("1", "2", "3", "4"):
+            world.drop.delete(name)
+        world.do(("go_on", 100.0))
+        assert world._mirror.removals.held == 4
+        world._reload(world.spec._replace(max_deletes=DeleteLimit(10)))
+        world.do(("go_on", 100.0))
+        for op in (("vanish", where), ("go_on", 30.0), ("come_back",), ("go_on", 300.0)):
+            world.do(op)
+        assert world._mirror.removals.held == 4
+        assert len(world._published()) == 5
+        world.do(("approve",))
+        world.do(("go_on", 30.0))
+        assert world._published().keys() == {"stays"}
+        assert world._mirror.removals.hold is None
