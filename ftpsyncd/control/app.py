@@ -32,7 +32,7 @@ from ftpsyncd.control.requests import (
     measured_of,
     scope_of,
 )
-from ftpsyncd.control.sharing import Sharing, in_time
+from ftpsyncd.control.sharing import Few, Sharing, in_time
 from ftpsyncd.control.sse import SUBSCRIBERS_MAX, Broadcast, EventStream
 from ftpsyncd.errors import ControlError, ExitCode, FtpsyncdError, UnknownNameError, UsageError
 from ftpsyncd.logs import logger, quote
@@ -40,6 +40,8 @@ from ftpsyncd.questions import CommandName, Why
 
 _WHY_MAX = 2
 """Of the server's threads; those who ask for paths on disks that do not answer keep only each other waiting."""
+_HISTORY_MAX = 2
+"""Likewise; the history is in the ledger's file, whose disk may not answer: a call that waits for it has no end."""
 
 _Answer = TypeVar("_Answer")
 _Endpoint = Callable[[Request], Awaitable[Response]]
@@ -74,6 +76,7 @@ class _Reader:
         self._metrics = metrics
         self._sharing = Sharing()
         self._why_turns = asyncio.Semaphore(_WHY_MAX)
+        self._histories = Few(_HISTORY_MAX)
 
     async def health(self, _request: Request) -> Response:
         """200 while the engine turns, 503 when it has not turned lately."""
@@ -124,7 +127,7 @@ class _Reader:
         def page() -> bytes:
             return encoded(shapes.history_to_json(self._daemon.history(query, path)))
 
-        return json_response(await self._sharing.ask((query, path), page))
+        return json_response(await self._sharing.ask((query, path), page, self._histories.run))
 
     async def events(self, request: Request) -> Response:
         fields_of(request, ())

@@ -24,12 +24,18 @@ class Sharing:
         self._begun: dict[Hashable, asyncio.Task[Any]] = {}
         self._next: dict[Hashable, asyncio.Task[Any]] = {}
 
-    async def ask(self, question: Hashable, call: Callable[[], _Answer]) -> _Answer:
+    async def ask(
+        self,
+        question: Hashable,
+        call: Callable[[], _Answer],
+        run: Callable[[Callable[[], _Answer]], Awaitable[_Answer]] = asyncio.to_thread,
+    ) -> _Answer:
         """The answer to a question: of ``call``, or of that of somebody else who asked the same and still waits.
 
         Args:
             question: what is asked; equal questions have the same answer.
             call: works it out, on a thread of its own.
+            run: has it run there.
 
         Raises:
             ControlError: there was no answer in time.
@@ -37,18 +43,48 @@ class Sharing:
         """
         task = self._next.get(question)
         if task is None:
-            task = self._next[question] = asyncio.create_task(self._answer(question, call))
+            task = self._next[question] = asyncio.create_task(self._answer(question, call, run))
         # Who leaves does not take the answer away from the others.
         return await in_time(asyncio.shield(task))
 
-    async def _answer(self, question: Hashable, call: Callable[[], _Answer]) -> _Answer:
+    async def _answer(
+        self,
+        question: Hashable,
+        call: Callable[[], _Answer],
+        run: Callable[[Callable[[], _Answer]], Awaitable[_Answer]],
+    ) -> _Answer:
         if question in self._begun:
             await asyncio.wait([self._begun[question]])
         self._begun[question] = self._next.pop(question)
         try:
-            return await in_time(asyncio.to_thread(call))
+            return await in_time(run(call))
         finally:
             del self._begun[question]
+
+
+class Few:
+    """Runs calls on threads, of which so many are under way at most, those that hang and are given up among them.
+
+    Args:
+        most: so many; used on one loop.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._free = asyncio.Semaphore(most)
+
+    async def run(self, call: Callable[[], _Answer]) -> _Answer:
+        """What a call returns; it waits for its turn."""
+        await self._free.acquire()
+        running = asyncio.ensure_future(asyncio.to_thread(call))
+        running.add_done_callback(self._over)
+        # Who gives up waiting does not end it.
+        return await asyncio.shield(running)
+
+    def _over(self, running: asyncio.Future[Any]) -> None:
+        self._free.release()
+        if not running.cancelled():
+            # Whoever still waits is told what it failed of.
+            running.exception()
 
 
 async def in_time(answer: Awaitable[_Answer]) -> _Answer:

@@ -3,8 +3,8 @@
 With `sqlitefile`, which opens it and looks at its pages, the only import of sqlite3. WAL with ``synchronous=NORMAL``: a
 power failure may lose the last commits, never the file's integrity. `ledger` says what is in it.
 
-- **Damage.** The file says whether it was closed in order. If not, it is checked before it is used, and its indexes,
-  too, if damage showed at work; else `check` may be asked for at any time, beside the one who writes.
+- **Damage.** The file says whether it was closed in order. If not, it is checked before it is used, with its indexes if
+  damage showed at work; else `check` may be asked for at any time, beside the one who writes.
 - **A disk that is full.** What was written since the last commit is kept as statements, too. Where the file cannot be
   written, they are put into a new transaction that stays open, in memory: whoever reads over this connection sees them,
   nobody else does, and nothing is lost but by a crash. Every `RETRY_S` the commit is tried again. One that is full

@@ -49,7 +49,7 @@ def said(capfd):
 
 
 class HangingDaemon(FakeDaemon):
-    """Answers when it is let go; the status at once if only `why` hangs."""
+    """Answers when it is let go; the status at once if only what looks at disks hangs."""
 
     def __init__(self, *, why_only=False):
         super().__init__()
@@ -61,6 +61,11 @@ class HangingDaemon(FakeDaemon):
         self.entered.set()
         assert self.let_go.wait(60)
         return super().why(path)
+
+    def history(self, query, path):
+        self.entered.set()
+        assert self.let_go.wait(60)
+        return super().history(query, path)
 
     def status(self):
         if not self._why_only:
@@ -420,6 +425,23 @@ def test_why_paths_are_where_disks_do_not_answer_keeps_nobody_waiting_who_asks_s
         for asker in askers:
             assert asker.recv(100).startswith(b"HTTP/1.1 200 ")
     assert sorted(daemon.asked) == [f"/srv/{number}" for number in range(len(askers))]
+
+
+def test_histories_whose_disk_does_not_answer_keep_nobody_waiting_who_asks_something_else(path, monkeypatch):
+    """Each that was given up kept its thread, until there was none left for the status and the metrics."""
+    monkeypatch.setattr(sharing, "ANSWER_S", 1.0)
+    daemon = HangingDaemon(why_only=True)
+    with ControlServer(daemon, path):
+        try:
+            for number in range(server._THREADS + 1):
+                with pytest.raises(ControlError, match="did not answer"):
+                    ControlClient(path).history(limit=number + 1)
+            assert daemon.entered.is_set()
+            assert ControlClient(path).status()["daemon"]["pid"] == 4711
+        finally:
+            daemon.let_go.set()
+        until(lambda: len(daemon.queries) == 2, "they end when it answers")
+        assert ControlClient(path).history(limit=9)["entries"]
 
 
 def test_many_may_ask_at_once(path):
