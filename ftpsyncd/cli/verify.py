@@ -263,7 +263,7 @@ class OwnHand:
     def take(self, files: list[str], directories: list[str]) -> None:
         """See `Hand`."""
         engine = self._service.engine
-        engine.ask(lambda at: again.publish(engine.mirrors[self._mapping], files, directories, at))
+        self._service.asked(lambda at: again.publish(engine.mirrors[self._mapping], files, directories, at))
 
     def wait(self) -> None:
         """See `Hand`."""

@@ -137,22 +137,22 @@ class _Decision:
 
     def told(self, name: CommandName, mapping: str | None, server: str | None, path: str | None) -> str:
         """Carry it out, and say what came of it."""
-        holds = self._engine.ask(self._holds) if name in _HOLDS else {}
-        if holds or (name in _HOLDS and self._engine.ask(self._any_changed)):
+        holds = self._service.asked(self._holds) if name in _HOLDS else {}
+        if holds or (name in _HOLDS and self._service.asked(self._any_changed)):
             self._service.look()
             self._await(lambda at: all(mirror.looked_through(at.now) for mirror in self._mirrors))
-            if undecided := self._engine.ask(lambda _at: self._undecided(holds)):
+            if undecided := self._service.asked(lambda _at: self._undecided(holds)):
                 raise CommandRefusedError(undecided)
-        before, passes = self._engine.ask(self._standing), self._engine.ask(self._passes)
+        before, passes = self._service.asked(self._standing), self._service.asked(self._passes)
         said = Steering(self._service.config, self._engine).command(name, mapping=mapping, server=server, path=path)
-        after = self._engine.ask(self._standing)
+        after = self._service.asked(self._standing)
         if holds and name is CommandName.DISCARD:
             # It takes no server. What goes from now on is not part of it.
             self._await(lambda at: all(self._is_over(mirror, passes, at) for mirror in self._mirrors))
         if trouble := self._engine.ledger.trouble:
             raise LedgerError(trouble)
         if name is CommandName.DISCARD:
-            noted = self._engine.ask(lambda _at: any(map(_discards, self._mirrors)))
+            noted = self._service.asked(lambda _at: any(map(_discards, self._mirrors)))
         else:
             noted = name in {CommandName.PAUSE, CommandName.RESUME} or after != before
         later = f"; no daemon runs: the next `ftpsyncd sync`, or the daemon when it starts, {NOTED[name]}"
@@ -199,20 +199,12 @@ class _Decision:
 
     def _await(self, done: Callable[[Moment], bool]) -> None:
         began, told = time.monotonic(), False
-        while not self._is(done):
+        while not self._service.asked(done):
             if not told and time.monotonic() - began > LONG_S:
                 told = True
                 self._long()
             self._engine.turned.wait(LOOK_AGAIN_S)
             self._engine.turned.clear()
-
-    def _is(self, done: Callable[[Moment], bool]) -> bool:
-        try:
-            return self._engine.ask(done)
-        except TimeoutError:
-            # The disk of the ledger is slow, or the engine has ended because of something.
-            self._service.require_engine()
-            return False
 
 
 def _discards(mirror: Mirror) -> bool:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ftpsyncd import descriptors
 from ftpsyncd.claim import Claim, Lookout
@@ -29,12 +29,15 @@ from ftpsyncd.ledger.recovery import Checkup, open_for_work
 from ftpsyncd.local.disk import STOP_WAIT_S
 from ftpsyncd.local.mounts import is_network_filesystem
 from ftpsyncd.logs import logger
+from ftpsyncd.mapping.site import Moment
 from ftpsyncd.status import MappingState, Status
 from ftpsyncd.together import Together
 from ftpsyncd.typed import Typed, typed_for
 
 if TYPE_CHECKING:
     from ftpsyncd.daemon.outside import Outside
+
+_T = TypeVar("_T")
 
 STOP_S = 25.0
 """How long the service may take to stop, with its running transfers; TimeoutStopSec of the unit is longer."""
@@ -340,8 +343,22 @@ class Service:
 
     def progress(self) -> Progress:
         """How far a `sync` is."""
-        self.require_engine()
-        return self.engine.ask(lambda at: progress_of(self.engine, at))
+        return self.asked(lambda at: progress_of(self.engine, at))
+
+    def asked(self, question: Callable[[Moment], _T]) -> _T:
+        """What the engine answers, however long that takes: the ledger's disk may be slow, or somebody have it locked.
+
+        Raises:
+            FtpsyncdError: it has ended, because of this.
+        """
+        while True:
+            self.require_engine()
+            try:
+                return self.engine.ask(question, TURN_S, to_its_end=True)
+            except TimeoutError:
+                if not self.engine.alive:
+                    self.require_engine()
+                    raise
 
 
 def _outside(reload: Callable[[], str] | None, typed: Typed) -> Outside:

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -27,6 +27,7 @@ from ftpsyncd.daemon import process as daemon
 from ftpsyncd.daemon import reloading, roster, service
 from ftpsyncd.daemon.service import Service
 from ftpsyncd.engine import loop as engine
+from ftpsyncd.engine.loop import Engine
 from ftpsyncd.engine.mailbox import Message
 from ftpsyncd.errors import CommandRefusedError, ControlSocketError, LedgerError, LedgerLostError, ThreadLimitError
 from ftpsyncd.events import Event, EventKind
@@ -478,6 +479,44 @@ def test_a_reload_is_refused_while_the_engine_does_not_turn(tmp_path: Path, monk
     finally:
         goes_on.set()
         one.stop()
+
+
+def test_a_pass_whose_ledger_is_slow_is_no_mistake_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ended as with a bug, after half a minute; and so it did where that was the end of the engine."""
+    ask = Engine.ask
+
+    def with_little_patience(
+        asked: Engine, question: Callable[[Moment], object], timeout_s: float = 30.0, **more: bool
+    ) -> object:
+        return ask(asked, question, min(timeout_s, 0.2), **more)  # type: ignore[arg-type]
+
+    one, begun, goes_on = Service(load(several(tmp_path)), one_pass=True), threading.Event(), threading.Event()
+
+    def hang(_at: Moment) -> None:
+        begun.set()
+        goes_on.wait(60)
+
+    one.start()
+    try:
+        one.await_end(20)
+        monkeypatch.setattr(Engine, "ask", with_little_patience)
+        monkeypatch.setattr(service, "TURN_S", 0.2, raising=False)
+        for ends in (False, True):
+            begun.clear()
+            goes_on.clear()
+            one.engine.mailbox.put(hang)
+            if ends:
+                one.engine.lost(LedgerLostError("the ledger is not at its place"))
+            assert begun.wait(20)
+            later = threading.Timer(0.6, goes_on.set)
+            later.start()
+            with pytest.raises(LedgerLostError) if ends else nullcontext():
+                assert one.progress().failed == 0
+            later.join()
+    finally:
+        goes_on.set()
+        with suppress(LedgerLostError):
+            one.stop()
 
 
 def test_a_reload_during_which_the_engine_ends_tells_why_it_did(tmp_path: Path) -> None:
