@@ -117,7 +117,7 @@ MUTATIONS = (
         "G4",
         "without a daemon, a decision is also about another folder than people were told of",
         "daemon/deciding.py",
-        "            if undecided := self._engine.ask(lambda _at: self._undecided(holds)):\n",
+        "            if undecided := self._service.asked(lambda _at: self._undecided(holds)):\n",
         '            if undecided := "":\n',
         "tests/daemon/test_deciding.py::test_a_decision_is_not_about_another_folder_than_people_were_told_of",
     ),
