@@ -73,7 +73,7 @@ def ask(session: Session, way: Hashing, path: str, size: int) -> Hash | None:
     quotes = '"' if way is not Hashing.HASH and " " in path else ""
     command = session.command(way.value, path, quotes=quotes)
     session.stand(command)
-    session.control.send([command])
+    session.say([command])
     # The server reads all of the file first.
     patience_s = session.control.timeouts.after(size)
     reply = session.check(session.first(patience_s), patience_s)

@@ -204,6 +204,8 @@ class Profile:
     """How often in a row MLST was the last that was said in a session, and nothing came."""
     listings: bool = True
     """So is MLSD."""
+    answered_twice: int = 0
+    """Sessions in which there was an answer too many to a batch; no file that is published clears that up."""
     renames: bool = True
     """RNFR and RNTO are known and allowed; else files are sent under their final names."""
     no_renames: list[str] = field(default_factory=list)
@@ -308,6 +310,15 @@ class Profile:
 
     def trust(self, *, renames: bool = True) -> None:
         """A file was published by batches, with a rename or under its final name."""
+    def answers_twice(self) -> None:
+        """There was an answer too many to a batch, and nothing was wrong with the line.
+
+        Once is an accident. Where it comes a moment late, each session has published something before it is noticed.
+        """
+        self.answered_twice += 1
+        if self.answered_twice > 1:
+            self.pipelining = False
+
         if renames or not self.doubts_renames:
             self.doubts, self.doubts_renames = 0, False
 

@@ -8,6 +8,7 @@ Sources: RFC 959 §5.4.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,25 @@ if TYPE_CHECKING:
 BATCH = 64
 """Commands in one write at most: their replies fit any socket buffer."""
 BEGIN_TLS = b"AUTH TLS"
+LATE_S = 5.0
+"""After so long, what nobody asked for is no answer to what was said before: a data connection was not made in time."""
+
+
+def say(session: Session, commands: Sequence[bytes]) -> None:
+    """See `Session.say`. What comes a moment late of a batch is found here: there was an answer too many to that."""
+    try:
+        session.control.send(commands)
+    except ProtocolError:
+        if session.control.said_too_much and time.monotonic() < session.batched_until:
+            session.answered_twice(renames=session.batch_renames)
+        raise
+    session.batched_until = 0.0
+
+
+def batched(session: Session, commands: Sequence[bytes]) -> None:
+    """Note which commands were said together with others, and that all of them are answered right now."""
+    if commands:
+        session.batched_until, session.batch_renames = time.monotonic() + LATE_S, _renames(commands)
 
 
 def said(session: Session, commands: Sequence[bytes], timeout_s: float | None = None) -> Generator[Reply, None, None]:
@@ -30,7 +50,7 @@ def said(session: Session, commands: Sequence[bytes], timeout_s: float | None = 
         answered = 0
         try:
             session.unmet.before_words()
-            session.control.send(part)
+            say(session, part)
             while answered < len(part):
                 if lengths.is_doubtful(session, part[answered]):
                     lengths.await_answer(session, part[answered], timeout_s)
@@ -53,6 +73,8 @@ def said(session: Session, commands: Sequence[bytes], timeout_s: float | None = 
         if part != [BEGIN_TLS]:  # what comes before TLS begins is looked at there
             _expect_no_more(session, part)
         session.batching = False
+        if len(part) > 1:
+            batched(session, part)
 
 
 def _expect_no_more(session: Session, part: Sequence[bytes]) -> None:
@@ -64,7 +86,10 @@ def _expect_no_more(session: Session, part: Sequence[bytes]) -> None:
     try:
         session.control.expect_no_more()
     except ProtocolError:
-        session.doubt(renames=_renames(part))
+        if len(part) > 1 and session.control.said_too_much:
+            session.answered_twice(renames=_renames(part))
+        else:
+            session.doubt(renames=_renames(part))
         raise
 
 
@@ -75,7 +100,11 @@ def _renames(part: Sequence[bytes]) -> bool:
 def _look_into(session: Session, part: Sequence[bytes], answered: int, error: ServerUnavailableError) -> None:
     """Learn what may have ended the session while the answer to a command was awaited."""
     command = part[answered]
-    if lengths.learns(session, command, error.reply):
+    if session.control.said_too_much:
+        # Nothing of this was said: no command of it is to blame.
+        if session.batching:
+            session.doubt(renames=_renames(part))
+    elif lengths.learns(session, command, error.reply):
         session.batching = False
     elif error.reply[:3] != "421" and not session.control.was_cut:
         if not isinstance(error.__cause__, TimeoutError) and undecoded.ended(session, command):

@@ -68,11 +68,16 @@ class Session:
         self.profile = account.profile
         self._doubts = self.profile.doubts
         self.missed = self.profile.stats_missed
+        self._answered_twice = self.profile.answered_twice
         self._extended_seen = self.profile.extended_seen
         self.patient = False
         """It says one command at a time, to see whether batches are to blame."""
         self.batching = False
         """Several commands are on their way; still True afterwards if their replies did not all come, or do not fit."""
+        self.batched_until = 0.0
+        """Until then what nobody asked for may answer one of several commands once more, which were the last words."""
+        self.batch_renames = False
+        """There was a rename among these."""
         self.greeting = ""
         self.relative = self.profile.relative
         """Names are told only within the working directory; as it began: what it was told of others it would have to
@@ -161,6 +166,12 @@ class Session:
         if self.profile.doubts == self._doubts and not self.control.was_cut:
             self.profile.doubt(renames=renames)
 
+    def answered_twice(self, *, renames: bool) -> None:
+        """There was an answer too many to a batch, one with a rename in it or not; counted as in `doubt`."""
+        self.doubt(renames=renames)
+        if self.profile.answered_twice == self._answered_twice:
+            self.profile.answers_twice()
+
     def misses_epsv(self) -> None:
         """EPSV may have ended this session, or was not answered; counted as in `doubt`."""
         if self.profile.extended_seen == self._extended_seen:
@@ -225,6 +236,15 @@ class Session:
             ServerUnavailableError: the line broke or the server said 421; the session is finished.
         """
         return self._standing.answers(commands, timeout_s) if self.relative else self.said(commands, timeout_s)
+
+    def say(self, commands: Sequence[bytes]) -> None:
+        """Send commands, whose answers are not awaited here.
+
+        Raises:
+            ServerUnavailableError: the line is broken.
+            ProtocolError: the server has said what nobody asked for.
+        """
+        saying.say(self, commands)
 
     def said(self, commands: Sequence[bytes], timeout_s: float | None = None) -> Generator[Reply, None, None]:
         """`answers`, wherever the session stands."""

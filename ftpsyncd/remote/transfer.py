@@ -247,7 +247,7 @@ def deliver(session: Session, command: bytes, content: bytes, *, rest: int | Non
             if not reply.more:
                 offer.drop()
                 return reply
-        session.control.send([command])
+        session.say([command])
     except BaseException:
         offer.drop()
         raise
@@ -315,7 +315,7 @@ def _retrieve(
     try:
         if offset:
             session.expect("REST", f"REST {offset}".encode(), 350)
-        session.control.send([command])
+        session.say([command])
     except BaseException:
         offer.drop()
         raise

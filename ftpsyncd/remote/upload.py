@@ -37,7 +37,7 @@ from ftpsyncd.errors import (
     VerificationError,
 )
 from ftpsyncd.model import parent
-from ftpsyncd.remote import lengths, reaching, resume
+from ftpsyncd.remote import lengths, reaching, resume, saying
 from ftpsyncd.remote.outgoing import Outgoing, checked, checks, opened, remove, rename, renamed, settle
 from ftpsyncd.remote.port import PublishJob, PublishResult
 from ftpsyncd.remote.profile import Resuming
@@ -391,7 +391,7 @@ class _Cycle:
             if ahead and not session.profile.pipelining:
                 answers, ahead = session.exchange(ahead), []
             self._stand(upload, store)
-            session.control.send([*ahead, store, *([prepare(session)[0]] if another else [])])
+            session.say([*ahead, store, *([prepare(session)[0]] if another else [])])
         except RemoteError as error:
             upload.error = error
             if ended is not None:
@@ -414,6 +414,7 @@ class _Cycle:
             renamed(session, ended, answers[: len(renames)])
         self.offer = sending.judge(another=another)
         self.slow = upload.ended > upload.slow_after
+        saying.batched(session, ahead if upload.error is None else [])
         if before is not None:
             self.before, self.verified = None, before
             self._judge(before, [verb for verb, _ in asked], answers[len(renames) :])

@@ -94,6 +94,8 @@ class Control:
         self.broken = False
         self.was_cut = False
         """Somebody else than the peer or its user has ended it (`cut`): that says nothing about the server."""
+        self.said_too_much = False
+        """The peer has said what nobody asked for, and did not end the line with it."""
         self.data: socket.socket | None = None
         """Of the data connection that was opened last."""
         self.data_resumed = False
@@ -275,9 +277,10 @@ class Control:
         self.pump()
         if not self.queued:
             return False
-        self.broken = True
+        went_on, self.broken = not self.broken, True
         unasked = self.queued[0]
         if unasked.code != 421:
+            self.said_too_much = went_on
             raise ProtocolError(f"The server says what it was not asked for: {unasked.text}", reply=unasked.text)
         return True
 

@@ -157,8 +157,8 @@ MUTATIONS = (
         "G1",
         "a file is renamed before the server has said that it has it",
         "remote/upload.py",
-        "session.control.send([*ahead, store, *(",
-        "session.control.send([*ahead, store, *rename(session, upload), *(",
+        "session.say([*ahead, store, *(",
+        "session.say([*ahead, store, *rename(session, upload), *(",
         f"{SCRIPTED}::TestHowRepliesArrive::test_three_round_trips_per_file",
     ),
     Mutation(

@@ -37,6 +37,7 @@ def test_everything_learned_comes_back():
         "features",
         "doubts",
         "doubts_renames",
+        "answered_twice",
         "epsv_missed",
         "stats_missed",
         "bytes_missed",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
+import select
 import time
 from collections.abc import Callable
 
 import pytest
 
-from ftpsyncd.errors import ProtocolError, ServerUnavailableError
+from ftpsyncd.errors import FtpsyncdError, ProtocolError, ServerUnavailableError
+from ftpsyncd.remote import saying
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.session import Session
 from tests.contract.remotes import job, publish
@@ -143,3 +146,90 @@ def test_a_few_announcements_are_waited_out():
 
     with Scripted(DELE=act) as server, Account(server.spec())() as session:
         assert session.delete_many(["/a"]) == [None]
+
+
+def once_more(verb: str, *, late: bool = True) -> Act:
+    """A command that is answered twice if it came together with others: the last of them a moment late, or at once."""
+
+    async def act(connection: Connection, argument: str) -> None:
+        batches = connection.server.batches
+        is_last = batches[-1] == 1 < max(batches[-2:])
+        await connection.server.default(connection, f"{verb} {argument}")
+        if late and is_last:
+            await asyncio.sleep(0.02)
+        if is_last if late else batches[-1] > 1:
+            await connection.say("200 And again.")
+
+    return act
+
+
+def used(acc: Account) -> FtpsyncdError | None:
+    """What became of a file that is published over a new connection, of which something else is asked then."""
+    with acc() as session:
+        if session.pipelines:
+            session.control.await_answer(session.control.earliest, 0.1)
+        (result,) = publish(session, job("/a"))
+        if session.pipelines:
+            session.control.await_answer(session.control.earliest, 0.1)
+        with contextlib.suppress(ServerUnavailableError):
+            session.noop()
+    return result.error
+
+
+class TestOneTooManyThatComesLate:
+    """It is found when something else is to be said, which has nothing to do with it."""
+
+    @pytest.mark.parametrize("verb", ["OPTS", "MFMT", "RNTO"])
+    def test_the_batch_before_is_to_blame(self, verb: str):
+        with Scripted({verb: once_more(verb)}) as server:
+            acc = account(server)
+            errors = [used(acc) for _ in range(5)]
+            assert errors[-1] is None
+            assert acc.profile.pipelining is False
+            assert (acc.profile.epsv, acc.profile.epsv_missed) == (True, 0)
+            assert server.files == {"/a": b"content"}
+
+    def test_so_it_is_where_it_is_taken_for_the_answer_to_a_file(self):
+        """A file gets its name over each connection, which clears up all other doubts."""
+        with Scripted(RNTO=once_more("RNTO", late=False)) as server:
+            acc = account(server)
+            for _ in range(5):
+                with acc() as session, contextlib.suppress(ServerUnavailableError):
+                    results = publish(session, *map(job, ("/a", "/b", "/c")))
+                    session.noop()
+            assert acc.profile.pipelining is False
+            assert [result.error for result in results] == [None] * 3
+
+    def test_once_is_an_accident(self):
+        with Scripted(OPTS=[once_more("OPTS")]) as server:
+            acc = account(server)
+            assert isinstance(used(acc), ProtocolError)
+            assert used(acc) is None
+            assert acc.profile.pipelining is True
+
+    def test_what_ends_the_line_is_a_last_word(self):
+        async def dies(connection: Connection, _argument: str) -> None:
+            await connection.say("200 Fine.")
+            await asyncio.sleep(0.1)
+            await connection.say("500 OOPS: child died")
+            await connection.hang_up()
+
+        with Scripted(OPTS=dies) as server:
+            acc = account(server)
+            for _ in range(3):
+                with acc() as session:
+                    poll = select.poll()
+                    poll.register(session.control._sock, select.POLLRDHUP)
+                    assert poll.poll(10_000)
+                    with pytest.raises(ServerUnavailableError):
+                        session.noop()
+            assert acc.profile.answered_twice == 0
+
+    def test_what_comes_much_later_answers_nothing(self, monkeypatch):
+        """Twisted says 550 after ten seconds without a data connection."""
+        monkeypatch.setattr(saying, "LATE_S", 0.0)
+        with Scripted(OPTS=once_more("OPTS")) as server:
+            acc = account(server)
+            for _ in range(3):
+                used(acc)
+            assert acc.profile.answered_twice == 0
