@@ -185,6 +185,8 @@ class Profile:
     """Batches that ended a session, since the last file that was published in one."""
     doubts_renames: bool = False
     """One of these held a rename, as far as is known: what is published without one does not clear it up."""
+    answered_twice: int = 0
+    """Sessions in which there was an answer too many to a batch; no file that is published clears that up."""
     epsv: bool = True
     epsv_missed: int = 0
     """How often in a row EPSV was the last that was said in a session, while no port that it named was ever reached."""
@@ -204,8 +206,6 @@ class Profile:
     """How often in a row MLST was the last that was said in a session, and nothing came."""
     listings: bool = True
     """So is MLSD."""
-    answered_twice: int = 0
-    """Sessions in which there was an answer too many to a batch; no file that is published clears that up."""
     renames: bool = True
     """RNFR and RNTO are known and allowed; else files are sent under their final names."""
     no_renames: list[str] = field(default_factory=list)
@@ -289,6 +289,15 @@ class Profile:
         if self.doubts > 1:
             self.pipelining = False
 
+    def answers_twice(self) -> None:
+        """There was an answer too many to a batch, and nothing was wrong with the line.
+
+        Once is an accident. Where it comes a moment late, each session has published something before it is noticed.
+        """
+        self.answered_twice += 1
+        if self.answered_twice > 1:
+            self.pipelining = False
+
     def misses_epsv(self) -> None:
         """EPSV was not answered, or ended the session: some firewalls swallow it, or cut the line, and know PASV.
 
@@ -310,15 +319,6 @@ class Profile:
 
     def trust(self, *, renames: bool = True) -> None:
         """A file was published by batches, with a rename or under its final name."""
-    def answers_twice(self) -> None:
-        """There was an answer too many to a batch, and nothing was wrong with the line.
-
-        Once is an accident. Where it comes a moment late, each session has published something before it is noticed.
-        """
-        self.answered_twice += 1
-        if self.answered_twice > 1:
-            self.pipelining = False
-
         if renames or not self.doubts_renames:
             self.doubts, self.doubts_renames = 0, False
 

@@ -413,8 +413,8 @@ class _Cycle:
         if ended is not None:
             renamed(session, ended, answers[: len(renames)])
         self.offer = sending.judge(another=another)
-        self.slow = upload.ended > upload.slow_after
         saying.batched(session, ahead if upload.error is None else [])
+        self.slow = upload.ended > upload.slow_after
         if before is not None:
             self.before, self.verified = None, before
             self._judge(before, [verb for verb, _ in asked], answers[len(renames) :])
