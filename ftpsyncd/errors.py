@@ -337,6 +337,8 @@ class RemoteError(FtpsyncdError):
     """
 
     retry = Retry.FILE
+    aside: str = ""
+    """Where, at the server, the version before of a file may be that has none under its name now; empty: nowhere."""
 
     def __init__(self, message: str, *, reply: str = "", remedy: str | None = None) -> None:
         super().__init__(message, remedy=remedy)

@@ -480,7 +480,7 @@ class Failed(NamedTuple):
     mute: bool = False
     """The connection ended, as the last ones did, each before the server had answered anything over it."""
     gone: bool = False
-    """What was published there was deleted to make room for it, or may be emptied."""
+    """What was published there was deleted, or moved aside, to make room for it, or may be emptied."""
     refused: bool = False
     """The server took nothing of an upload, and has nothing of this try."""
     unanswered: bool = False

@@ -274,7 +274,11 @@ class Ftp:
                 # Nothing is to be done, which is what a server that renames nothing does, too.
                 _found(line, before)
                 return
-            line.told(lambda session: session.rename(before, after))
+            try:
+                line.told(lambda session: session.rename(before, after))
+            except FtpsyncdError as error:
+                line.put_back(after, error)
+                raise
 
     def make_dirs(self, remote: str) -> None:
         """Make a directory and its parents; that they exist is no error.

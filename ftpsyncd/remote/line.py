@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from types import TracebackType
 from typing import Self, TypeVar
 
-from ftpsyncd.errors import FtpsyncdError, MisuseError, PathsRefusedError, ServerUnavailableError
+from ftpsyncd.errors import FtpsyncdError, MisuseError, PathsRefusedError, RemoteError, ServerUnavailableError
 from ftpsyncd.remote.port import Connector, RemoteSession
 from ftpsyncd.remote.remedies import remedy
 from ftpsyncd.remote.trees import TreeResult
@@ -140,6 +140,21 @@ class Line:
         if self.again is not None:
             with contextlib.suppress(FtpsyncdError), self.again() as session:
                 session.delete_many(temporaries)
+
+    def put_back(self, path: str, error: FtpsyncdError | None) -> None:
+        """Have a file under its name again that was moved aside for a new version when the connection was lost.
+
+        Another connection is tried once; where that cannot be had, the error goes on saying where the file is.
+        """
+        if not isinstance(error, RemoteError) or not error.aside or self.session.usable or self.again is None:
+            return
+        with contextlib.suppress(FtpsyncdError), self.again() as session:
+            there, old = session.stat_many([path, error.aside])
+            if old is not None and there is None:
+                session.rename(error.aside, path)
+            elif old is not None:
+                session.delete_many([error.aside])  # the new version got there
+            error.aside = ""
 
     def leave_to_parent(self) -> None:
         """In a process that was forked, take the connection for ended, without a word; the next call begins another.

@@ -17,6 +17,7 @@ from ftpsyncd import lacking
 from ftpsyncd.core import names, sizes
 from ftpsyncd.counting import number
 from ftpsyncd.errors import (
+    NO_ANSWER,
     FtpsyncdError,
     InUseError,
     LocalUnreadableError,
@@ -95,7 +96,7 @@ class Outgoing:
     @property
     def has_cost(self) -> bool:
         """What was under its final name is not there any more, or may be emptied."""
-        return self.alone or self.cleared or (self.touched and not self.is_hidden)
+        return self.alone or self.cleared or self.is_displaced or (self.touched and not self.is_hidden)
 
     @property
     def worth_continuing(self) -> bool:
@@ -112,6 +113,12 @@ class Outgoing:
         """Whether what the server shows has the size of this file and the date that was set for it."""
         job = self.job
         return self.dated and sizes.tells(entry.size, job.size) and facts.is_date(entry.mtime_s, job.mtime_s)
+
+    @property
+    def is_displaced(self) -> bool:
+        """What was under its final name is under another one, and nothing in its place, as the server has said."""
+        error = self.error
+        return isinstance(error, RemoteError) and error.aside != "" and error.retry not in NO_ANSWER
 
     def expose(self) -> None:
         """It is about to be sent: say so, if that is under its final name."""

@@ -121,7 +121,8 @@ class PublishResult(NamedTuple):
     in_place: bool = False
     """It failed, and may have cost what was under the final name, where it was sent to."""
     gone: bool = False
-    """It failed, and what was under the final name was deleted before, to make room for it, or may be emptied."""
+    """It failed, and what was under the final name was deleted or moved aside before, to make room for it, or may be
+    emptied."""
     refused: bool = False
     """The server refused its name before it received anything: of this try nothing is there, under any name."""
     arrived: bool = False

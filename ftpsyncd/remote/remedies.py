@@ -6,9 +6,11 @@ The errors' own remedies are for the service's log and status.
 from __future__ import annotations
 
 from ftpsyncd.errors import (
+    NO_ANSWER,
     FtpsyncdError,
     LocalError,
     NameRefusedError,
+    RemoteError,
     Retry,
     ServerFullError,
     ServerUnavailableError,
@@ -16,10 +18,13 @@ from ftpsyncd.errors import (
     TransferFailedError,
     UnwrittenError,
 )
+from ftpsyncd.quoting import named
 
 
 def remedy(error: FtpsyncdError) -> str:
     """What helps; what was said with the error itself where something was, empty where the message says it all."""
+    if isinstance(error, RemoteError) and error.aside and error.retry in NO_ANSWER:
+        return f"What was there before may be at the server as {named(error.aside)}: then give it its name again."
     if "remedy" in vars(error) or error.retry is Retry.MACHINE:
         return error.remedy
     if isinstance(error, ServerUnavailableError):

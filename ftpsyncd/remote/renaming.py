@@ -134,6 +134,8 @@ def refused(
         return
     if comes is None or comes.kind is Kind.DIR:
         raise error
+    if replies.says_filtered(refusal, target, session.account.spec.encoding):
+        raise error  # it is the name, which what has it could not be given again either
     again = _moved(session, source, target)
     if again.good:
         # It was busy for a moment: from a server that never replaces, files are deleted before their new versions come.
@@ -151,16 +153,28 @@ def _replace(session: Session, source: str, target: str, error: RemoteError) -> 
     """
     aside = names.aside(target)
     session.delete_many([aside])  # an older one, of which that is so
-    moved = _moved(session, target, aside)
+    try:
+        moved = _moved(session, target, aside)
+        ended = _moved(session, source, target) if moved.good else moved
+        back = _moved(session, aside, target) if moved.good and not ended.good else moved
+    except RemoteError as lost:
+        lost.aside = aside
+        raise
     if not moved.good:
         raise session.error(moved, "RNFR", target) if _is_in_use(session, target, moved) else error
     session.renames = True
-    ended = _moved(session, source, target)
     if not ended.good:
-        _moved(session, aside, target)
-        raise session.error(ended, "RNTO", target)
+        failure = session.error(ended, "RNTO", target)
+        raise failure if back.good else _displaced(failure, aside)
     with contextlib.suppress(RemoteError):  # the new version is published, whatever becomes of the old one
         session.delete_many([aside])
+
+
+def _displaced(refusal: RemoteError, aside: str) -> RemoteError:
+    """The same error, where what was moved aside could not be given its name again either: somebody has to know."""
+    refusal.aside = aside
+    refusal.message += f" What was there before is at the server as {named(aside)}."
+    return refusal
 
 
 def _moved(session: Session, source: str, target: str) -> Reply:

@@ -240,9 +240,14 @@ _LINE_BROKE = Expression(
 """Of a transfer, whatever the code: ftp-srv, as what is made with Node.js, and IIS say 550 as for a name."""
 _UNREAD = Expression(rb"failed to open directory|unable to (?:read|open)|permission denied", re.IGNORECASE)
 _UNWRITTEN = Expression(rb"failure writing to local file|error during write to file", re.IGNORECASE)
+_FILTERED = Expression(
+    r"(?:forbidden|prohibited) file ?name|file extension|file type|name (?:is )?not allowed", re.IGNORECASE
+)
+"""How proftpd (PathAllowFilter), pure-ftpd and IIS (request filtering) refuse a name for what it looks like."""
 _MEANINGFUL = Expression(
     "|".join(
-        words.pattern for words in (_CROWDED, _FULL, _MISSING, _EXISTS, _NOT_EMPTY, _DENIED, _IN_USE, _LINE_BROKE)
+        words.pattern
+        for words in (_CROWDED, _FULL, _MISSING, _EXISTS, _NOT_EMPTY, _DENIED, _IN_USE, _LINE_BROKE, _FILTERED)
     ),
     re.IGNORECASE,
 )
@@ -279,6 +284,11 @@ def says_unwritten(reply: Reply) -> bool:
     BusyBox says it of a broken connection, too.
     """
     return reply.passing and bool(_UNWRITTEN.search(b" ".join(reply.lines)))
+
+
+def says_filtered(reply: Reply, subject: str = "", encoding: str = "utf-8") -> bool:
+    """Whether a refusal is about what a name looks like, whatever is there under it."""
+    return bool(_FILTERED.search(_told(reply, subject, encoding)))
 
 
 def _told(reply: Reply, subject: str, encoding: str) -> str:

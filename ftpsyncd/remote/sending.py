@@ -7,7 +7,6 @@ Sources: RFC 959 §4.1.3.
 
 from __future__ import annotations
 
-import re
 import time
 from typing import TYPE_CHECKING
 
@@ -21,12 +20,11 @@ from ftpsyncd.errors import (
     TransferFailedError,
     UnwrittenError,
 )
-from ftpsyncd.expression import Expression
 from ftpsyncd.remote.outgoing import Outgoing
 from ftpsyncd.remote.port import RESUMABLE
 from ftpsyncd.remote.pour import pour
 from ftpsyncd.remote.profile import reads_in_turn
-from ftpsyncd.remote.replies import Reply, says_unwritten
+from ftpsyncd.remote.replies import Reply, says_filtered, says_unwritten
 from ftpsyncd.remote.transfer import Offer, agree
 
 if TYPE_CHECKING:
@@ -41,10 +39,6 @@ SLOW_ROUND_TRIPS = 16
 """After a transfer that took longer than both, the next file waits: else the end of that one would wait for it."""
 _UNCONTINUED = frozenset({NameRefusedError, NotSupportedError, TransferFailedError})
 """What a refusal to go on with a part may be taken for."""
-_FILTERED = Expression(
-    r"(?:forbidden|prohibited) file ?name|file extension|file type|name (?:is )?not allowed", re.IGNORECASE
-)
-"""How proftpd (PathAllowFilter), pure-ftpd and IIS (request filtering) refuse a name for what it looks like."""
 _FILTERED_REMEDY = (
     "If the server takes only names with certain endings, have it take `.filepart`, with which files are sent, too; or"
     " set `publish: direct`. Then run `ftpsyncd retry`."
@@ -218,7 +212,9 @@ class Sending:
     def _refused(self, reply: Reply) -> RemoteError:
         """What the server's last word means, which is not that it has the file."""
         error = self._session.error(reply, "STOR", self._upload.job.path)
-        if self._upload.is_hidden and type(error) is NameRefusedError and _FILTERED.search(error.reply):
+        encoding = self._session.account.spec.encoding
+        filtered = says_filtered(reply, self._upload.job.path, encoding)
+        if self._upload.is_hidden and type(error) is NameRefusedError and filtered:
             # Perhaps only the temporary one.
             error.remedy = _FILTERED_REMEDY
         if self._failure is None and says_unwritten(reply):

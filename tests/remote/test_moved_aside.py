@@ -1,0 +1,115 @@
+"""The version before of a file, moved aside for the new one at servers that replace nothing, where that goes wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from ftpsyncd.core import names
+from ftpsyncd.errors import FtpsyncdError, NameRefusedError
+from ftpsyncd.remote.library import Ftp
+from tests.contract.remotes import job, publish
+from tests.remote.scripted import Connection, Scripted, account
+
+ASIDE = names.aside("/a")
+WAYS = {
+    "upload": lambda ftp, path: ftp.upload(path, "/a"),
+    "upload_many": lambda ftp, path: list(ftp.upload_many([(path, "/a"), (path, "/b")])),
+    "rename": lambda ftp, _path: ftp.rename("/new", "/a"),
+}
+
+
+class Careful(Scripted):
+    """One that replaces nothing; of the renames to the published name it ends the line at the second one."""
+
+    def __init__(self, *, does: bool, **more) -> None:
+        super().__init__(**more)
+        self.does = does
+        """It does that rename."""
+        self.left = 2
+
+    async def do_rnto(self, c: Connection, path: str) -> str:
+        if path in self.files:
+            return "550 File exists."
+        if path != "/a" or self.left <= 0:
+            return await super().do_rnto(c, path)
+        if self.does:
+            await super().do_rnto(c, path)
+        self.left = 0
+        await c.hang_up()
+        return ""
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"new")
+    return path
+
+
+@pytest.mark.parametrize("does", [False, True], ids=["not done", "done"])
+@pytest.mark.parametrize("way", WAYS)
+def test_it_comes_back_where_the_line_ends_just_then(way: str, does: bool, path):  # noqa: FBT001
+    with Careful(does=does) as server:
+        server.files.update({"/a": b"old", "/new": b"new"})
+        acc = account(server)
+        with Ftp(acc(), origin="s", again=acc) as ftp:
+            with pytest.raises(FtpsyncdError) as caught:
+                WAYS[way](ftp, path)
+            assert ASIDE not in caught.value.remedy
+        assert server.files.pop("/new", b"new") == b"new"
+        assert server.files == {"/a": b"new" if does else b"old"}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_else_it_is_told_where_it_is(way: str, path):
+    with Careful(does=False, GREETING=[None, *10 * ["421 Not now."]]) as server:
+        server.files.update({"/a": b"old", "/new": b"new"})
+        acc = account(server)
+        with Ftp(acc(), origin="s", again=acc) as ftp, pytest.raises(FtpsyncdError) as caught:
+            WAYS[way](ftp, path)
+        assert f"'{ASIDE}'" in caught.value.remedy
+        assert server.files[ASIDE] == b"old"
+
+
+def test_a_name_that_is_refused_for_what_it_looks_like_keeps_its_file():
+    async def filtered(connection: Connection, path: str) -> None:
+        if path == "/a":
+            await connection.say("550 /a: Forbidden filename")
+        else:
+            await connection.server.default(connection, f"RNTO {path}")
+
+    with Scripted(RNTO=filtered) as server, account(server)() as session:
+        server.files["/a"] = b"old"
+        (result,) = publish(session, job("/a"))
+        assert type(result.error) is NameRefusedError
+        assert server.files == {"/a": b"old"}
+        assert not result.gone
+
+
+def test_so_does_not_one_that_only_looks_like_such_words():
+    async def careful(connection: Connection, path: str) -> None:
+        if path in connection.server.files:
+            await connection.say(f"550 {path}: File exists")
+        else:
+            await connection.server.default(connection, f"RNTO {path}")
+
+    with Scripted(RNTO=careful) as server, account(server)() as session:
+        server.files["/file type.jpg"] = b"old"
+        (result,) = publish(session, job("/file type.jpg"))
+        assert result.error is None
+
+
+def test_one_that_may_not_have_its_name_again_is_told_of():
+    async def refused(connection: Connection, path: str) -> None:
+        if path == "/a":
+            await connection.say("550 Permission denied.")
+        else:
+            await connection.server.default(connection, f"RNTO {path}")
+
+    with Scripted(RNTO=refused) as server, account(server)() as session:
+        server.files["/a"] = b"old"
+        (result,) = publish(session, job("/a"))
+        assert type(result.error) is NameRefusedError
+        assert f"What was there before is at the server as '{ASIDE}'." in str(result.error)
+        assert result.gone
+        assert server.files == {ASIDE: b"old"}
