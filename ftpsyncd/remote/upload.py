@@ -208,14 +208,15 @@ class _Cycle:
         else:
             again.file.seek(0)
             upload = Outgoing(job, temporary, again.file, again.started)
-        if job.afresh and not upload.is_hidden:
-            # Not before everything else is ready: what is there may be the published file.
-            try:
+        try:
+            if job.afresh and not upload.is_hidden:
+                # Not before everything else is ready: what is there may be the published file.
                 self.cleared = upload.cleared = session.delete_many([job.path])[0] is None
-                yield from self._agree()
-            except RemoteError:
-                upload.close()
-                raise
+            # Who opens the file may look at the server, which may take a listing.
+            yield from self._agree()
+        except BaseException:
+            upload.close()
+            raise
         return upload
 
     def _goes_elsewhere(self, job: PublishJob) -> bool:

@@ -2377,6 +2377,17 @@ class TestDates:
             assert set(server.files) == {"/b"}
             assert "RNTO /a" not in server.log
 
+    def test_nor_is_one_left_without_that_was_opened_with_a_look_that_used_it(self):
+        with Scripted(LIST=lists) as server, account(server)() as session:
+
+            def look_and_open() -> BinaryIO:
+                session.list_dir("/")
+                return io.BytesIO(b"content")
+
+            results = publish(session, job("/a", open=look_and_open), job("/b", open=look_and_open), job("/c"))
+            assert errors_of(results) == [None] * 3
+            assert set(server.files) == {"/a", "/b", "/c"}
+
     def test_what_another_session_learns_meanwhile_does_not_leave_a_file_undated(self):
         async def learn(connection: Connection, path: str) -> None:
             known.profile.dating = Dating.MFMT  # as a second session of the account would
