@@ -293,7 +293,7 @@ class Probing:
         except NameRefusedError:
             return True
         told = session.stat(f"{self.directory}/{name.upper()}") is None
-        session.remove_dir(f"{self.directory}/{name}")
+        session.exchange([session.command("RMD", f"{self.directory}/{name}")])
         return told
 
     def _keeps(self, session: Session, sample: str) -> bool | None:

@@ -11,7 +11,17 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ftpsyncd.remote import hello
-from ftpsyncd.remote.profile import MOST_WITHOUT_RENAMES, Beyond, Dating, Hashing, Oddity, Paths, Profile, Resuming
+from ftpsyncd.remote.profile import (
+    MOST_WITHOUT_RENAMES,
+    Beyond,
+    Dating,
+    Hashing,
+    Oddity,
+    Paths,
+    Profile,
+    Removing,
+    Resuming,
+)
 
 _NOT_MEASURED = frozenset({"cap", "joined", "overlapping", "parting", "no_renames"})
 
@@ -55,6 +65,7 @@ _READ: Mapping[str, Callable[[Any], Any]] = {
     "no_renames": _directories,
     "renamed": _flag,
     "rename_over": _flag,
+    "removing": Removing,
     "dating": Dating,
     "resuming": Resuming,
     "beyond": Beyond,
@@ -81,6 +92,7 @@ _HOPELESS: Mapping[str, object] = {
     "listings": False,
     "renames": False,
     "rename_over": False,
+    "removing": Removing.EMPTIES,
     "bytes_borne": False,
     "dating": Dating.NONE,
     "resuming": Resuming.NONE,

@@ -59,6 +59,16 @@ class Paths(StrEnum):
     """That is long ago, or was another server: names within the working directory work everywhere."""
 
 
+class Removing(StrEnum):
+    """What RMD does to a directory that holds something."""
+
+    REFUSES = "refuses"
+    EMPTIES = "removes it with all that is in it"
+    """Or that is not known: it is listed before."""
+    BEYOND = "removes what is beside it, too"
+    """Whatever begins with its name, at a gateway to a store that has no directories."""
+
+
 class Beyond(StrEnum):
     """What a server does with a REST beyond the end of a file; nothing of ours relies on it."""
 
@@ -151,6 +161,15 @@ def lingers(banner: str) -> bool:
     return _LINGERS.search(banner) is not None
 
 
+_SPARES = re.compile(r"vsFTPd|ProFTPD|Pure-FTPd|pyftpdlib|FileZilla Server|icrosoft FTP Service")
+"""Servers known to have the system remove a directory, which removes none that holds something."""
+
+
+def spares(banner: str) -> bool:
+    """Whether RMD leaves a directory alone that holds something, judged by the greeting."""
+    return _SPARES.search(banner) is not None
+
+
 _CREDIT = 16
 _CREDIT_MOST = 64
 _CREDIT_LOST = 16
@@ -214,6 +233,8 @@ class Profile:
     """A file was gone from under its old name after it was renamed."""
     rename_over: bool | None = None
     """RNTO replaces a file; None: it was never refused."""
+    removing: Removing | None = None
+    """None: not tried yet."""
     dating: Dating | None = None
     """None: not tried yet."""
     resuming: Resuming | None = None

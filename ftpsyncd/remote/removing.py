@@ -7,9 +7,11 @@ Sources: RFC 959 §4.1.3 (DELE, RMD).
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ftpsyncd.core import names
 from ftpsyncd.errors import (
     FtpsyncdError,
     InUseError,
@@ -20,7 +22,8 @@ from ftpsyncd.errors import (
 )
 from ftpsyncd.model import Kind, parent
 from ftpsyncd.quoting import named
-from ftpsyncd.remote import listings, looking, reaching, replies
+from ftpsyncd.remote import listings, looking, reaching, replies, trials
+from ftpsyncd.remote.profile import Removing, spares
 from ftpsyncd.remote.replies import Reply
 
 if TYPE_CHECKING:
@@ -37,8 +40,11 @@ def _done(reply: Reply) -> bool:
 
 def directory(session: Session, path: str) -> bool:
     """See :meth:`ftpsyncd.remote.port.RemoteSession.remove_dir`."""
+    command = session.command("RMD", path)
+    if not _may_be_said(session, path):
+        return False
     session.account.moves += 1
-    reply = session.exchange([session.command("RMD", path)])[0]
+    reply = session.exchange([command])[0]
     if _done(reply):
         return True
     error = session.error(reply, "RMD", path)
@@ -58,6 +64,38 @@ def directory(session: Session, path: str) -> bool:
     if isinstance(error, InUseError) and _is_mount_point(session, path):
         raise MountPointError(f"A disk is mounted on {named(path)} at the server: {reply.text}", reply=reply.text)
     raise error
+
+
+def _may_be_said(session: Session, path: str) -> bool:
+    """Whether RMD does no harm to anybody: that of MinIO, phones and others removes all that is in a directory.
+
+    Tried once, with a directory of our own beside this one.
+
+    Raises:
+        NameRefusedError: the server removes even more, or nobody may look at what is in it.
+        RemoteError: that cannot be found out.
+    """
+    profile = session.profile
+    if profile.removing is None and spares(session.greeting):
+        profile.removing = Removing.REFUSES
+    elif profile.removing is None:
+        with contextlib.suppress(NameNotSendableError):  # a longer one than this
+            trials.learn_removing(session, names.trial(path))
+    if profile.removing is Removing.BEYOND:
+        raise NameRefusedError(
+            f"{named(path)} is left alone: with a directory, the server removes whatever begins with its name.",
+            remedy="Remove it in another way.",
+        )
+    return profile.removing is Removing.REFUSES or not _holds_something(session, path)
+
+
+def _holds_something(session: Session, path: str) -> bool:
+    try:
+        return bool(session.list_dir(path, dated=False))
+    except NameRefusedError:
+        if session.stat(path) is None:
+            return False
+        raise
 
 
 def _is_mount_point(session: Session, path: str) -> bool:

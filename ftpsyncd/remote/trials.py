@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from ftpsyncd.core import names
 from ftpsyncd.errors import (
     FtpsyncdError,
     InUseError,
@@ -21,10 +22,10 @@ from ftpsyncd.errors import (
     RemoteError,
     ServerFullError,
 )
-from ftpsyncd.model import parent
+from ftpsyncd.model import basename, parent
 from ftpsyncd.remote import facts, hashes, renaming, replies
 from ftpsyncd.remote.port import RemoteSession
-from ftpsyncd.remote.profile import Beyond, Hashing, Resuming
+from ftpsyncd.remote.profile import Beyond, Hashing, Removing, Resuming
 from ftpsyncd.remote.replies import Reply
 from ftpsyncd.remote.transfer import deliver
 
@@ -161,6 +162,48 @@ def learn_renaming(session: Session, path: str, other: str) -> None:
 def forbids_renaming(session: Session, reply: Reply) -> bool:
     """Whether a rename of a file that is there to a name that is free is refused for good: no command, or no right."""
     return type(replies.error_of(reply, "RNTO", "", session.account.spec.encoding)) in FORBIDDEN
+
+
+def learn_removing(session: Session, path: str) -> None:
+    """Find out what RMD does to a directory that holds something; the profile remembers it.
+
+    Until that is known it is believed to remove what is in it. Where nothing can be stored, it is tried another time.
+
+    Args:
+        session: at the server.
+        path: of a directory of our own.
+
+    Raises:
+        NameNotSendableError: a name is too long for the server; nothing was tried.
+        RemoteError: the session ended.
+    """
+    ours = [f"{path}/{basename(path)}", names.temporary(path, "")]
+    make, *store = session.command("MKD", path), *(session.command("STOR", each) for each in ours)
+    session.profile.removing = Removing.EMPTIES
+    session.exchange([make])
+    stored = [deliver(session, each, CONTENT[:PART]).good for each in store]
+    if not all(stored):
+        session.profile.removing = None
+    elif all(_whole(session, ours)):
+        gone = _removed(session, path)
+        inside, beside = _whole(session, ours)
+        if not beside:
+            session.profile.removing = Removing.BEYOND
+        elif inside and not gone:
+            session.profile.removing = Removing.REFUSES
+    session.exchange([session.command("DELE", each) for each in ours])
+    _removed(session, path)
+
+
+def _whole(session: Session, paths: list[str]) -> list[bool]:
+    """Which of the small files are there."""
+    answers = session.exchange([session.command("SIZE", path) for path in paths])
+    return [facts.parse_size(answer) == PART for answer in answers]
+
+
+def _removed(session: Session, path: str) -> bool:
+    session.account.moves += 1
+    return session.exchange([session.command("RMD", path)])[0].good
 
 
 def hashing(session: Session, path: str, content: bytes) -> Hashing:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ftpsyncd.remote.profile import Beyond, Dating, Hashing, Oddity, Paths, Profile, Resuming
+from ftpsyncd.remote.profile import Beyond, Dating, Hashing, Oddity, Paths, Profile, Removing, Resuming
 
 FEATURES = {"SIZE": "", "EPSV": "", "REST": "STREAM"}
 
@@ -21,6 +21,7 @@ def hopeless() -> Profile:
         listings=False,
         renames=False,
         rename_over=False,
+        removing=Removing.EMPTIES,
         dating=Dating.NONE,
         resuming=Resuming.NONE,
         hashing=Hashing.NONE,

@@ -33,7 +33,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Self
 
 from ftpsyncd.remote.account import Account
-from ftpsyncd.remote.profile import Profile
+from ftpsyncd.remote.profile import Profile, Removing
 from ftpsyncd.remote.wire import Timeouts
 from ftpsyncd.specs import ServerSpec, TlsMode
 
@@ -380,6 +380,8 @@ class Scripted:
         path = c.at(path)
         if path not in self.dirs:
             return "550 No such directory."
+        if any(each.startswith(f"{path}/") for each in (*self.files, *self.dirs)):
+            return "550 Directory not empty."
         self.dirs.discard(path)
         return "250 Removed."
 
@@ -397,12 +399,12 @@ class Scripted:
 def account(
     server: Scripted, profile: Profile | None = None, timeouts: Timeouts | None = None, /, **changes: object
 ) -> Account:
-    """An account at a server; one that was seen to rename files, if nothing else is known of it: none is asked for under
-    its old name.
+    """An account at a server; one that was seen to rename files, and to remove no directory that holds something, if
+    nothing else is known of it: none is asked for under its old name, and it is not tried.
     """
     return Account(
         server.spec(**changes),
-        profile=profile or Profile(renamed=True),
+        profile=profile or Profile(renamed=True, removing=Removing.REFUSES),
         timeouts=timeouts or (QUICK if server.hangs else PATIENT),
     )
 

@@ -27,6 +27,7 @@ from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.arrival import REPEATED
 from ftpsyncd.remote.fetchtree import unfit
 from ftpsyncd.remote.folders import Directory
+from ftpsyncd.remote.profile import Profile, Removing
 from ftpsyncd.remote.trees import DEEPEST, TOO_DEEP_MAX
 from ftpsyncd.remote.wire import Timeouts
 from tests.remote.scripted import Connection, Scripted
@@ -92,8 +93,13 @@ def target(tmp_path):
     return path
 
 
+def account_of(server: Scripted) -> Account:
+    """One that is known to remove no directory that holds something: it is not tried."""
+    return Account(server.spec(), profile=Profile(removing=Removing.REFUSES), timeouts=QUICK)
+
+
 def connected(server: Scripted) -> Ftp:
-    return Ftp(Account(server.spec(), timeouts=QUICK)(), origin="s")
+    return Ftp(account_of(server)(), origin="s")
 
 
 def everything(root) -> set[str]:
@@ -432,7 +438,7 @@ def test_a_tree_is_fetched_over_another_connection_where_one_has_no_data_connect
         first = [usual] if verb == "MLSD" else []
         refused = ["425 Unable to build data connection: Operation not permitted"] * refusals
         server.script[verb] = [*first, *refused, usual, usual]
-        with Ftp(connected(server).session, again=Account(server.spec(), timeouts=QUICK)) as ftp:
+        with Ftp(connected(server).session, again=account_of(server)) as ftp:
             if refusals == 1:
                 assert {result.error for result in ftp.download_tree("/t", target)} == {None}
                 assert everything(target) == {"a", "d", "d/b"}
@@ -462,7 +468,7 @@ def test_a_tree_is_fetched_on_though_the_connection_ends_while_a_slow_disk_write
     with Hostile(tree) as server:
         hello: Any = server.script["RETR"]
         server.script["RETR"] = [times_out, hello]
-        with Ftp(connected(server).session, again=Account(server.spec(), timeouts=QUICK)) as ftp:
+        with Ftp(connected(server).session, again=account_of(server)) as ftp:
             assert {result.error for result in ftp.download_tree("/t", target)} == {None}
         assert everything(target) == {"a", "d", "d/b"}
 
@@ -473,7 +479,7 @@ def test_so_it_is_deleted(verb, before):
     script: dict[str, Any] = {"LIST": shows, "MLSD": [sends(lambda _argument: mlsd("a"))]}
     script[verb].insert(before, "425 Unable to build data connection: Operation not permitted")
     with Hostile(tree, **script) as server:
-        with Ftp(connected(server).session, again=Account(server.spec(), timeouts=QUICK)) as ftp:
+        with Ftp(connected(server).session, again=account_of(server)) as ftp:
             results = list(ftp.delete_tree("/d"))
         assert [(each.remote, each.step) for each in results] == [("/d/a", Step.REMOVED), ("/d", Step.REMOVED)]
         assert server.connections == 2
