@@ -19,3 +19,8 @@ def deletes(files: int, directories: int, one: str = "", many: str = "") -> str:
     """
     what, whats = ("delete", "deletes") if files or not directories else ("directory", "directories")
     return number(files or directories, f"{what} {one}".rstrip(), f"{whats} {many}".rstrip())
+
+
+def took(seconds: float) -> str:
+    """How long something short took: ``0.21 s``; ``less than 0.01 s``."""
+    return f"{seconds:.2f} s" if seconds >= 0.005 else "less than 0.01 s"

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ftpsyncd.counting import number
+from ftpsyncd.counting import number, took
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.logs import logger, quote, wanted
 
@@ -137,7 +137,9 @@ def sentence(event: Event) -> str:
     if event.path:
         parts.append(quote(event.path))
     if event.size and event.kind in _SENT:
-        parts.append(f"({number(event.size, 'byte')} in {event.duration_s:.2f} s)")
+        # What was there already, or is renamed, took nothing.
+        lasted = f" in {took(event.duration_s)}" if event.duration_s else ""
+        parts.append(f"({number(event.size, 'byte')}{lasted})")
     line = " ".join(parts)
     if event.message:
         line += f" - {event.message}"

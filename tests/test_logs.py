@@ -580,6 +580,19 @@ def test_one_of_something_is_told_as_one():
     assert day.lines[0].endswith("gallery: published a.jpg (1 byte in 2.00 s)")
 
 
+@pytest.mark.parametrize(
+    ("kind", "duration_s", "said"),
+    [
+        (EventKind.PUBLISHED, 0.0012, "published a.jpg (7 bytes in less than 0.01 s)"),
+        (EventKind.ADOPTED, 0.0, "adopted a.jpg (7 bytes)"),
+    ],
+)
+def test_nothing_is_told_to_take_no_time_at_all(kind, duration_s, said):
+    day = Minutes()
+    day.journal(Event(kind, "gallery", "a.jpg", size=7, duration_s=duration_s))
+    assert day.lines[0].endswith(f"gallery: {said}")
+
+
 def test_what_was_only_counted_is_told_when_the_minute_is_over():
     day = Minutes()
     day.happens(30)

@@ -17,7 +17,7 @@ from ftpsyncd.cli.options import Count, Given, common_options, complete_mapping,
 from ftpsyncd.cli.output import begun, duration, local_time, size
 from ftpsyncd.cli.settings import start_log
 from ftpsyncd.control.moments import parse_moment
-from ftpsyncd.counting import number
+from ftpsyncd.counting import number, took
 from ftpsyncd.errors import UsageError
 from ftpsyncd.ledger.history import RECORDED
 from ftpsyncd.quoting import one_line, quote
@@ -158,8 +158,8 @@ def line(receipt: Receipt) -> str:
 def facts_of(receipt: Receipt) -> Iterator[str]:
     """What stands in brackets: the size, how long it took, how often it was tried."""
     if receipt.size:
-        took = f" in {receipt.duration_s:.2f} s" if receipt.duration_s else ""
-        yield f"{size(receipt.size)}{took}"
+        lasted = f" in {took(receipt.duration_s)}" if receipt.duration_s else ""
+        yield f"{size(receipt.size)}{lasted}"
     if receipt.attempts > 1:
         tries = number(receipt.attempts, "try", "tries")
         if receipt.last != receipt.at:

@@ -250,8 +250,10 @@ def percent(share: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds for people, one or two units: ``4 s``, ``3 min``, ``2 h 5 min``, ``3 days``."""
+    """Seconds for people, one or two units: ``4 s``, ``3 min``, ``2 h 5 min``, ``3 days``; ``less than 1 s``."""
     whole = max(0, round(seconds))
+    if not whole:
+        return "less than 1 s"
     if whole < 90:
         return f"{whole} s"
     minutes = whole // 60

@@ -18,7 +18,7 @@ from ftpsyncd.claim import is_taken
 from ftpsyncd.config import Config
 from ftpsyncd.core.filters import Filter
 from ftpsyncd.core.plan import AWAITED, next_try_ns
-from ftpsyncd.counting import number
+from ftpsyncd.counting import number, took
 from ftpsyncd.engine.report import iso
 from ftpsyncd.errors import NameNotSendableError
 from ftpsyncd.events import EventKind
@@ -300,7 +300,7 @@ class Known(NamedTuple):
         facts = [number(size, "byte")]
         if how is not None and how.kind == EventKind.PUBLISHED:
             if how.duration_s:
-                facts[0] += f" in {how.duration_s:.2f} s" if how.duration_s >= 0.01 else " in less than 0.01 s"
+                facts[0] += f" in {took(how.duration_s)}"
             if how.attempts > 1:
                 facts.append(f"after {how.attempts} tries")
         if row.sha256:

@@ -70,6 +70,7 @@ def ledger(config_file) -> Path:
     ("receipt", "shown"),
     [
         (RECEIPT, "2026-01-02 03:04:05 published gallery: a.jpg (10 B in 0.25 s)"),
+        (RECEIPT._replace(duration_s=0.001), "2026-01-02 03:04:05 published gallery: a.jpg (10 B in less than 0.01 s)"),
         (
             RECEIPT._replace(kind="renamed", path="b c", source="old\n", duration_s=0.0),
             r'2026-01-02 03:04:05 renamed   gallery: "old\n" -> "b c" (10 B)',

@@ -63,8 +63,9 @@ def test_only_all_of_something_is_a_hundred_percent(share, text):
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (-1, "0 s"),
-        (0.4, "0 s"),
+        (-1, "less than 1 s"),
+        (0.4, "less than 1 s"),
+        (0.6, "1 s"),
         (89, "89 s"),
         (90, "1 min"),
         (3599, "59 min"),
