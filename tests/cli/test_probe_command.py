@@ -12,6 +12,7 @@ from ftpsyncd.claim import Claim
 from ftpsyncd.config import load
 from ftpsyncd.daemon.service import Service
 from ftpsyncd.ledger.book import Ledger
+from ftpsyncd.remote.keeping import _READ
 from ftpsyncd.remote.profile import Resuming
 from tests.cli.terminal import write_config
 from tests.servers import PASSWORD, USER, Server, running
@@ -174,3 +175,22 @@ def test_a_directory_that_cannot_be_written_is_1_as_it_is_for_put(ftpsyncd, tmp_
 def test_a_bad_configuration_is_78(ftpsyncd, config_file):
     config_file.write_text("servers: 7\n")
     assert ftpsyncd("probe", "web", "-c", config_file).code == 78
+
+
+def test_every_field_of_the_profile_that_no_measure_explains_is_named_on_the_page():
+    page = (Path(__file__).parents[2] / "docs/servers.md").read_text()
+    measured = {
+        "paths",
+        "pipelining",
+        "epsv",
+        "size",
+        "renames",
+        "rename_over",
+        "dating",
+        "resuming",
+        "beyond",
+        "hashing",
+    }
+    measured |= {"keeps", "cap", "idle_s"}
+    for name in {*_READ, "face", "features"} - measured:
+        assert f"`{name}`" in page
