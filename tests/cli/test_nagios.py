@@ -115,3 +115,8 @@ def test_it_says_that_it_cannot_ask(tmp_path: Path) -> None:
     assert refused == (3, "FTPSYNCD UNKNOWN: no right to ask status --json -c a.yaml")
     code, line = checked(tmp_path, "echo nothing")
     assert (code, line.partition(":")[0]) == (3, "FTPSYNCD UNKNOWN")
+
+
+def test_no_name_of_a_mapping_breaks_the_numbers(tmp_path: Path) -> None:
+    code, line = of(tmp_path, mappings=(GALLERY._replace(name="it's=a|b"),))
+    assert (code, line) == (0, f"FTPSYNCD OK: all is well {NUMBERS.replace('gallery', 'it_s_a_b')}")
