@@ -26,8 +26,8 @@ def _leave(number: int, _frame: FrameType | None) -> NoReturn:
 def tidy_end() -> Iterator[None]:
     """Turn signals into exceptions once, so that ``finally`` runs; a second one ends the process at once.
 
-    The first Ctrl-C raises KeyboardInterrupt, SIGTERM and SIGHUP raise SystemExit (128 + number). Only for the main
-    thread.
+    The first Ctrl-C raises KeyboardInterrupt, SIGTERM and SIGHUP raise SystemExit (128 + number). What the caller had
+    ignored stays so: with nohup(1), the end of the terminal is not ours. Only for the main thread.
     """
     seen = 0
 
@@ -44,7 +44,8 @@ def tidy_end() -> Iterator[None]:
         _leave(number, frame)
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, handle) for number in numbers}
+    heeded = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handle) for number in heeded}
     try:
         yield
     finally:

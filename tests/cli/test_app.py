@@ -484,6 +484,22 @@ with tidy_end():
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_the_caller_has_us_ignore_ends_nothing(number):
+    """As nohup(1) does, and a shell without job control for what is in its background."""
+    program = f"""
+import os, signal
+signal.signal({int(number)}, signal.SIG_IGN)
+from ftpsyncd.cli.interrupts import tidy_end
+with tidy_end():
+    os.kill(os.getpid(), {int(number)})
+    print("goes on")
+assert signal.getsignal({int(number)}) is signal.SIG_IGN
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "goes on\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_no_signal_waits_for_a_disk_that_does_not_answer(number):
     program = f"""
 import os
