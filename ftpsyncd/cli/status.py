@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ftpsyncd.cli.daemon import ask_status, edited_wrongly, refuse_unloaded
-from ftpsyncd.cli.interrupts import ended_by_person
+from ftpsyncd.cli.interrupts import ended_by_person, tidy_end
 from ftpsyncd.cli.options import common_options, complete_mapping, examples, given, json_option
 from ftpsyncd.cli.output import Fitted, console, emit, marks, redraws
 from ftpsyncd.cli.settings import check_name, starting
@@ -90,7 +90,8 @@ def keep_showing(names: Sequence[str]) -> None:
     if not redraws(screen):
         show(only(ask_status(asked), names), as_json=False)
         return
-    with ended_by_person():
+    # Also SIGTERM, as timeout(1) sends it, leaves the terminal as it was.
+    with ended_by_person(), tidy_end():
         live = Live(picture(), console=screen, screen=True, auto_refresh=False)
         try:
             live.start(refresh=True)

@@ -99,14 +99,22 @@ def _lines(picture: RenderableType, width: int) -> list[str]:
     return paper.getvalue().splitlines()
 
 
-def on_a_terminal(*words: object, width: int = 80, height: int = 30, until: str = "", **environ: str) -> str:
+def on_a_terminal(
+    *words: object,
+    width: int = 80,
+    height: int = 30,
+    until: str = "",
+    by: signal.Signals = signal.SIGINT,
+    **environ: str,
+) -> str:
     """What a command, with the configuration as its last word, writes on a terminal.
 
     Args:
         words: the command line; the last one is the configuration.
         width: columns.
         height: rows.
-        until: end it with Ctrl-C once this has been written; empty: it ends by itself.
+        until: end it once this has been written; empty: it ends by itself.
+        by: how it is ended, with Ctrl-C for instance.
         environ: variables besides the usual ones.
     """
     *command, config = map(str, words)
@@ -133,7 +141,7 @@ def on_a_terminal(*words: object, width: int = 80, height: int = 30, until: str 
         while chunk := _read(master):
             written += chunk
             if until and until in written.decode(errors="replace"):
-                process.send_signal(signal.SIGINT)
+                process.send_signal(by)
                 until = ""
         process.wait()
     finally:

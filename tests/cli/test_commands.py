@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import signal
 import sys
 import threading
 import time
@@ -136,6 +137,13 @@ def test_watching_is_readable_on_a_narrow_terminal_without_colours(config_file, 
     for expected in ("gallery", "syncing", "sheets", "source missing", "10%", "ftpsyncd retry gallery"):
         assert expected in screen
     assert "\x1b[?1049l" in written  # the screen is given back
+
+
+def test_watching_gives_the_screen_back_also_where_it_is_ended_from_outside(config_file, daemon):
+    """By timeout(1), for instance: the shell stayed on the other screen, without a cursor."""
+    written = on_a_terminal("status", "--watch", config_file, until="Needs you", by=signal.SIGTERM)
+    assert "\x1b[?1049l" in written
+    assert written.rindex("\x1b[?25h") > written.rindex("\x1b[?25l")
 
 
 def test_watching_says_what_a_low_terminal_has_no_room_for(config_file, daemon):
