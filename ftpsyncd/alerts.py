@@ -12,6 +12,7 @@ import os
 import re
 import resource
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -30,7 +31,7 @@ from ftpsyncd import __version__
 from ftpsyncd.core.alarms import OVER, Alarms, Notice, Step, conditions
 from ftpsyncd.courier import FIRST_PAUSE_S, Courier
 from ftpsyncd.errors import ConfigError
-from ftpsyncd.logs import logger, one_line
+from ftpsyncd.logs import logger, one_line, quote
 from ftpsyncd.remote import tls
 from ftpsyncd.specs import AlertSpec
 from ftpsyncd.status import Status
@@ -45,6 +46,8 @@ _READ_BYTES = 65536
 _LOOK_S = 0.1
 """How often a delivery that runs is asked whether it is done."""
 _KILLED_S = 1.0
+_FIRST_LINE = 256
+"""Bytes that the kernel reads of a script (execve(2))."""
 _FILES = 1024
 """How many files a command may have open, as in a shell: select(2) takes no more."""
 _OF_THE_SERVICE = frozenset(
@@ -176,7 +179,9 @@ class Alerter:
                     start_new_session=True,
                 )
         except (OSError, ValueError) as error:
-            return f"the command cannot be run: {getattr(error, 'strerror', None) or type(error).__name__}"
+            why = getattr(error, "strerror", None) or type(error).__name__
+            helps = unfit_program(self._spec.command[0]) if isinstance(error, OSError) else None
+            return f"the command cannot be run: {why}" + (f". {' '.join(helps)}" if helps else "")
         with suppress(OSError):  # it may be over, or not be ours any more
             soft, hard = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
             resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (min(soft, _FILES), hard))
@@ -253,6 +258,28 @@ def environment(
     hidden = {*_OF_THE_SERVICE, *secret_variables}
     fields = {f"FTPSYNCD_ALERT_{key.upper()}": one_line(str(value)) for key, value in message.items()}
     return {name: value for name, value in inherited.items() if name not in hidden} | fields
+
+
+def unfit_program(name: str) -> tuple[str, str] | None:
+    """Why a program cannot be run, and what helps; None if it looks right."""
+    path = shutil.which(name)
+    if path is None:
+        remedy = "Correct the first word of `alerts.command`, or make the file executable."
+        return f"There is no program {quote(name)} that can be run.", remedy
+    first: bytes | None = None
+    with suppress(OSError), open(path, "rb") as file:  # noqa: PTH123 - a name, as it is run
+        first = file.readline(_FIRST_LINE)
+    if first is None or first.startswith(b"\x7fELF"):
+        return None
+    words = first[2:].split()
+    if not first.startswith(b"#!") or not words:
+        return f"{quote(name)} is no program.", "Begin a script with the line `#!/bin/sh`, or whatever runs it."
+    if first.endswith(b"\r\n"):
+        return f"{quote(name)} has line ends of Windows, with which it cannot be run.", "Save it with those of Unix."
+    interpreter = os.fsdecode(words[0])
+    if not os.path.exists(interpreter):  # noqa: PTH110 - Path.exists raises: one is closed
+        return f"{quote(interpreter)}, which is to run {quote(name)}, is not there.", "Correct its first line."
+    return None
 
 
 def unfit(url: str) -> str:

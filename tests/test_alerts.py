@@ -229,7 +229,10 @@ def test_what_was_not_delivered_is_told_until_something_is(receiver: Receiver, a
     )
     made.start()
     try:
-        missing = "the command cannot be run: No such file or directory"
+        missing = (
+            "the command cannot be run: No such file or directory. There is no program /nowhere/at/all that can be run."
+            " Correct the first word of `alerts.command`, or make the file executable."
+        )
         until(lambda: f"{missing}; the webhook answered 500" in told, "both are told")
         shown.append(HELD._replace(name="shop"))
         until(lambda: receiver.got, "the other message, by the webhook")
@@ -285,6 +288,31 @@ def test_a_command_that_fails_without_a_word_is_told_by_its_exit_code(
     alerter(lambda: status(HELD), command=("false",))
     until(lambda: any(line.startswith("ERROR") for line in log), "it gives up", 30)
     assert {line.rstrip("\n").rpartition(": ")[2] for line in failures(log)} == {"the command ended with 1"}
+
+@pytest.mark.parametrize(
+    ("content", "helps"),
+    [
+        (
+            "echo hello\n",
+            "Exec format error. {} is no program. Begin a script with the line `#!/bin/sh`, or whatever runs it.",
+        ),
+        ("", "Exec format error. {} is no program. Begin a script with the line `#!/bin/sh`, or whatever runs it."),
+        (
+            "#!/bin/sh\r\ntrue\r\n",
+            "No such file or directory. {} has line ends of Windows, with which it cannot be run. Save it with those of Unix.",
+        ),
+    ],
+)
+def test_the_log_says_what_helps_a_script_that_the_kernel_does_not_run(
+    tmp_path: Path, alerter: Callable[..., Alerter], log: list[str], content: str, helps: str
+) -> None:
+    program = tmp_path / "tell"
+    program.write_text(content, newline="")
+    program.chmod(0o755)
+    alerter(lambda: status(HELD), command=(str(program),))
+    until(lambda: failures(log), "a try")
+    assert failures(log)[0].rstrip("\n").endswith(f"the command cannot be run: {helps.format(program)}")
+
 
 
 def test_a_command_that_is_not_there_is_in_the_log(alerter: Callable[..., Alerter], log: list[str]) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import shutil
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
@@ -44,8 +43,6 @@ from ftpsyncd.specs import DeletePolicy, MappingSpec, PublishMode, ServerSpec, T
 
 _REFUSALS = (NameRefusedError, NotSupportedError)
 _REFUSED_REMEDY = "Correct `remote`, or the permissions at the server, then run `ftpsyncd check`."
-_FIRST_LINE = 256
-"""Bytes that the kernel reads of a script (execve(2))."""
 SCRATCH = b"ftpsyncd check: this file may be deleted.\n"
 
 Connect = Callable[[ServerSpec], RemoteSession]
@@ -118,33 +115,12 @@ def _alerts(config: Config) -> Iterator[Finding]:
         )
     if config.alerts.command:
         name = config.alerts.command[0]
-        seen = patience.answers({name: partial(_unfit_program, name)})
+        seen = patience.answers({name: partial(alerts.unfit_program, name)})
         if name not in seen:
             silence = f"The disk of {quote(name)} has not answered for {patience.ANSWER_S:g} s."
             yield Finding(Level.WARNING, Area.CONFIG, "alerts", silence, "Check the mount.")
         elif unfit := seen[name]:
             yield Finding(Level.ERROR, Area.CONFIG, "alerts", *unfit)
-
-
-def _unfit_program(name: str) -> tuple[str, str] | None:
-    """Why a program cannot be run, and what helps; None if it looks right."""
-    path, first = shutil.which(name), b""
-    if path is None:
-        remedy = "Correct the first word of `alerts.command`, or make the file executable."
-        return f"There is no program {quote(name)} that can be run.", remedy
-    with contextlib.suppress(OSError), open(path, "rb") as file:  # noqa: PTH123 - a name, as it is run
-        first = file.readline(_FIRST_LINE)
-    if not first or first.startswith(b"\x7fELF"):
-        return None
-    words = first[2:].split()
-    if not first.startswith(b"#!") or not words:
-        return f"{quote(name)} is no program.", "Begin a script with the line `#!/bin/sh`, or whatever runs it."
-    if first.endswith(b"\r\n"):
-        return f"{quote(name)} has line ends of Windows, with which it cannot be run.", "Save it with those of Unix."
-    interpreter = os.fsdecode(words[0])
-    if not os.path.exists(interpreter):  # noqa: PTH110 - Path.exists raises: one is closed
-        return f"{quote(interpreter)}, which is to run {quote(name)}, is not there.", "Correct its first line."
-    return None
 
 
 def _unfit_address(webhook: Callable[[], str]) -> str:

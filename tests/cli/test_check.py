@@ -556,9 +556,9 @@ def test_an_alert_command_that_is_not_there_is_an_error(config, command, subject
         (b"#!/bin/sh\r\ntrue\r\n", "tell has line ends of Windows"),
         (b"#!/usr/bin/pyhton3 -u\n", "/usr/bin/pyhton3, which is to run "),
         (b"#!\n", "tell is no program."),
+        (b"", "tell is no program."),
         (b"#! /bin/sh -e\n", ""),
         (b"\x7fELF\x02\r\n", ""),
-        (b"", ""),
     ],
 )
 def test_a_script_that_the_kernel_does_not_run_is_an_error(config, tmp_path, content, said):
