@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Self
 
 from ftpsyncd.errors import LedgerError, LedgerLostError, LockHeldError
+from ftpsyncd.quoting import as_word
 from ftpsyncd.threads import begin
 
 MODE = 0o640
@@ -84,7 +85,7 @@ class Claim:
                 # Perhaps a `sync` of root has made it in a directory that is the service's.
                 remedy = (
                     "All in it has to belong to the user that runs ftpsyncd; for the service:"
-                    f" `chown -R ftpsyncd: {directory}`."
+                    f" `chown -R ftpsyncd: {as_word(directory)}`."
                 )
             raise LedgerError(f"the state directory {directory} cannot be used: {why}", remedy=remedy) from error
         try:

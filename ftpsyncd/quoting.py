@@ -5,10 +5,15 @@ Apart from `logs`, because commands that log nothing need not wait until a libra
 
 from __future__ import annotations
 
+import re
+import shlex
+
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _UNQUOTED = str.maketrans(dict.fromkeys(' "\\'))
 _PLAIN = str.maketrans(dict.fromkeys("'\"\\"))
 _QUOTED = {'"': '\\"', "\\": "\\\\"}
+_WORD = re.compile(r"[\w@%+=:,./-]+")
+"""What every shell takes for one word, as `shlex` has it, and letters beyond ASCII."""
 
 
 def quote(path: str) -> str:
@@ -27,6 +32,12 @@ def named(path: object) -> str:
     """A path (a `str` or `Path`) within a sentence: always in quotation marks, else as `quote` has it."""
     text = str(path)
     return f"'{text}'" if text.isprintable() and text == text.translate(_PLAIN) else f'"{quoted(text)}"'
+
+
+def as_word(text: object) -> str:
+    """A name or path (a `str` or `Path`) as one word of a command to be copied, quoted where a shell needs that."""
+    plain = str(text)
+    return plain if _WORD.fullmatch(plain) else one_line(shlex.quote(plain))
 
 
 def address(host: str, port: int) -> str:

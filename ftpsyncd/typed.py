@@ -8,18 +8,19 @@ the file), and get it where they leave: in the log, the alerts, the control API,
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
 from ftpsyncd.expression import Expression
-from ftpsyncd.quoting import one_line
+from ftpsyncd.quoting import as_word
 
 SERVICES = Path("/etc/ftpsyncd")
 """Where the configurations of the system's services are: `config.yaml`, and NAME.yaml of `ftpsyncd@NAME`."""
 
-_COMMAND = Expression(r"`ftpsyncd (?!demo\b|schema\b|install-service\b)[a-z]+[^`]*")
+WORDS = r"""(?:'[^']*'|"[^"]*"|[^`'"])*"""
+"""The rest of a command between backticks, as an expression: in a shell's quotes there may be one, too."""
+_COMMAND = Expression(rf"`ftpsyncd (?!demo\b|schema\b|install-service\b)[a-z]+{WORDS}")
 _UNIT = Expression(r"`systemctl (edit|restart|start|status|stop) ftpsyncd(?=`)")
 _UNIT_OR = Expression(r"(?:`\w+` with )?`systemctl [a-z]+ ftpsyncd`,? or ")
 """Also with what is set in its unit."""
@@ -81,7 +82,7 @@ def systemctl(verb: str, unit: str) -> str:
 
 def option_for(path: str) -> str:
     """The option that names a configuration; empty for what came through a pipe and cannot be named again."""
-    return f" -c {one_line(shlex.quote(path))}" if path and not path.startswith(("/dev/", "/proc/")) else ""
+    return f" -c {as_word(path)}" if path and not path.startswith(("/dev/", "/proc/")) else ""
 
 
 def typed_for(path: Path, environ: Mapping[str, str]) -> Typed:
@@ -100,7 +101,7 @@ def unit_for(path: Path, environ: Mapping[str, str]) -> str:
     if path == SERVICES / "config.yaml":
         return "ftpsyncd"
     if path.parent == SERVICES and path.suffix == ".yaml":
-        return one_line(shlex.quote(f"ftpsyncd@{path.stem}"))
+        return as_word(f"ftpsyncd@{path.stem}")
     home = Path(environ.get("HOME") or "~")
     users = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
     return USERS if path == users / "ftpsyncd/config.yaml" else ""

@@ -289,6 +289,7 @@ def test_a_command_that_fails_without_a_word_is_told_by_its_exit_code(
     until(lambda: any(line.startswith("ERROR") for line in log), "it gives up", 30)
     assert {line.rstrip("\n").rpartition(": ")[2] for line in failures(log)} == {"the command ended with 1"}
 
+
 @pytest.mark.parametrize(
     ("content", "helps"),
     [
@@ -312,7 +313,6 @@ def test_the_log_says_what_helps_a_script_that_the_kernel_does_not_run(
     alerter(lambda: status(HELD), command=(str(program),))
     until(lambda: failures(log), "a try")
     assert failures(log)[0].rstrip("\n").endswith(f"the command cannot be run: {helps.format(program)}")
-
 
 
 def test_a_command_that_is_not_there_is_in_the_log(alerter: Callable[..., Alerter], log: list[str]) -> None:

@@ -12,7 +12,7 @@ from ftpsyncd.counting import number
 from ftpsyncd.demo.record import Happening
 from ftpsyncd.demo.stage import Line, Scene, Verdict
 from ftpsyncd.demo.witness import Sighting
-from ftpsyncd.quoting import one_line, quote
+from ftpsyncd.quoting import as_word, one_line, quote
 
 CHROME = 14
 """Rows of the screen that are not files."""
@@ -126,10 +126,10 @@ def happening_line(happening: Happening, signs: Marks) -> Text:
 
 def _try_it(scene: Scene, width: int) -> Text:
     text = Text("Try it: ", style="bold", overflow="fold")
-    text.append(f"cp photo.jpg {quote(str(scene.drop))}", style="not bold cyan")
+    text.append(f"cp photo.jpg {as_word(scene.drop)}", style="not bold cyan")
     text.append("     Ctrl-C ends", style="not bold bright_black")
     if width >= NARROW:
-        text.append("\n        ").append(f"ftpsyncd status -c {quote(str(scene.config))}", style="not bold cyan")
+        text.append("\n        ").append(f"ftpsyncd status -c {as_word(scene.config)}", style="not bold cyan")
     return text
 
 
@@ -144,7 +144,7 @@ def welcome(scene: Scene) -> Text:
     """The first lines where there is no live view."""
     return Text(
         f"ftpsyncd demo: {quote(str(scene.drop))} is published to {scene.address} (password {scene.password})\n"
-        f"Try it: cp photo.jpg {quote(str(scene.drop))}"
+        f"Try it: cp photo.jpg {as_word(scene.drop)}"
     )
 
 

@@ -24,6 +24,7 @@ from ftpsyncd.cli.output import size
 from ftpsyncd.cli.settings import start_log
 from ftpsyncd.errors import ExitCode, UsageError
 from ftpsyncd.model import Kind, basename
+from ftpsyncd.quoting import as_word
 from ftpsyncd.remote import Ftp, Step
 
 
@@ -52,7 +53,8 @@ def get(ctx: click.Context, source: str, local: str | None, *, no_overwrite: boo
     where = place(source)
     config = config_for([where])
     if where.path == "/" and local is None:
-        raise UsageError("Where shall all of the server go to?", remedy=f"For example: ftpsyncd get {source} copy")
+        example = f"For example: ftpsyncd get {as_word(source)} copy"
+        raise UsageError("Where shall all of the server go to?", remedy=example)
     with tidy_end(), connected(config, where.server) as ftp, literally(where):
         if where.inside:
             folder = Path(basename(where.path) if local is None else local)

@@ -14,13 +14,15 @@ from rich.cells import cell_len, chop_cells
 from rich.console import Console, ConsoleOptions
 from rich.text import Text
 
+from ftpsyncd.typed import WORDS
+
 AND = " && "
 """Between commands of which one follows the other."""
 LEAST = 24
 """Columns that are too few for a sentence beside its head: it goes below that."""
 BELOW = 5
 """Columns before what stands below its head."""
-_COMMAND = re.compile(r"`(?:ftpsyncd|systemctl) [^`]*`")
+_COMMAND = re.compile(rf"`(?:ftpsyncd|systemctl) {WORDS}`")
 _PIECE = re.compile(rf"(?:{_COMMAND.pattern}|\S)+")
 """What is not broken where there is room for it: a word, or a command with what is before and behind it."""
 

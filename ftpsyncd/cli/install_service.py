@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from pathlib import Path
 
 import click
@@ -13,6 +12,7 @@ from ftpsyncd import install
 from ftpsyncd.cli.options import examples, log_options
 from ftpsyncd.cli.output import console, marks, words
 from ftpsyncd.errors import ExitCode, UsageError
+from ftpsyncd.quoting import as_word
 
 _LOOKS = {
     "made": ("good", "green"),
@@ -106,7 +106,7 @@ def _next_steps(*, for_user: bool) -> list[str]:
         place = _config_home() / "ftpsyncd"
         return [
             f"Now edit {place}/config.yaml, type the password (and Enter, Ctrl-D), and start it:",
-            f"  install -m 600 /dev/stdin {shlex.quote(f'{place}/web-password')}",
+            f"  install -m 600 /dev/stdin {as_word(place / 'web-password')}",
             "  ftpsyncd check && systemctl --user enable --now ftpsyncd",
             "  loginctl enable-linger        # also without a login",
         ]

@@ -17,7 +17,7 @@ from ftpsyncd.config import Config
 from ftpsyncd.counting import deletes, number
 from ftpsyncd.inspection import preview
 from ftpsyncd.inspection.preview import Planned
-from ftpsyncd.quoting import one_line, quote
+from ftpsyncd.quoting import as_word, one_line, quote
 
 
 @click.command(
@@ -96,11 +96,12 @@ def print_lines(planned: Iterable[Planned], option: str = "") -> None:
         why = style(f"({one_line(reason)})", dim=True)
         say(f"{verb} {amount:>7}  {each.mapping}: {quote(each.path or '.')}  {why}")
     for name, verbs in held.items():
-        decides = f"`ftpsyncd approve {name}{option}` or `ftpsyncd discard {name}{option}` decides."
+        mapping = as_word(name)
+        decides = f"`ftpsyncd approve {mapping}{option}` or `ftpsyncd discard {mapping}{option}` decides."
         click.echo(f"{name}: {_waiting(verbs)} for a person: {decides}")
     for name in +paused:
         waits = number(paused[name], "action waits", "actions wait")
-        click.echo(f"{name}: {waits} until it goes on: `ftpsyncd resume {name}{option}`.")
+        click.echo(f"{name}: {waits} until it goes on: `ftpsyncd resume {as_word(name)}{option}`.")
     if parked:
         paths = number(parked, "path is", "paths are")
         click.echo(f"{paths} parked: a person is needed, then `ftpsyncd retry{option}`.")
@@ -125,7 +126,7 @@ def _as_it_is(text: str, **_style: object) -> str:
     return text
 
 
-_APPROVE = re.compile(r"held for `ftpsyncd approve [^`]*`$")
+_APPROVE = re.compile(r"held for `ftpsyncd approve .*`$")
 NO_ACTIONS = frozenset({"unmanaged", "parked", "wait", "paused"})
 COLOURS = {
     "upload": "green",

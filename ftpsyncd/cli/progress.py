@@ -15,6 +15,7 @@ from ftpsyncd.cli.output import Marks, Name, bar, duration, marks, percent, size
 from ftpsyncd.counting import deletes, number
 from ftpsyncd.daemon.onepass import Progress
 from ftpsyncd.logs import one_line
+from ftpsyncd.quoting import as_word
 from ftpsyncd.status import Status, Transfer
 
 # rich is imported where a picture is drawn, as in `output`.
@@ -283,7 +284,7 @@ def summary_lines(progress: Progress, status: Status, duration_s: float, signs: 
         held = deletes(progress.held, progress.directories_held, "is", "are")
         # Most are named by the messages, with what they do.
         names = [each.name for each in status.mappings if each.held or each.directories_held]
-        approve = [f"`ftpsyncd approve {name}{option}`" for name in names]
+        approve = [f"`ftpsyncd approve {as_word(name)}{option}`" for name in names]
         commands = " or ".join(each for each in approve if not any(each in said for said in progress.messages))
         lines.append(((f"{signs.call} {held} held{': ' if commands else ''}{commands}", "yellow"),))
     lines += [((one_line(f"{signs.call} {message}"), "yellow"),) for message in progress.messages[:MESSAGES_SHOWN]]

@@ -28,7 +28,7 @@ from ftpsyncd.cli.settings import start_log
 from ftpsyncd.errors import ExitCode, NameRefusedError, NotFoundError, UsageError
 from ftpsyncd.local.walking import walk
 from ftpsyncd.model import Kind, parent, remote_join
-from ftpsyncd.quoting import quote
+from ftpsyncd.quoting import as_word, quote
 from ftpsyncd.remote import Ftp, Step, TreeResult
 
 
@@ -57,12 +57,12 @@ def put(
     """
     start_log(given(), level="error")
     if not sources and ":" not in target:
-        example = f"For example: ftpsyncd put {target} web:/htdocs/"
+        example = f"For example: ftpsyncd put {as_word(target)} web:/htdocs/"
         raise UsageError(f"Where shall {quote(target)} go to?", remedy=example)
     refuse_swapped(target, map(str, sources), "get")
     where = place(target)
     if not sources:
-        raise UsageError(f"What shall go to {where}?", remedy=f"For example: ftpsyncd put a.jpg {target}")
+        raise UsageError(f"What shall go to {where}?", remedy=f"For example: ftpsyncd put a.jpg {as_word(target)}")
     for source in sources:
         if is_folder(source) and not recursive:
             raise UsageError(f"{quote(str(source))} is a directory.", remedy="-r sends it with all that is in it.")

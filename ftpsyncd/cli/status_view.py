@@ -17,7 +17,7 @@ from ftpsyncd.cli.hanging import AND, Commands, Hanging, names
 from ftpsyncd.cli.output import Marks, Name, ago, bar, duration, lasted, percent, size, until, words
 from ftpsyncd.counting import deletes, number
 from ftpsyncd.errors import NameNotSendableError
-from ftpsyncd.quoting import quote
+from ftpsyncd.quoting import as_word, quote
 from ftpsyncd.status import (
     STOPPED,
     DaemonStatus,
@@ -166,10 +166,10 @@ def calling(status: Status) -> Iterator[tuple[str, str, tuple[str, ...]]]:
             told = each.message if each.state is MappingState.HELD else ""
             waits = deletes(each.held, each.directories_held, "waits", "wait")
             wait = told or f"{waits} for your decision"
-            yield each.name, wait, (f"ftpsyncd approve {each.name}", f"ftpsyncd discard {each.name}")
+            yield each.name, wait, (f"ftpsyncd approve {as_word(each.name)}", f"ftpsyncd discard {as_word(each.name)}")
         # Without a daemon nothing is published: the headline says so.
         if each.state is MappingState.PAUSED and not each.message.startswith(STOPPED):
-            yield each.name, each.message or "paused", (f"ftpsyncd resume {each.name}",)
+            yield each.name, each.message or "paused", (f"ftpsyncd resume {as_word(each.name)}",)
         if each.parked:
             remedies = [p.remedy for p in status.problems if p.parked and p.mapping == each.name]
             # Of more than are listed it is not known whether it helps all.
@@ -178,7 +178,7 @@ def calling(status: Status) -> Iterator[tuple[str, str, tuple[str, ...]]]:
                 each.name,
                 f"{number(each.parked, 'file is', 'files are')} parked{helps and f': {helps}'}",
                 # Trying again would not help a name that cannot be sent.
-                () if helps == NameNotSendableError.remedy else (f"ftpsyncd retry {each.name}",),
+                () if helps == NameNotSendableError.remedy else (f"ftpsyncd retry {as_word(each.name)}",),
             )
 
 
@@ -198,7 +198,7 @@ def _calling_itself(daemon: DaemonStatus) -> Iterator[tuple[str, str, tuple[str,
 
 def _what_helps(server: ServerStatus) -> tuple[str, tuple[str, ...]]:
     """What is wrong with a server that needs a person, in words that say what is to be done, and the commands."""
-    said, retry = (server.message or server.state.value).rstrip("."), f"ftpsyncd retry --server {server.name}"
+    said, retry = (server.message or server.state.value).rstrip("."), f"ftpsyncd retry --server {as_word(server.name)}"
     if server.state is ServerState.FULL:
         # What `check` publishes is so small that it has room.
         return f"{said}. Free space there, or raise the quota.", (retry,)
@@ -208,7 +208,7 @@ def _what_helps(server: ServerStatus) -> tuple[str, tuple[str, ...]]:
 
 def _for_server(server: ServerStatus) -> tuple[str, ...]:
     """The commands for one that does not work: what was mended meanwhile would be tried minutes later only."""
-    return ("ftpsyncd check", f"ftpsyncd retry --server {server.name}")
+    return ("ftpsyncd check", f"ftpsyncd retry --server {as_word(server.name)}")
 
 
 def _mappings(status: Status, now: datetime, signs: Marks, width: int) -> RenderableType:

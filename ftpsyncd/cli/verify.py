@@ -28,6 +28,7 @@ from ftpsyncd.inspection.verify import Checked, Finding, Verification
 from ftpsyncd.local.quiet import ignore_lease_signals
 from ftpsyncd.logs import one_line, quote
 from ftpsyncd.model import Kind
+from ftpsyncd.quoting import as_word
 from ftpsyncd.remote.remedies import remedy
 from ftpsyncd.status import MappingState
 
@@ -317,7 +318,7 @@ def print_lines(_config: Config, compared: Comparison, mender: Mender | None) ->
     if left is not None:
         click.echo(f"Published again and compared again: {told(left)}")
     elif mender is None and any(count for drift, count in checked.drift.items() if drift not in _NOT_MENDED):
-        click.echo(f"`ftpsyncd verify {one_line(compared.mapping)} --repair{given().option}` publishes them again.")
+        click.echo(f"`ftpsyncd verify {as_word(compared.mapping)} --repair{given().option}` publishes them again.")
     return code_of(checked, left)
 
 

@@ -24,6 +24,7 @@ from ftpsyncd.config.section import Key, Section
 from ftpsyncd.config.unfit import Unfit, UnfitEntries, closest
 from ftpsyncd.config.values import NAME_EXPECTED, NAME_PATTERN, Symlinks
 from ftpsyncd.errors import ConfigError
+from ftpsyncd.quoting import as_word
 from ftpsyncd.specs import AlertLimits, AlertSpec, MappingSpec, ServerSpec, TlsMode
 
 _Section = TypeVar("_Section", bound=Section)
@@ -291,9 +292,8 @@ def _warn_of_readers(document: Document, loc: Loc, secret: password.Reference | 
     except OSError:
         return
     if stat.S_ISREG(mode) and mode & stat.S_IROTH:
-        document.warn(
-            loc, f"every user of this machine can read it; run `chmod 640 {document.path}`, or use {{file: PATH}}"
-        )
+        close = f"`chmod 640 {as_word(document.path)}`"
+        document.warn(loc, f"every user of this machine can read it; run {close}, or use {{file: PATH}}")
 
 
 def _mapping(

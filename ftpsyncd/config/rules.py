@@ -16,6 +16,7 @@ from ftpsyncd.config.password import File
 from ftpsyncd.config.places import too_long_for_socket
 from ftpsyncd.config.unfit import closest
 from ftpsyncd.core.filters import GROUPS, Filter
+from ftpsyncd.quoting import as_word
 from ftpsyncd.specs import AlertSpec, MappingSpec, ServerSpec
 
 _Mappings = list[MappingSpec]
@@ -221,7 +222,7 @@ def _check_secret_files(
     for loc, path in secret:
         place = places[path].real
         if loc and places[path].is_open:
-            document.warn(loc, f"every user of this machine can read {path}; run `chmod 640 {path}`")
+            document.warn(loc, f"every user of this machine can read {path}; run `chmod 640 {as_word(path)}`")
         for mapping in mappings:
             if not place.is_relative_to(real[mapping.name]):
                 continue

@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from ftpsyncd.counting import deletes, number
+from ftpsyncd.quoting import as_word
 from ftpsyncd.specs import AlertLimits
 from ftpsyncd.status import DaemonStatus, MappingState, ServerState, Status
 
@@ -101,11 +102,11 @@ def conditions(status: Status, limits: AlertLimits) -> dict[Key, Condition]:
         if server.state in _REMEDIES:
             found[AlertKind.SERVER_OFFLINE, server.name] = Condition(
                 f"server {server.name} is {server.state.value}: {server.message}",
-                _REMEDIES[server.state].format(f"`ftpsyncd retry --server {server.name}`"),
+                _REMEDIES[server.state].format(f"`ftpsyncd retry --server {as_word(server.name)}`"),
                 limits.server_offline_s,
             )
     for mapping in status.mappings:
-        name = mapping.name
+        name, typed = mapping.name, as_word(mapping.name)
         if mapping.state is MappingState.SOURCE_MISSING:
             found[AlertKind.SOURCE_MISSING, name] = Condition(
                 f"{name}: {mapping.message or 'the folder is not there'}",
@@ -116,8 +117,8 @@ def conditions(status: Status, limits: AlertLimits) -> dict[Key, Condition]:
             # In another state its sentence is about something else: that it is paused, for instance.
             why = f": {mapping.message}" if mapping.state is MappingState.HELD else ""
             # Most reasons name both, with what they do.
-            named = f"`ftpsyncd approve {name}`" in why
-            remedy = "" if named else f"Decide: `ftpsyncd approve {name}` or `ftpsyncd discard {name}`."
+            named = f"`ftpsyncd approve {typed}`" in why
+            remedy = "" if named else f"Decide: `ftpsyncd approve {typed}` or `ftpsyncd discard {typed}`."
             if mapping.state is MappingState.SOURCE_MISSING:
                 # Nothing is decided about one that is not there; where another one is, its own alert says what does.
                 remedy = "See to the folder first: `ftpsyncd status` says what is wrong with it."
@@ -127,11 +128,11 @@ def conditions(status: Status, limits: AlertLimits) -> dict[Key, Condition]:
         if mapping.parked:
             found[AlertKind.PARKED, name] = Condition(
                 f"{name}: {number(mapping.parked, 'file')} cannot be published without you",
-                f"`ftpsyncd status` names them with reasons; `ftpsyncd retry {name}` tries them again.",
+                f"`ftpsyncd status` names them with reasons; `ftpsyncd retry {typed}` tries them again.",
             )
         if mapping.state is MappingState.PAUSED:
             found[AlertKind.PAUSED, name] = Condition(
-                f"{name} is paused", f"`ftpsyncd resume {name}` goes on.", limits.paused_s
+                f"{name} is paused", f"`ftpsyncd resume {typed}` goes on.", limits.paused_s
             )
         elif mapping.oldest_pending_s is not None and mapping.oldest_pending_s > limits.oldest_pending_s:
             found[AlertKind.OLDEST_PENDING, name] = Condition(

@@ -18,7 +18,7 @@ from ftpsyncd.mapping.mirror import Mirror
 from ftpsyncd.mapping.site import Moment
 from ftpsyncd.model import Action, Delete, Kind, MakeDir, RemoveDir, Rename, RenameDir, Sweep, Upload, above
 from ftpsyncd.questions import Why
-from ftpsyncd.quoting import quote
+from ftpsyncd.quoting import as_word, quote
 from ftpsyncd.receipts import Receipt
 from ftpsyncd.specs import DeletePolicy
 
@@ -117,7 +117,11 @@ def _last_failure(mirror: Mirror, relative: str) -> tuple[str, Receipt | None]:
 
 def _paused(mirror: Mirror) -> str:
     """That a mapping is paused, to be put after a sentence; empty if it is not."""
-    return f"; {mirror.spec.name} is paused, `ftpsyncd resume {mirror.spec.name}` goes on" if mirror.paused else ""
+    return (
+        f"; {mirror.spec.name} is paused, `ftpsyncd resume {as_word(mirror.spec.name)}` goes on"
+        if mirror.paused
+        else ""
+    )
 
 
 def _gone_reason(mirror: Mirror, path: str, relative: str, at: Moment) -> Why | None:
@@ -154,7 +158,9 @@ def _when_deleted(mirror: Mirror, gone: str, at: Moment) -> str:
     if (since := removals.absent.since(gone)) is None:
         return ""
     if removals.hold is not None:
-        return f"when you have decided about the deletes that are held (`ftpsyncd approve {name}`, or `discard`)"
+        return (
+            f"when you have decided about the deletes that are held (`ftpsyncd approve {as_word(name)}`, or `discard`)"
+        )
     left_s = _left_s(mirror, since, at)
     if (may_be_in := removals.may_be_in) is not None and not left_s:
         return f"unless it is in {quote(may_be_in)}, which is renamed first{_failing(mirror.queue.gate, at.now)}"

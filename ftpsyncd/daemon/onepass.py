@@ -13,7 +13,7 @@ from ftpsyncd.engine.loop import Engine
 from ftpsyncd.engine.report import changed_message, no_space_message, unreadable_message
 from ftpsyncd.mapping.mirror import Mirror
 from ftpsyncd.mapping.site import Moment
-from ftpsyncd.quoting import quote
+from ftpsyncd.quoting import as_word, quote
 
 
 class Progress(NamedTuple):
@@ -92,7 +92,7 @@ def progress_of(engine: Engine, at: Moment) -> Progress:
 def paused_message(name: str, waiting: int) -> str:
     """What to tell of a mapping that a `sync` finds paused."""
     waits = f", {number(waiting, 'change waits', 'changes wait')}" if waiting else ""
-    return f"paused by a person{waits}; `ftpsyncd resume {name}` goes on"
+    return f"paused by a person{waits}; `ftpsyncd resume {as_word(name)}` goes on"
 
 
 def _later_message(mirror: Mirror) -> str:

@@ -24,6 +24,7 @@ from ftpsyncd.inspection.survey import history, in_another_mapping, in_no_mappin
 from ftpsyncd.mapping.mirror import Mirror
 from ftpsyncd.mapping.site import Moment
 from ftpsyncd.questions import CommandName, Health, Why
+from ftpsyncd.quoting import as_word
 from ftpsyncd.receipts import HistoryPage, HistoryQuery
 from ftpsyncd.specs import MappingSpec
 from ftpsyncd.status import Status
@@ -247,7 +248,7 @@ def _command(mirror: Mirror, name: CommandName, path: str | None, at: Moment) ->
             said = mirror.removals.discard(at)
     if mirror.paused and name in {CommandName.RETRY, CommandName.RESCAN}:
         # Nothing is tried, or published, before that.
-        said += f"; it is paused, `ftpsyncd resume {what}` goes on"
+        said += f"; it is paused, `ftpsyncd resume {as_word(what)}` goes on"
     return said
 
 

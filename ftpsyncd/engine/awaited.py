@@ -8,7 +8,7 @@ from __future__ import annotations
 from ftpsyncd.core.gate import Breaker
 from ftpsyncd.mapping.mirror import Mirror
 from ftpsyncd.model import Failure, RenameDir, above
-from ftpsyncd.quoting import quote
+from ftpsyncd.quoting import as_word, quote
 
 
 def renamed_first(mirror: Mirror, path: str) -> tuple[str, bool] | None:
@@ -35,7 +35,7 @@ def awaited(mirror: Mirror, path: str, failure: Failure) -> str:
     if removals.source.missing:
         return "when the folder can be read"
     if mirror.paused:
-        return f"after `ftpsyncd resume {name}`"
+        return f"after `ftpsyncd resume {as_word(name)}`"
     if is_delete and removals.hold is not None:
         return "when you have decided about the deletes that are held"
     # Deletes make room at a server that is full.

@@ -33,6 +33,7 @@ from ftpsyncd.model import (
     join,
     parent,
 )
+from ftpsyncd.quoting import as_word
 from ftpsyncd.specs import PublishMode
 
 _KIND_OF = {
@@ -207,7 +208,8 @@ def _file_done(mirror: Mirror, action: Upload | Rename, done: Done, at: Moment) 
         words = _words(mirror, done)
         remedy = "`existing: keep` protects it; rename one of the two, or choose another policy."
         if words is PERHAPS_A_PART:
-            remedy = f"Delete it at the server if it is a part, and `ftpsyncd retry {mirror.spec.name}`. {remedy}"
+            name = as_word(mirror.spec.name)
+            remedy = f"Delete it at the server if it is a part, and `ftpsyncd retry {name}`. {remedy}"
         failure = Failure(action.fingerprint, 1, True, 0, KEPT, words, "", remedy, at.wall_ns)  # noqa: FBT003
         mirror.ledger.failures.put(mirror.id, action.path, failure)
         return

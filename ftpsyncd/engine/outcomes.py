@@ -49,7 +49,7 @@ from ftpsyncd.model import (
     Upload,
     is_answer,
 )
-from ftpsyncd.quoting import named, quote
+from ftpsyncd.quoting import as_word, named, quote
 
 QUICK_TRIES = 5
 HOURLY_TRIES = 24
@@ -354,7 +354,7 @@ def _record_failure(mirror: Mirror, action: Action, error: FtpsyncdError, at: Mo
     attempts = before.attempts + 1 if before is not None and before.fingerprint == fingerprint else 1
     wait_s = retry_after(error.retry, attempts)
     # Of whom all paths are that a person hears of with this one.
-    remedy = error.remedy.replace("`ftpsyncd retry`", f"`ftpsyncd retry {mirror.spec.name}`")
+    remedy = error.remedy.replace("`ftpsyncd retry`", f"`ftpsyncd retry {as_word(mirror.spec.name)}`")
     failure = Failure(
         fingerprint,
         attempts,

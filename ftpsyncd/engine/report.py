@@ -23,7 +23,7 @@ from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.ledger.decisions import UNDATED
 from ftpsyncd.ledger.failures import CHANGED
 from ftpsyncd.model import Failure, HoldKind
-from ftpsyncd.quoting import quote
+from ftpsyncd.quoting import as_word, quote
 from ftpsyncd.status import MappingState, MappingStatus, Problem, ServerState, ServerStatus, Status, Transfer
 
 if TYPE_CHECKING:
@@ -118,8 +118,8 @@ def changed_message(name: str, files: int) -> str:
     """What is said of files that are to be deleted and were changed at the server."""
     what = number(files, "file was", "files were")
     return (
-        f"{what} deleted here and changed at the server: `ftpsyncd approve {name}` deletes there all the same,"
-        f" `ftpsyncd discard {name}` keeps what is there"
+        f"{what} deleted here and changed at the server: `ftpsyncd approve {as_word(name)}` deletes there all the same,"
+        f" `ftpsyncd discard {as_word(name)}` keeps what is there"
     )
 
 
@@ -142,7 +142,7 @@ def _state(mirror: Mirror, changed: int, at: Moment) -> tuple[MappingState, str]
     elif hold is not None and source.unmounted:
         state = MappingState.SOURCE_MISSING, hold.message
     elif mirror.paused:
-        state = MappingState.PAUSED, f"paused by a person; `ftpsyncd resume {mirror.spec.name}` goes on"
+        state = MappingState.PAUSED, f"paused by a person; `ftpsyncd resume {as_word(mirror.spec.name)}` goes on"
     elif hold is not None and (removals.held or removals.directories_held or hold.kind is not HoldKind.MASS_DELETE):
         state = MappingState.HELD, hold.message
     elif changed:

@@ -10,7 +10,6 @@ import itertools
 import os
 import pwd
 import secrets
-import shlex
 import socket
 import stat
 import tempfile
@@ -32,7 +31,7 @@ from ftpsyncd.local.mounts import is_network_filesystem
 from ftpsyncd.local.tree import open_root
 from ftpsyncd.local.walking import walk
 from ftpsyncd.model import join
-from ftpsyncd.quoting import quote
+from ftpsyncd.quoting import as_word, quote
 from ftpsyncd.specs import MappingSpec, WatchMode
 
 SOME_BYTES = 256 * 1024
@@ -85,7 +84,7 @@ def _state_dir(state_dir: Path) -> Iterator[Finding]:
             "state_dir",
             f"{closed} cannot be read and written by this user.",
             "All in it has to belong to the user that runs ftpsyncd; for the service:"
-            f" `chown -R ftpsyncd: {state_dir}`.",
+            f" `chown -R ftpsyncd: {as_word(state_dir)}`.",
         )
     else:
         made = "" if place == state_dir else " (it is made at the first start)"
@@ -312,7 +311,7 @@ def _closed(mapping: MappingSpec, folders: list[str]) -> Finding:
         f"mapping {mapping.name}",
         f"{number(len(folders), 'folder')} in {mapping.local} cannot be read, {quote(folders[0])} for one: nothing in"
         " there is published.",
-        f"As root, `setfacl -R -m u:{user}:rX,d:u:{user}:rX {shlex.quote(str(mapping.local))}` has this user read all.",
+        f"As root, `setfacl -R -m u:{user}:rX,d:u:{user}:rX {as_word(mapping.local)}` has this user read all.",
     )
 
 

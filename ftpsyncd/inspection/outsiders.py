@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import shlex
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -21,7 +20,7 @@ from ftpsyncd import patience
 from ftpsyncd.config import Config
 from ftpsyncd.config.password import File
 from ftpsyncd.inspection.findings import Area, Finding, Level
-from ftpsyncd.quoting import quote
+from ftpsyncd.quoting import as_word, quote
 
 _UNMAPPED = 65534
 """Stands for all that have no number here (user_namespaces(7)), as the system's root may have none in a container."""
@@ -70,7 +69,7 @@ def outsiders(config: Config) -> Iterator[Finding]:
         for place, can, mend in seen.get(thing, ()):
             if (place, mend) not in told:
                 told.add((place, mend))
-                remedy = f"`{mend} {shlex.quote(str(place))}` mends that."
+                remedy = f"`{mend} {as_word(place)}` mends that."
                 yield Finding(Level.WARNING, Area.MACHINE, thing.subject, f"{quote(str(place))} can be {can}.", remedy)
 
 

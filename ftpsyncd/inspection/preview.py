@@ -39,6 +39,7 @@ from ftpsyncd.model import (
     join,
 )
 from ftpsyncd.publishing.lastlook import exists
+from ftpsyncd.quoting import as_word
 from ftpsyncd.specs import DeletePolicy, MappingSpec, ServerSpec, destination
 
 
@@ -113,7 +114,7 @@ class _Plan:
             yield self._nothing("", silence)
             return
         if self._ledger.decisions.paused_ns(self._id):
-            why = f"a person paused it; `ftpsyncd resume {self._spec.name}` goes on"
+            why = f"a person paused it; `ftpsyncd resume {as_word(self._spec.name)}` goes on"
             yield Planned(self._spec.name, "paused", "", 0, why)
         rehearsal = Rehearsal(self._spec, self._id, self._ledger, account)
         self._cut_off = frozenset(intent.temporary for _, intent in self._ledger.begun.of(self._id))
@@ -194,7 +195,7 @@ class _Plan:
             return ""
         if hold.kind is not HoldKind.MASS_DELETE and hold != self._hold_before:
             return "held: this is another folder"
-        return self._beyond or f"held for `ftpsyncd approve {self._spec.name}`"
+        return self._beyond or f"held for `ftpsyncd approve {as_word(self._spec.name)}`"
 
     def _held(self, path: str, row: Row, why: str) -> Iterator[Planned]:
         if row.kind is Kind.FILE:

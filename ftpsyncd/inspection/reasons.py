@@ -8,7 +8,6 @@ no daemon runs, what was decided about deletes is told from the ledger, and who 
 from __future__ import annotations
 
 import os
-import shlex
 import time
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -39,7 +38,7 @@ from ftpsyncd.model import (
     parent,
 )
 from ftpsyncd.questions import Why
-from ftpsyncd.quoting import one_line, quote
+from ftpsyncd.quoting import as_word, quote
 from ftpsyncd.receipts import Receipt
 from ftpsyncd.specs import MappingSpec, destination
 
@@ -158,6 +157,11 @@ class Known(NamedTuple):
     decided: str = ""
     """What is known of a decision about its delete, where no daemon runs: a hold's message, `APPROVED`, `DISCARDED`."""
 
+    @property
+    def _typed(self) -> str:
+        """The mapping, as it stands in a command."""
+        return as_word(self.spec.name)
+
     def find(self) -> Why:
         """The first reason that applies; waits for the disk."""
         listing = Scanner(self.spec.local, follow_symlinks=self.spec.follow_symlinks).probe(
@@ -209,7 +213,7 @@ class Known(NamedTuple):
             return self._say(
                 "absent",
                 "there is no such file, and none of this name is known to be at the server; `ftpsyncd history --path"
-                f" {one_line(shlex.quote(self.path))}` says whether one was published and kept there",
+                f" {as_word(self.path)}` says whether one was published and kept there",
             )
         if self.failure is not None and self.failure.fingerprint is None:
             return self._failed(self.failure, "it is gone here, and still at the server: ")
@@ -292,7 +296,7 @@ class Known(NamedTuple):
             return ""
         if self.looking:
             return "; the daemon is looking through the folder, and comes to it"
-        return f"; the daemon publishes it when it looks at it: `ftpsyncd rescan {self.spec.name}` has it do so"
+        return f"; the daemon publishes it when it looks at it: `ftpsyncd rescan {self._typed}` has it do so"
 
     def _published(self, row: Row) -> Why:
         """When, how large, how long it took, and what: as far as row and receipt tell."""
@@ -319,9 +323,9 @@ class Known(NamedTuple):
         elif self.alone:
             after = f"it is tried again, but not before {when}"
         if failure.parked:
-            itself = f"by the next `ftpsyncd sync {self.spec.name}`, or the daemon" if self.alone else "by itself"
+            itself = f"by the next `ftpsyncd sync {self._typed}`, or the daemon" if self.alone else "by itself"
             named = "`ftpsyncd retry" in failure.remedy
-            retry = "" if named else f" or after `ftpsyncd retry {self.spec.name}`"
+            retry = "" if named else f" or after `ftpsyncd retry {self._typed}`"
             after = f"it is tried again when it changes{retry}"
             if failure.kind not in FOR_GOOD:
                 after += f", and ever more rarely {itself}"
@@ -343,12 +347,12 @@ class Known(NamedTuple):
     def _say(self, state: str, sentence: str, *, goes_on: str = "publishes it", **details: str | float) -> Why:
         name, waits = self.spec.name, state in {"pending", "settling", "failed"}
         if self.paused and waits:
-            sentence = f"{sentence.rstrip('.')}; {name} is paused, `ftpsyncd resume {name}` goes on"
+            sentence = f"{sentence.rstrip('.')}; {name} is paused, `ftpsyncd resume {self._typed}` goes on"
             sentence += ", and no daemon runs" if self.alone else ""
         elif self.alone and waits:
-            who = f"no daemon runs: the next `ftpsyncd sync {name}`, or the daemon when it starts,"
+            who = f"no daemon runs: the next `ftpsyncd sync {self._typed}`, or the daemon when it starts,"
             if self.at_work:
-                who = f"another ftpsyncd is at work, as a `sync` is: that, or the next `ftpsyncd sync {name}`,"
+                who = f"another ftpsyncd is at work, as a `sync` is: that, or the next `ftpsyncd sync {self._typed}`,"
             sentence = f"{sentence.rstrip('.')}; {who} {goes_on}"
         return Why(self.path, self.spec.name, state, sentence, details)
 

@@ -23,7 +23,7 @@ from ftpsyncd.errors import LedgerError, UnknownNameError, UsageError
 from ftpsyncd.ledger.book import LEDGER, Ledger
 from ftpsyncd.ledger.history import Recorded
 from ftpsyncd.model import Failure, HoldKind
-from ftpsyncd.quoting import quote
+from ftpsyncd.quoting import as_word, quote
 from ftpsyncd.receipts import HistoryPage, HistoryQuery, Receipt
 from ftpsyncd.specs import MappingSpec, destination
 from ftpsyncd.status import STOPPED, DaemonStatus, MappingState, MappingStatus, ServerState, ServerStatus, Status
@@ -240,8 +240,8 @@ def offline_status(config: Config) -> Status:
 def _awaited(ledger: Ledger, ids: Mapping[str, int], name: str, _path: str, _failure: Failure) -> str:
     """Who tries something again that failed, since no daemon runs."""
     if ledger.decisions.paused_ns(ids[name]):
-        return f"after `ftpsyncd resume {name}`"
-    return f"by the next `ftpsyncd sync {name}`, or the daemon"
+        return f"after `ftpsyncd resume {as_word(name)}`"
+    return f"by the next `ftpsyncd sync {as_word(name)}`, or the daemon"
 
 
 def _is_folder(path: Path) -> bool:
@@ -272,7 +272,7 @@ def _offline_mapping(spec: MappingSpec, ledger: Ledger | None, mapping_id: int |
         approved = ledger.decisions.approved_files(mapping_id)
         if not missing and paused_ns:
             since = iso_of_pause(paused_ns, time.time_ns())
-            message = f"paused by a person; `ftpsyncd resume {spec.name}` goes on"
+            message = f"paused by a person; `ftpsyncd resume {as_word(spec.name)}` goes on"
         if not missing:
             message += _decided(ledger, mapping_id, approved)
         if changed and not missing:

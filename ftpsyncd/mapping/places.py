@@ -13,6 +13,7 @@ from ftpsyncd.core.plan import Swapped, swapped_away
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.logs import one_line
 from ftpsyncd.model import MIXED, HoldKind, RootIdentity
+from ftpsyncd.quoting import as_word
 from ftpsyncd.specs import MappingSpec
 
 _OTHER_DISK = "on another file system than the folder that was published before: is its disk not mounted?"
@@ -95,7 +96,7 @@ class Places:
             kind, what = HoldKind.UNMOUNTED_SOURCE, f"{_OTHER_DISK} new files are published{already}"
         else:
             kind, what = HoldKind.REPLACED_SOURCE, f"{_OTHER_FOLDER} new files are published{already}"
-        name = self._spec.name
+        name = as_word(self._spec.name)
         words = one_line(
             f"{self._spec.local} is {what} is deleted; `ftpsyncd approve {name}` accepts the folder as it is, with its"
             f" deletes; `ftpsyncd discard {name}` accepts it and keeps what is at the server"

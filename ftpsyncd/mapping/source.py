@@ -16,6 +16,7 @@ from ftpsyncd.mapping.holding import Holding
 from ftpsyncd.mapping.places import Places
 from ftpsyncd.mapping.site import Moment, Site
 from ftpsyncd.model import HoldKind, Kind, Listing, RootIdentity
+from ftpsyncd.quoting import as_word
 
 _OTHER = frozenset({HoldKind.REPLACED_SOURCE, HoldKind.UNMOUNTED_SOURCE})
 
@@ -117,7 +118,7 @@ class Source:
         """Why deletes are held: of the directories that are on another file system than they were, in words."""
         first, *others = self.places.why_swapped()
         more = f" (and {len(others)} more)" if others else ""
-        accepts = f"`ftpsyncd approve {self._site.spec.name}` accepts the folder as it is"
+        accepts = f"`ftpsyncd approve {as_word(self._site.spec.name)}` accepts the folder as it is"
         return one_line(f"{first}{more}: nothing is deleted at the server; {accepts}")
 
     def require_same_disk(self, listing: Listing, at: Moment) -> None:

@@ -16,6 +16,7 @@ from ftpsyncd.logs import one_line, quote
 from ftpsyncd.mapping.holding import Holding
 from ftpsyncd.mapping.site import Moment, Site
 from ftpsyncd.model import HoldKind
+from ftpsyncd.quoting import as_word
 
 NAMES_SHOWN = 5
 """Of what is held, in the message about it."""
@@ -123,10 +124,10 @@ class TooMany:
             now: monotonic seconds.
         """
         self._told, self._told_at = absent.files, now
-        paths = absent.paths
+        paths, mapping = absent.paths, as_word(name)
         some = ", ".join(quote(path) for path in heapq.nsmallest(NAMES_SHOWN, paths))
         if len(paths) > NAMES_SHOWN:
-            some += f" and {len(paths) - NAMES_SHOWN} more; `ftpsyncd plan {name}` lists all"
+            some += f" and {len(paths) - NAMES_SHOWN} more; `ftpsyncd plan {mapping}` lists all"
         what = number(self._told, "file was", "files were")
         held_too = sum(files for path, files in self._under_way.items() if absent.since(path) is not None)
         earlier = self._before - held_too
@@ -138,5 +139,5 @@ class TooMany:
         # With names in it that may be no text for a database.
         return one_line(
             f"{what} deleted at once{before} ({some}), {why}:"
-            f" `ftpsyncd approve {name}` deletes them at the server, `ftpsyncd discard {name}` keeps them there"
+            f" `ftpsyncd approve {mapping}` deletes them at the server, `ftpsyncd discard {mapping}` keeps them there"
         )

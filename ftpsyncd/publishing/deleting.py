@@ -23,7 +23,7 @@ from ftpsyncd.errors import (
 )
 from ftpsyncd.model import Delete, Did, Done, Failed, Kind, Outcome, RemoveDir, parent, remote_join
 from ftpsyncd.publishing.lastlook import Folder, require_gone
-from ftpsyncd.quoting import named
+from ftpsyncd.quoting import as_word, named
 from ftpsyncd.remote.port import RemoteEntry, RemoteSession
 
 PLACES_AT_ONCE = 8
@@ -162,7 +162,7 @@ def _changed(delete: Delete, there: RemoteEntry | None) -> ChangedAtServerError 
     what = "it is no file"
     if there.kind is Kind.FILE:
         what = f"{number(there.size or 0, 'byte')} instead of {delete.sizes[0]:,}"
-    name = delete.mapping
+    name = as_word(delete.mapping)
     return ChangedAtServerError(
         f"The file at the server is not the one that was published ({what}): it is not deleted.",
         remedy=f"`ftpsyncd approve {name}` deletes it all the same, `ftpsyncd discard {name}` keeps it.",

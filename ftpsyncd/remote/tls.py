@@ -17,6 +17,7 @@ from typing import NamedTuple, NoReturn, TypeVar
 
 from ftpsyncd import lacking, patience
 from ftpsyncd.errors import NoSocketError, ServerUnavailableError, TlsFileError
+from ftpsyncd.quoting import as_word
 from ftpsyncd.specs import ServerSpec
 
 _Answer = TypeVar("_Answer")
@@ -245,5 +246,5 @@ def _refuse_passphrase(key: Path) -> NoReturn:
     raise TlsFileError(
         f"The key {key} is protected by a passphrase, for which nobody can be asked.",
         key="client_key",
-        remedy=f"Take one without: `openssl pkey -in {key} -out FILE`, and let nobody else read it.",
+        remedy=f"Take one without: `openssl pkey -in {as_word(key)} -out FILE`, and let nobody else read it.",
     )

@@ -54,15 +54,23 @@ def write_config(root: Path, *, port: int) -> Path:
     return path
 
 
-def park(config_file: Path, path: str, error: FtpsyncdError) -> None:
-    """Have the ledger know that a file of the gallery, as it is now, has failed a moment ago and is parked."""
-    fail(config_file, path, error, parked=True)
+def park(config_file: Path, path: str, error: FtpsyncdError, mapping: str = "gallery") -> None:
+    """Have the ledger know that a file of a mapping, as it is now, has failed a moment ago and is parked."""
+    fail(config_file, path, error, parked=True, mapping=mapping)
 
 
-def fail(config_file: Path, path: str, error: FtpsyncdError, *, next_try_ns: int = 0, parked: bool = False) -> None:
-    """Have the ledger know that a file of the gallery, as it is now, has failed a moment ago."""
+def fail(
+    config_file: Path,
+    path: str,
+    error: FtpsyncdError,
+    *,
+    next_try_ns: int = 0,
+    parked: bool = False,
+    mapping: str = "gallery",
+) -> None:
+    """Have the ledger know that a file of a mapping, as it is now, has failed a moment ago."""
     config = load(config_file)
-    spec = config.mappings["gallery"]
+    spec = config.mappings[mapping]
     failure = Failure(
         fingerprint_of((spec.local / path).stat()),
         attempts=1,
