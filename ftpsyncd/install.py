@@ -24,9 +24,13 @@ from pathlib import Path
 
 from ftpsyncd.errors import FtpsyncdError, UsageError
 from ftpsyncd.local import limits
+from ftpsyncd.quoting import as_word
 
 _PACKAGED = "/opt/ftpsyncd/bin/ftpsyncd"
 """The program in the units as they are delivered."""
+
+_IN_A_UNIT = {ord("%"): "%%", **{ord(char): f"\\x{ord(char):02x}" for char in " \\'\""}}
+"""There `%` begins a specifier; blanks separate words, quotes hold them together (systemd.syntax(7))."""
 
 _SETTING = re.compile(r"^-?fs[./]inotify[./](?P<name>\w+)\s*=\s*(?P<value>\d+)\s*$", re.MULTILINE)
 """A limit of the kernel in a file for sysctl.d(5)."""
@@ -60,6 +64,8 @@ class File:
     group: str = ""
     above: int = 0o755
     """Mode of the directories that are made for it."""
+    unmask: str = ""
+    """Of a unit: the command that ends that it is masked (systemctl(1)). What is none stays as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +127,14 @@ def system_steps(root: Path, program: str, *, run: bool, limit: Callable[[str], 
         *([Command(("systemd-tmpfiles", "--create", str(tmpfiles)), always=True)] if run else []),
         *([File(sysctl, raised)] if raised else []),
         *([Command(("sysctl", "--quiet", f"--load={sysctl}"), optional=True)] if run and raised else []),
-        File(etc / "systemd/system/ftpsyncd.service", _unit(data, "ftpsyncd.service", program)),
-        File(etc / "systemd/system/ftpsyncd@.service", _unit(data, "ftpsyncd@.service", program)),
+        *(
+            File(
+                etc / "systemd/system" / name,
+                _unit(data, name, program),
+                unmask=f"systemctl unmask {name}" if run else f"rm {as_word(etc / 'systemd/system' / name)}",
+            )
+            for name in ("ftpsyncd.service", "ftpsyncd@.service")
+        ),
         *([] if run else [Directory(etc / "ftpsyncd", 0o750)]),
         File(etc / "ftpsyncd/config.yaml", skeleton, 0o640, yours=True, group="ftpsyncd" if run else ""),
         *([Command(("systemctl", "daemon-reload"))] if run and _runs_systemd() else []),
@@ -139,13 +151,17 @@ def user_steps(config_home: Path, program: str, *, run: bool) -> list[Step]:
     """
     skeleton = _SKELETON.format(
         start="systemctl --user enable --now ftpsyncd",
-        password=f"{{file: {config_home}/ftpsyncd/web-password}}   # chmod 600",
+        # Beside it: what the way there is called may have to be quoted.
+        password="{file: web-password}   # in this folder; chmod 600",  # noqa: S106 - where it is, not what it is
         places="",
     )
     return [
         Directory(config_home / "ftpsyncd", 0o700, above=0o700),
         File(
-            config_home / "systemd/user/ftpsyncd.service", _unit(_data(), "user/ftpsyncd.service", program), above=0o700
+            config_home / "systemd/user/ftpsyncd.service",
+            _unit(_data(), "user/ftpsyncd.service", program),
+            above=0o700,
+            unmask="systemctl --user unmask ftpsyncd.service",
         ),
         File(config_home / "ftpsyncd/config.yaml", skeleton, 0o600, yours=True),
         *([Command(("systemctl", "--user", "daemon-reload"))] if run and _runs_user_systemd() else []),
@@ -232,12 +248,13 @@ def _installed() -> list[Path]:
 
 def _remedy(closed: Path) -> str:
     if Path(sys.prefix) in (closed, *closed.parents):
-        return f"The umask has made it so: `chmod -R o+rX {sys.prefix}`, and `umask 022` before the next `pip install`."
+        mends = f"`chmod -R o+rX {as_word(sys.prefix)}`"
+        return f"The umask has made it so: {mends}, and `umask 022` before the next `pip install`."
     if closed in Path(os.path.realpath(sys.executable)).parents and closed not in Path(sys.prefix).parents:
         # The environment is open; what it was made with (pyenv, uv) is root's own.
         return (
             "The Python of this environment is there. Make it with the system's, and install ftpsyncd into it again:"
-            f" `/usr/bin/python3 -m venv --clear {sys.prefix}`."
+            f" `/usr/bin/python3 -m venv --clear {as_word(sys.prefix)}`."
         )
     return "Install ftpsyncd for all users, as the README says: python3 -m venv /opt/ftpsyncd."
 
@@ -248,6 +265,10 @@ class UnreachableProgramError(FtpsyncdError):
 
 def _place(file: File, *, dry_run: bool) -> Taken:
     what = str(file.path)
+    if not file.yours and file.path.is_symlink() and os.path.realpath(file.path) == os.devnull:
+        if not file.unmask:
+            return Taken(what, "kept", "a link to /dev/null switches it off")
+        return Taken(what, "failed", f"somebody has masked it, so that it does not start: `{file.unmask}` ends that")
     try:
         present = file.path.read_bytes()
     except FileNotFoundError:
@@ -361,9 +382,7 @@ def _text(data: Traversable, name: str) -> str:
 
 
 def _unit(data: Traversable, name: str, program: str) -> str:
-    # In a unit `%` begins a specifier, and blanks separate words (systemd.syntax(7)).
-    escaped = program.replace("%", "%%").replace(" ", "\\x20")
-    return _text(data, name).replace(_PACKAGED, escaped)
+    return _text(data, name).replace(_PACKAGED, program.translate(_IN_A_UNIT))
 
 
 def _runs_systemd() -> bool:

@@ -109,6 +109,45 @@ def test_an_older_unit_is_brought_up_to_date_and_set_aside(tmp_path: Path, steps
     assert unit.with_name("ftpsyncd.service.old").read_text() == "an older one"
 
 
+@pytest.mark.parametrize("name", ["ftpsyncd.service", "ftpsyncd@.service"])
+def test_a_unit_that_somebody_has_masked_stays_masked(tmp_path: Path, steps: list[Step], name: str):
+    """What must not start here was started again by the next boot."""
+    unit = tmp_path / "etc/systemd/system" / name
+    unit.parent.mkdir(parents=True)
+    unit.symlink_to("/dev/null")
+    for dry_run in (True, False):
+        *_, last = apply(steps, dry_run=dry_run)
+        assert last == Taken(
+            str(unit), "failed", f"somebody has masked it, so that it does not start: `rm {unit}` ends that"
+        )
+    assert unit.readlink() == Path("/dev/null")
+    assert not list(unit.parent.glob("*.old"))
+
+
+def test_who_unmasks_a_unit_is_told_how(tmp_path: Path):
+    system = install.system_steps(tmp_path, PROGRAM, run=True, limit=limits())
+    told = [
+        step.unmask for step in (*system, *install.user_steps(tmp_path, PROGRAM, run=True)) if isinstance(step, File)
+    ]
+    assert [each for each in told if each] == [
+        "systemctl unmask ftpsyncd.service",
+        "systemctl unmask ftpsyncd@.service",
+        "systemctl --user unmask ftpsyncd.service",
+    ]
+
+
+@pytest.mark.parametrize("name", ["sysusers.d/ftpsyncd.conf", "tmpfiles.d/ftpsyncd.conf", "sysctl.d/60-ftpsyncd.conf"])
+def test_what_somebody_has_switched_off_stays_so(tmp_path: Path, steps: list[Step], name: str):
+    """As sysusers.d(5), tmpfiles.d(5) and sysctl.d(5) have it."""
+    path = tmp_path / "etc" / name
+    path.parent.mkdir(parents=True)
+    path.symlink_to("/dev/null")
+    told = list(apply(steps))
+    assert Taken(str(path), "kept", "a link to /dev/null switches it off") in told
+    assert path.readlink() == Path("/dev/null")
+    assert told[-1].did == "made"
+
+
 def test_a_command_runs_only_if_something_changed(tmp_path: Path):
     mark = tmp_path / "mark"
     steps: list[Step] = [File(tmp_path / "f", "x"), Command(("touch", str(mark)))]
@@ -269,6 +308,21 @@ def test_a_program_whose_name_is_not_utf_8_is_named_byte_by_byte(tmp_path: Path)
     assert set(done(steps)) == {"unchanged"}
 
 
+def test_a_program_with_quotes_in_its_path_is_one_word(tmp_path: Path):
+    steps = install.system_steps(tmp_path, '/opt/it\'s "new"\\/ftpsyncd', run=False)
+    done(steps)
+    text = (tmp_path / "etc/systemd/system/ftpsyncd.service").read_text()
+    assert r"ExecStart=/opt/it\x27s\x20\x22new\x22\x5c/ftpsyncd run -c" in text
+
+
+@pytest.mark.parametrize("home", ["Lovelace, Ada", "a #1", "caf\udce9"])
+def test_the_configuration_of_a_user_is_valid_whatever_his_home_is_called(tmp_path: Path, home: str):
+    steps = install.user_steps(tmp_path / home / ".config", PROGRAM, run=False)
+    done(steps)
+    config = load(tmp_path / home / ".config/ftpsyncd/config.yaml", environ={"HOME": "/nowhere"})
+    assert str(config.servers["web"].password) == f"the file {config.path.parent}/web-password"
+
+
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path):
     (tmp_path / "f").write_text("in the way")
     (taken,) = apply([Directory(tmp_path / "f/d", 0o700)])
@@ -358,7 +412,7 @@ def test_a_user_gets_a_service_of_ones_own(tmp_path: Path):
     assert stat.S_IMODE(config.stat().st_mode) == 0o600
     secret = re.search(r"password: {file: (.*?)}", config.read_text())
     assert secret is not None
-    assert f"\n  install -m 600 /dev/stdin {secret[1]}\n" in first.stdout
+    assert f"\n  install -m 600 /dev/stdin {config.with_name(secret[1])}\n" in first.stdout
     second = command("--user", home=tmp_path)
     assert second.stdout.count("unchanged") == 3
     assert "made" not in second.stdout
