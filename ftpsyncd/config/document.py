@@ -33,6 +33,11 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 
+_BLANK = re.compile("[\u00a0\u1680\u2000-\u200b\u202f\u205f\u3000\ufeff]")
+"""What looks like a space, or like nothing, and is a letter to YAML: copied from a web page or a mail."""
+_LINE_END = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+_QUOTED_OTHERWISE = re.compile("[\u00ab\u00bb\u2018-\u201e\u2039\u203a].*[\u00ab\u00bb\u2018-\u201e\u2039\u203a]")
+"""In quotation marks that are none to YAML."""
 _COMMENT_AT_ONCE = re.compile(r"[ \t]+#[^\s#]")
 """What ends a plain value in YAML, and was hardly meant to: people put a space behind the # of a comment."""
 _BEGUN = re.compile(r"simple key|flow (sequence|mapping)|quoted scalar")
@@ -105,10 +110,13 @@ class Document:
         ConfigError: the text is not YAML.
     """
 
-    __slots__ = ("_cut", "_keys", "_nodes", "_open", "_texts", "_values", "data", "path", "problems", "warnings")
+    __slots__ = (
+        "_cut", "_keys", "_nodes", "_open", "_source", "_texts", "_values", "data", "path", "problems", "warnings",
+    )  # fmt: skip
 
     def __init__(self, path: Path, text: str) -> None:
         self.path = path
+        self._source = text
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
         self._keys: dict[Loc, Place] = {}
@@ -151,7 +159,7 @@ class Document:
     def complain(self, loc: Loc, text: str, *, at_key: bool = False) -> None:
         """Note a problem with the value (or the key) at ``loc``, unless one is known: a second would be its echo."""
         place = self.key_place(loc) if at_key else self.value_place(loc)
-        problem = Problem(place, key_path(loc), text)
+        problem = Problem(place, key_path(loc), text + _odd_blank(self._source, place.line, place.line))
         if all((known.place, known.key) != (place, problem.key) for known in self.problems):
             self.problems.append(problem)
 
@@ -203,6 +211,8 @@ class Document:
         end = node.end_mark
         if node.style is None and end.buffer is not None and _COMMENT_AT_ONCE.match(end.buffer, end.pointer):
             self._cut.add(loc)
+        if node.style is None and _QUOTED_OTHERWISE.fullmatch(text):
+            self.warn(loc, "its quotation marks are a part of it: YAML knows ' and \" only")
         if node.style is not None or node.tag == "tag:yaml.org,2002:str":
             return text
         return _resolve(text)
@@ -324,7 +334,7 @@ def _compose(path: Path, text: str) -> yaml.Node | None:
         loader = yaml.SafeLoader(text)
         node: yaml.Node | None = loader.get_single_node()
     except yaml.MarkedYAMLError as error:
-        message = _explain(path, error)
+        message = _explain(path, error, text)
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         message = f"{path}:{line}: a control character (U+{int(error.character):04X}) in the file; remove it"
@@ -341,16 +351,28 @@ def _compose(path: Path, text: str) -> yaml.Node | None:
     raise ConfigError(message)
 
 
-def _explain(path: Path, error: yaml.MarkedYAMLError) -> str:
+def _explain(path: Path, error: yaml.MarkedYAMLError, text: str) -> str:
     mark, begun = error.problem_mark or error.context_mark, error.context_mark
     if mark and begun and begun.line < mark.line and _BEGUN.search(error.context or ""):
         mark = begun
     where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else f"{path}"
+    # The line before may go on here because of one.
+    blank = _odd_blank(text, mark.line, mark.line + 1) if mark else ""
     said = f"{error.context or ''} {error.problem or ''}"
     for pattern, what, check in _YAML_HINTS:
         if re.search(pattern, said):
-            return f"{where}  not valid YAML: {what}; {check}"
-    return f"{where}  not valid YAML: {error.problem or error.context}; check indentation and quotes in this line"
+            return f"{where}  not valid YAML: {what}; {check}{blank}"
+    return (
+        f"{where}  not valid YAML: {error.problem or error.context}; check indentation and quotes in this line{blank}"
+    )
+
+
+def _odd_blank(text: str, first: int, last: int) -> str:
+    """What only looks like a space in some lines, to be put after a complaint about them; empty if nothing does."""
+    for number, line in enumerate(_LINE_END.split(text)[max(0, first - 1) : last], max(1, first)):
+        if found := _BLANK.search(line):
+            return f"; line {number} has the character U+{ord(found[0]):04X}, which is no space, whatever it looks like"
+    return ""
 
 
 def _pairs(node: yaml.Node, known: set[int]) -> Iterator[tuple[yaml.Node, yaml.Node, bool]]:

@@ -500,3 +500,31 @@ def test_any_text_loads_or_is_refused(home, environ, text):
 @ONE_FOLDER
 def test_any_bytes_load_or_are_refused(home, environ, raw):
     never_surprises(home, environ, raw)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (f"servers:\n  web:\n\u00a0\u00a0\u00a0\u00a0host: h\n    user: u\n{MAPPINGS}", ""),
+        (f"servers:\n  web:\n    host:\u00a0h\n    user: u\n{MAPPINGS}", "a colon is in the wrong place"),
+        (f"servers: {{web: {{host: h,\u2003user: u}}}}\n{MAPPINGS}", "found an unknown key"),
+        (in_server("tls: off\u200b"), "expected one of explicit, implicit, off"),
+    ],
+)
+def test_what_only_looks_like_a_space_is_named(tmp_path, text, told):
+    """Copied from a web page; whoever looks at the line sees nothing wrong with it."""
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    assert told in str(caught.value)
+    assert "which is no space, whatever it looks like" in str(caught.value)
+
+
+def test_quotation_marks_of_a_word_processor_are_warned_of(tmp_path):
+    """Nothing was published, and nobody said why."""
+    path = tmp_path / "config.yaml"
+    path.write_text(in_mapping("include: [\u201c@media\u201d, \u201e*.pdf\u201c], exclude: ['\u201cx\u201d']"))
+    warnings = [each.partition("  ")[2] for each in load(path).warnings]
+    told = "its quotation marks are a part of it: YAML knows ' and \" only"
+    assert warnings == [f"mappings.g.include[0]: {told}", f"mappings.g.include[1]: {told}"]
