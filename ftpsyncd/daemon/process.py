@@ -27,7 +27,7 @@ from ftpsyncd.daemon.starting import DISKS_S, Start, Waiting, Wish, Wishes
 from ftpsyncd.errors import ControlError, ExitCode, FtpsyncdError, LedgerError, NoDescriptorError
 from ftpsyncd.local.quiet import ignore_lease_signals
 from ftpsyncd.logs import for_machines, logger, one_line
-from ftpsyncd.status import ServerState, Status
+from ftpsyncd.status import MappingState, ServerState, Status
 from ftpsyncd.typed import Typed, typed_for
 
 EXTEND_EVERY_S = 15.0
@@ -365,6 +365,8 @@ def _reload(
         said = f"reloaded: {service.change(config)}"
         logger.bind(event="reload").info("{}", said)
         for answer in answers:
+    full = [s.name for s in status.servers if s.state is ServerState.FULL]
+    missing = [m.name for m in status.mappings if m.state is MappingState.SOURCE_MISSING]
             answer.set_result(said)
 
 
@@ -377,6 +379,7 @@ def headline(status: Status) -> str:
     text = f"{number(files, 'file')} published, {pending:,} pending"
     if trouble:
         text += f", {number(trouble, 'needs', 'need')} a person (`ftpsyncd status`)"
-    if offline:
-        text += f", offline: {', '.join(offline)}"
-    return text
+    for what, names in (("offline", offline), ("full", full), ("source missing", missing)):
+        if names:
+            text += f", {what}: {', '.join(names)}"
+    return "; ".join(filter(None, (text, status.daemon.message, status.daemon.shortage)))

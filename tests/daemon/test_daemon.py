@@ -26,7 +26,7 @@ from ftpsyncd.daemon.process import EXTEND_EVERY_S, FILES, Herald, _reload, _sup
 from ftpsyncd.daemon.service import Service
 from ftpsyncd.daemon.starting import DISKS_S, Wish, Wishes
 from ftpsyncd.errors import ConfigError, ControlError, LedgerError, NoDescriptorError, NoMemoryError
-from ftpsyncd.status import DaemonStatus, MappingState, MappingStatus, Status
+from ftpsyncd.status import DaemonStatus, MappingState, MappingStatus, ServerState, ServerStatus, Status
 from tests.supervisor import Told, supervised
 from tests.waiting import until
 
@@ -359,3 +359,26 @@ def test_systemctl_tells_one_as_one(files: int, parked: int, told: str) -> None:
     assert process.headline(Fake().status()._replace(mappings=(mapping,))) == told
     held = mapping._replace(parked=0, directories_held=parked)
     assert process.headline(Fake().status()._replace(mappings=(held,))) == told
+
+
+def test_systemctl_tells_what_is_wrong_with_folders_servers_and_the_ledger() -> None:
+    mapping = MappingStatus("a", "/a", "web:/a", MappingState.SOURCE_MISSING, 0, 0, 0, 0, 0, 2, 1, None, "")
+    servers = tuple(ServerStatus(state.value, state, 0, "") for state in (ServerState.FULL, ServerState.REFUSED))
+    daemon = Fake().status().daemon._replace(message="the ledger cannot be written: disk full")
+    shown = Fake().status()._replace(daemon=daemon, mappings=(mapping,), servers=servers)
+    assert process.headline(shown) == (
+        "2 files published, 0 pending, offline: refused, full: full, source missing: a; the ledger cannot be written: disk full"
+    )
+
+
+def test_the_end_of_a_command_is_heeded_whatever_who_started_the_daemon_ignored() -> None:
+    """A command of alerts that failed was taken for one that had told somebody."""
+    script = """
+import signal, subprocess, sys
+from ftpsyncd.daemon.process import Asking
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+Asking().listen()
+print(subprocess.run([sys.executable, "-c", "raise SystemExit(3)"]).returncode)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "3\n"
