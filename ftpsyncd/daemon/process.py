@@ -105,6 +105,8 @@ class Asking:
 
     def listen(self) -> None:
         """Obey signals from now on; called by the main thread."""
+        # Where the end of a child is ignored, nobody can tell whether a command of alerts has failed (wait(2)).
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for each in (signal.SIGTERM, signal.SIGINT):
             signal.signal(each, lambda *_: self.for_end())
         signal.signal(signal.SIGHUP, lambda *_: self.wishes.put((Wish.RELOAD, None)))
