@@ -32,6 +32,8 @@ FOR_CONNECTION = 4
 """Control line, data connection, the file, and the way to it."""
 FOR_MESSAGE = 6
 """An alert on its way: the message, a command's output and its beginning; or a connection, and what leads to it."""
+FILES = 65_536
+"""LimitNOFILE of the unit."""
 FOR_LEDGER = 4
 """Its file, those beside it, and their directory."""
 
@@ -61,6 +63,14 @@ def allowed() -> int:
     """How many files this process may have open: as many as it may allow itself."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     return 1 << 30 if hard == resource.RLIM_INFINITY else hard
+
+
+def allow_files() -> None:
+    """Have as many files open as the unit allows, as far as we may: shells and user services begin with 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 class Reserve:

@@ -32,8 +32,7 @@ from ftpsyncd.config import Config, ControlSpec
 from ftpsyncd.core.alarms import CALM_S, Alarms, AlertKind, Notice, Step, conditions
 from ftpsyncd.courier import TRIES
 from ftpsyncd.daemon.outside import Outside
-from ftpsyncd.daemon.process import allow_files
-from ftpsyncd.descriptors import FOR_MESSAGE
+from ftpsyncd.descriptors import FOR_MESSAGE, allow_files
 from ftpsyncd.engine.loop import Engine
 from ftpsyncd.errors import ConfigError
 from ftpsyncd.local.quiet import ignore_lease_signals

@@ -17,6 +17,7 @@ from ftpsyncd.cli.options import Seconds, examples, given, log_options
 from ftpsyncd.cli.output import Fitted, console, marks, redraws
 from ftpsyncd.cli.settings import start_log
 from ftpsyncd.demo.stage import Demo
+from ftpsyncd.descriptors import allow_files
 from ftpsyncd.errors import ExitCode
 from ftpsyncd.local.quiet import ignore_lease_signals
 
@@ -47,6 +48,7 @@ def demo(ctx: click.Context, *, seconds: float | None) -> None:
     start_log(given(), level="error")
     screen = console()
     ignore_lease_signals()
+    allow_files()
     try:
         with tidy_end(), Demo() as stage, _shown(stage, screen) as show:
             _play(stage, show, seconds)

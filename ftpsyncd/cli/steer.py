@@ -23,6 +23,7 @@ from ftpsyncd.cli.options import (
 from ftpsyncd.cli.output import emit
 from ftpsyncd.cli.settings import check_name, load_config, start_log
 from ftpsyncd.config import Config
+from ftpsyncd.descriptors import allow_files
 from ftpsyncd.errors import CommandRefusedError, ConfigError, DaemonNotRunningError, UnknownNameError, UsageError
 from ftpsyncd.questions import CommandName
 from ftpsyncd.quoting import one_line
@@ -94,6 +95,7 @@ def _note(
 
     # Of what is found meanwhile the answer tells.
     start_log(given(), level="error")
+    allow_files()
     with tidy_end():
         return given().typed.text(about(given(), path, decide))
 

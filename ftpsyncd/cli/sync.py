@@ -17,6 +17,7 @@ from ftpsyncd.cli.settings import chosen, load_config, start_log
 from ftpsyncd.counting import number
 from ftpsyncd.daemon.onepass import Progress
 from ftpsyncd.daemon.service import Service
+from ftpsyncd.descriptors import allow_files
 from ftpsyncd.engine.counters import Counters
 from ftpsyncd.errors import ExitCode
 from ftpsyncd.local.quiet import ignore_lease_signals
@@ -58,6 +59,7 @@ def sync(ctx: click.Context, mappings: Sequence[str], *, dry_run: bool, as_json:
     started = time.monotonic()
     service = Service(config, one_pass=True, mappings=names)
     ignore_lease_signals()
+    allow_files()
     with tidy_end():
         progress, status = follow(service, show_for(as_json=as_json))
     progress = given().typed.record(progress)

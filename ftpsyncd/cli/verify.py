@@ -21,6 +21,7 @@ from ftpsyncd.control.client import ControlClient
 from ftpsyncd.core.compare import Drift
 from ftpsyncd.counting import number
 from ftpsyncd.daemon.service import Service
+from ftpsyncd.descriptors import allow_files
 from ftpsyncd.engine import again
 from ftpsyncd.errors import ControlError, DaemonNotRunningError, ExitCode, FtpsyncdError, LedgerError
 from ftpsyncd.inspection.survey import open_ledger
@@ -258,6 +259,7 @@ class OwnHand:
         self._mapping = mapping
         self._service = Service(config, one_pass=True, mappings=[mapping])
         ignore_lease_signals()
+        allow_files()
         self._service.start()
         self._open = True
 

@@ -8,7 +8,6 @@ and asks for more time while a first look at a large tree takes longer than syst
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -31,8 +30,6 @@ from ftpsyncd.status import MappingState, ServerState, Status
 from ftpsyncd.typed import Typed, typed_for
 
 EXTEND_EVERY_S = 15.0
-FILES = 65_536
-"""LimitNOFILE of the unit."""
 END_LOOK_S = 0.5
 """Who waits for something looks so often whether the daemon is to end, and whether the end has taken too long."""
 RELOAD_ANSWER_S = 18.0
@@ -105,11 +102,11 @@ class Asking:
 
     def listen(self) -> None:
         """Obey signals from now on; called by the main thread."""
-        # Where the end of a child is ignored, nobody can tell whether a command of alerts has failed (wait(2)).
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for each in (signal.SIGTERM, signal.SIGINT):
             signal.signal(each, lambda *_: self.for_end())
         signal.signal(signal.SIGHUP, lambda *_: self.wishes.put((Wish.RELOAD, None)))
+        # Where the end of a child is ignored, nobody can tell whether a command of alerts has failed (wait(2)).
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         # The command line has it wait until here: the configuration may have been read before it came.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
 
@@ -171,7 +168,7 @@ def run(
         FtpsyncdError: it cannot start.
     """
     ignore_lease_signals()
-    allow_files()
+    descriptors.allow_files()
     asking = Asking()
     asking.listen()
     service = Service(config, reload=asking.for_reload, ended=asking.for_look, ending=asking.is_for_end)
@@ -273,14 +270,6 @@ def _said(error: FtpsyncdError) -> str:
     return one_line(said)
 
 
-def allow_files() -> None:
-    """Have as many files open as the unit allows, as far as we may: shells and user services begin with 1,024."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
 def _supervise(
     service: Service, wishes: Wishes, reload: Callable[[Sequence[Future[str]]], None], *, ready: bool = False
 ) -> int:
@@ -367,8 +356,6 @@ def _reload(
         said = f"reloaded: {service.change(config)}"
         logger.bind(event="reload").info("{}", said)
         for answer in answers:
-    full = [s.name for s in status.servers if s.state is ServerState.FULL]
-    missing = [m.name for m in status.mappings if m.state is MappingState.SOURCE_MISSING]
             answer.set_result(said)
 
 
@@ -378,6 +365,8 @@ def headline(status: Status) -> str:
     pending = sum(m.pending + m.in_flight for m in status.mappings)
     trouble = sum(m.parked + m.held + m.directories_held for m in status.mappings)
     offline = [s.name for s in status.servers if s.state in {ServerState.OFFLINE, ServerState.REFUSED}]
+    full = [s.name for s in status.servers if s.state is ServerState.FULL]
+    missing = [m.name for m in status.mappings if m.state is MappingState.SOURCE_MISSING]
     text = f"{number(files, 'file')} published, {pending:,} pending"
     if trouble:
         text += f", {number(trouble, 'needs', 'need')} a person (`ftpsyncd status`)"

@@ -429,3 +429,16 @@ def test_lines_are_occasional(monkeypatch, capsys):
     for _ in range(3):
         lines.update(progress(), ())
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_pass_may_have_as_many_files_open_as_the_system_allows(config_file):
+    """As a daemon may: `check` said that there were enough, and the pass had to wait for some again and again."""
+    script = f"""
+import resource
+from ftpsyncd.cli.app import outcome
+resource.setrlimit(resource.RLIMIT_NOFILE, (200, 2048))
+outcome(["sync", "-c", {str(config_file)!r}])
+print(*resource.getrlimit(resource.RLIMIT_NOFILE))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "2048 2048"

@@ -22,9 +22,10 @@ import pytest
 from ftpsyncd import systemd
 from ftpsyncd.config import Config
 from ftpsyncd.daemon import process
-from ftpsyncd.daemon.process import EXTEND_EVERY_S, FILES, Herald, _reload, _supervise
+from ftpsyncd.daemon.process import EXTEND_EVERY_S, Herald, _reload, _supervise
 from ftpsyncd.daemon.service import Service
 from ftpsyncd.daemon.starting import DISKS_S, Wish, Wishes
+from ftpsyncd.descriptors import FILES
 from ftpsyncd.errors import ConfigError, ControlError, LedgerError, NoDescriptorError, NoMemoryError
 from ftpsyncd.status import DaemonStatus, MappingState, MappingStatus, ServerState, ServerStatus, Status
 from tests.supervisor import Told, supervised
@@ -153,7 +154,7 @@ def test_as_many_files_may_be_open_as_the_system_allows(allowed: int) -> None:
     """Begun by hand or by a user's systemd, 400 folders were too many for the 1,024 that it begins with."""
     script = f"""
 import resource
-from ftpsyncd.daemon.process import allow_files
+from ftpsyncd.descriptors import allow_files
 resource.setrlimit(resource.RLIMIT_NOFILE, (256, {allowed}))
 allow_files()
 print(*resource.getrlimit(resource.RLIMIT_NOFILE))
