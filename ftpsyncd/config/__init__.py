@@ -154,8 +154,10 @@ def find_config(explicit: Path | None = None, environ: Mapping[str, str] = os.en
         raise ConfigError(
             f"{named}{source}: no such file", remedy="Check the name; `config.example.yaml` is a file to start from."
         )
-    home = environ.get("HOME") or "~"
-    usual = ["./config.yaml", f"{home}/.config/ftpsyncd/config.yaml", "/etc/ftpsyncd/config.yaml"]
+    # A service of the system may have no variable that tells its user's home.
+    home = environ.get("HOME") or os.path.expanduser("~")  # noqa: PTH111  # Path.home raises if there is none
+    of_user = [f"{home}/.config/ftpsyncd/config.yaml"] if home.startswith("/") else []
+    usual = ["./config.yaml", *of_user, "/etc/ftpsyncd/config.yaml"]
     if (own := environ.get("XDG_CONFIG_HOME", "")).startswith("/"):
         # Where `install-service --user` puts it, and the service finds it (%E).
         usual.insert(1, f"{own}/ftpsyncd/config.yaml")

@@ -278,6 +278,20 @@ def test_the_usual_places_are_tried_in_order(tmp_path, monkeypatch):
     assert find_config(None, {"HOME": str(tmp_path / "home")}) == Path("config.yaml")
 
 
+def test_a_user_whose_home_no_variable_tells_has_one_all_the_same(tmp_path, monkeypatch):
+    """A service of the system that root has, for instance; a folder called `~` was looked at, and told as his home."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path.replace("~", str(tmp_path / "home")))
+    in_home = tmp_path / "home/.config/ftpsyncd/config.yaml"
+    in_home.parent.mkdir(parents=True)
+    in_home.touch()
+    assert find_config(None, {}) == in_home
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    with pytest.raises(ConfigError) as caught:
+        find_config(None, {})
+    assert "~" not in caught.value.message
+
+
 @pytest.fixture
 def closed_etc(monkeypatch):
     """What who is not in the group of the service finds after `install-service`."""
