@@ -41,6 +41,8 @@ _HOMES: Mapping[str, type[Section]] = MappingProxyType(
 )
 
 _LONGEST_SHOWN = 60
+_NEEDED = ("local", "remote")
+"""Keys that a mapping must have, or `defaults`."""
 
 
 def load(path: Path, *, environ: Mapping[str, str], document: Document | None = None) -> Config:
@@ -165,7 +167,8 @@ def _parsed(document: Document, key: Key[_Value], loc: Loc, value: object) -> _V
     """What a value means; None if it does not fit, which is complained about."""
     if value is None:
         hint = "; one that begins with # or & needs quotes" if loc[-1] == "password" else ""
-        document.complain(loc, f"found nothing; expected a value, or the key left out for its default{hint}")
+        left_out = "" if key.required or key.name in _NEEDED else ", or the key left out for its default"
+        document.complain(loc, f"found nothing; expected a value{left_out}{hint}")
         return None
     try:
         return key.parse(value)
@@ -303,7 +306,7 @@ def _mapping(
     keys = _fit(document, MappingKeys, loc, entry, lambda key: loc if key in own or key not in entry else ("defaults",))
     if keys is None:
         return None
-    for key in ("local", "remote"):
+    for key in _NEEDED:
         if key not in entry:
             _complain_missing(document, (*loc, key))
         document.warn_if_cut((*loc, key))

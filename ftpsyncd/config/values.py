@@ -152,7 +152,7 @@ def target(value: object) -> Target:
     if not colon or not server or value.startswith(("ftp://", "ftps://")):
         raise Unfit(expected, hint="the name of a server from `servers:`, a colon, and the directory there")
     if not path.startswith("/"):
-        meant = path.replace("\\", "/").lstrip("/")
+        meant = path.replace("\\", "/").strip().lstrip("/")
         raise Unfit(
             "a path that begins with `/`",
             hint=f"write `{server}:/{meant}`; for a directory below the login directory, put that in front",

@@ -33,6 +33,7 @@ ONE_VALUE = [
     (in_server("port: '21'"), "found `21`; expected a whole number from 1 to 65535; a number has no quotes"),
     (in_server("port: true"), "found true; expected a whole number"),
     (in_server("port:"), "servers.web.port: found nothing; expected a value, or the key left out"),
+    (to("'web: /x'"), "found `web: /x`; expected a path that begins with `/`; write `web:/x`;"),
     (
         f"servers:\n  web:\n    host: h\n    user: u\n    password: #secret\n{MAPPINGS}",
         "web.password: found nothing; expected a value, or the key left out for its default; one that begins with # or & needs",
@@ -215,6 +216,15 @@ def test_one_mistake_gets_one_line(refused, text, words):
     [line] = refused(text)
     assert line.startswith("config.yaml:")
     assert words in line
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["servers: {web: {host: , user: u}}\n" + MAPPINGS, SERVERS + "mappings:\n  g:\n    local:\n    remote: web:/x\n"],
+)
+def test_nobody_is_told_to_leave_out_what_has_no_default(refused, text):
+    [line] = refused(text)
+    assert line.endswith(": found nothing; expected a value")
 
 
 def test_all_mistakes_come_at_once_in_the_order_of_the_file(refused):
