@@ -24,13 +24,13 @@ from pathlib import Path
 
 from ftpsyncd.errors import FtpsyncdError, UsageError
 from ftpsyncd.local import limits
-from ftpsyncd.quoting import as_word
+from ftpsyncd.quoting import as_word, quote
 
 _PACKAGED = "/opt/ftpsyncd/bin/ftpsyncd"
 """The program in the units as they are delivered."""
 
-_IN_A_UNIT = {ord("%"): "%%", **{ord(char): f"\\x{ord(char):02x}" for char in " \\'\""}}
-"""There `%` begins a specifier; blanks separate words, quotes hold them together (systemd.syntax(7))."""
+_UNSAFE = re.compile("[\x00-\x1f\x7f\"'\\\\]")
+"""What systemd wants in no path of a program, however it is written."""
 
 _SETTING = re.compile(r"^-?fs[./]inotify[./](?P<name>\w+)\s*=\s*(?P<value>\d+)\s*$", re.MULTILINE)
 """A limit of the kernel in a file for sysctl.d(5)."""
@@ -110,6 +110,9 @@ def system_steps(root: Path, program: str, *, run: bool, limit: Callable[[str], 
         program: the absolute path of ftpsyncd in that tree.
         run: also make the user and tell systemd, which only makes sense in the running system.
         limit: reads a limit of the running kernel, which says nothing about the system that another tree is for.
+
+    Raises:
+        UsageError: systemd would not start a program with this path.
     """
     etc, data = root / "etc", _data()
     sysusers, tmpfiles = etc / "sysusers.d/ftpsyncd.conf", etc / "tmpfiles.d/ftpsyncd.conf"
@@ -148,6 +151,9 @@ def user_steps(config_home: Path, program: str, *, run: bool) -> list[Step]:
         config_home: ``$XDG_CONFIG_HOME``, by default ``~/.config``.
         program: the absolute path of ftpsyncd.
         run: also tell the user's systemd.
+
+    Raises:
+        UsageError: as `system_steps`.
     """
     skeleton = _SKELETON.format(
         start="systemctl --user enable --now ftpsyncd",
@@ -382,7 +388,14 @@ def _text(data: Traversable, name: str) -> str:
 
 
 def _unit(data: Traversable, name: str, program: str) -> str:
-    return _text(data, name).replace(_PACKAGED, program.translate(_IN_A_UNIT))
+    if _UNSAFE.search(program):
+        raise UsageError(
+            f"systemd starts no program with a quote, a backslash or a control character in its path: {quote(program)}",
+            remedy="Install ftpsyncd in another folder.",
+        )
+    # In a unit `%` begins a specifier, and blanks separate words (systemd.syntax(7)).
+    escaped = program.replace("%", "%%").replace(" ", "\\x20")
+    return _text(data, name).replace(_PACKAGED, escaped)
 
 
 def _runs_systemd() -> bool:

@@ -308,11 +308,13 @@ def test_a_program_whose_name_is_not_utf_8_is_named_byte_by_byte(tmp_path: Path)
     assert set(done(steps)) == {"unchanged"}
 
 
-def test_a_program_with_quotes_in_its_path_is_one_word(tmp_path: Path):
-    steps = install.system_steps(tmp_path, '/opt/it\'s "new"\\/ftpsyncd', run=False)
-    done(steps)
-    text = (tmp_path / "etc/systemd/system/ftpsyncd.service").read_text()
-    assert r"ExecStart=/opt/it\x27s\x20\x22new\x22\x5c/ftpsyncd run -c" in text
+@pytest.mark.parametrize("folder", ["it's", 'the "new" one', "a\\b", "a\nb"])
+def test_a_program_that_systemd_would_not_start_is_refused(tmp_path: Path, folder: str):
+    """A unit was written that could not be loaded."""
+    with pytest.raises(UsageError, match="systemd starts no program") as caught:
+        install.system_steps(tmp_path, f"/opt/{folder}/ftpsyncd", run=False)
+    assert "\n" not in caught.value.message
+    assert caught.value.remedy == "Install ftpsyncd in another folder."
 
 
 @pytest.mark.parametrize("home", ["Lovelace, Ada", "a #1", "caf\udce9"])
