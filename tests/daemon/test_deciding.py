@@ -248,7 +248,7 @@ def test_what_was_changed_at_the_server_is_decided_about(site: Site, name: Comma
 def test_what_there_is_no_room_to_look_at_follows_the_usual_rules(held: Site, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(looks, "QUEUE_ROOM", 3)
     monkeypatch.setattr(mirror, "QUEUE_ROOM", 3)
-    held.write(*(f"new/{number}" for number in range(9)))
+    held.write(*(f"new {number}/a" for number in range(9)))
     said = held.decide(CommandName.APPROVE)
     rules = "not everything was looked at yet: other deletes follow the usual rules"
     assert said == f"m: 4 deletes approved; {rules}; {NEXT} carries it out"
@@ -260,7 +260,7 @@ def test_a_discard_that_could_not_be_carried_out_to_its_end_is_told_until_it_is(
     with monkeypatch.context() as patch:
         patch.setattr(looks, "QUEUE_ROOM", 3)
         patch.setattr(mirror, "QUEUE_ROOM", 3)
-        held.write(*(f"new/{number}" for number in range(9)))
+        held.write(*(f"new {number}/a" for number in range(9)))
         said = held.decide(CommandName.DISCARD)
     assert said.endswith(f"; {NEXT} carries it out to its end, and what goes until then stays there, too")
     waits = "a discard waits for the next `ftpsyncd sync`, or for the daemon's start: what goes until then stays at the server, too"
