@@ -332,6 +332,7 @@ class Ledger:
             for table in ("entry", "failure"):
                 for where, values in inside(source):
                     self._move_where(table, mapping, source, target, where, values)
+            self.failures.recount(mapping)
         self._rows.clear()
 
     def move_some(self, mapping: int, source: str, target: str) -> bool:

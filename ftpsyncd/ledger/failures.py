@@ -29,6 +29,9 @@ _HAS_ROW = (
 _MAY_BE_TRIED = f"CASE WHEN size IS NULL THEN ? OR {_HAS_ROW} ELSE failed_ns>? OR size*?<=?-failed_ns END"
 """With the values of a `Trial`."""
 
+_RETRYING, _PARKED, _HELD = range(3)
+"""Places in `FailureCounts`."""
+
 Statement = Callable[[str, Sequence[object]], Cursor]
 
 
@@ -82,9 +85,12 @@ class Failures:
         self._read = read
         self._failing: set[int] = set()
         """Mappings that have, or had, failures: of the others nothing need be asked or cleared."""
+        self._counted: dict[int, list[int]] | None = None
+        """Their `counts`, as far as they are known; None where somebody else writes them."""
 
     def load(self) -> None:
-        """Find out which mappings have failures: before anything is cleared, and before `tries`."""
+        """By who writes: find out which mappings have failures, before anything is cleared, and before `tries`."""
+        self._counted = {}
         self._failing = {mapping for (mapping,) in self._read("SELECT DISTINCT mapping FROM failure", ())}
 
     def of(self, mapping: int, path: str) -> Failure | None:
@@ -130,12 +136,35 @@ class Failures:
         return ((join(os.fsdecode(r[0]), os.fsdecode(r[1])), failure_of(r[2:])) for r in cursor)
 
     def counts(self, mapping: int) -> FailureCounts:
-        """How many paths wait for another try, how many are parked, and how many are held."""
+        """How many paths wait for another try, how many are parked, and how many are held.
+
+        Of who writes they are counted once: a status asks four times a second, and there may be hundreds of thousands.
+        """
+        if self._counted is not None and mapping in self._counted:
+            return FailureCounts(*self._counted[mapping])
         sql = (
             "SELECT ifnull(sum(parked=0),0), ifnull(sum(parked AND kind<>?),0), ifnull(sum(parked AND kind=?),0)"
             " FROM failure WHERE mapping=?"
         )
-        return FailureCounts(*self._read(sql, (CHANGED, CHANGED, mapping)).fetchone())
+        counts = FailureCounts(*self._read(sql, (CHANGED, CHANGED, mapping)).fetchone())
+        if self._counted is not None:
+            self._counted[mapping] = [*counts]
+        return counts
+
+    def _group(self, mapping: int, path: str) -> int | None:
+        """Which of `FailureCounts` a path is counted in; None: it has not failed."""
+        sql = "SELECT parked, kind FROM failure WHERE mapping=? AND dir=? AND name=?"
+        found = self._read(sql, (mapping, *key_of(path))).fetchone()
+        return None if found is None else _group_of(*found)
+
+    def _count(self, mapping: int, group: int | None, step: int) -> None:
+        if group is not None and self._counted is not None and mapping in self._counted:
+            self._counted[mapping][group] += step
+
+    def recount(self, mapping: int) -> None:
+        """More has changed than is known of single paths."""
+        if self._counted is not None:
+            self._counted.pop(mapping, None)
 
     def parked_by_directory(self, mapping: int, trial: Trial) -> list[ParkedIn]:
         """The directories in which something is parked that may be mended at the server, and may be tried now."""
@@ -159,12 +188,16 @@ class Failures:
     def release(self, mapping: int, path: str) -> None:
         """A parked path is tried again; how often it has failed is remembered."""
         sql = "UPDATE failure SET parked=0, next_try_ns=failed_ns WHERE mapping=? AND dir=? AND name=?"
-        self._write(sql, (mapping, *key_of(path)))
+        if (group := self._group(mapping, path)) is not None:
+            self._write(sql, (mapping, *key_of(path)))
+            self._count(mapping, group, -1)
+            self._count(mapping, _RETRYING, 1)
 
     def release_in(self, mapping: int, directory: str) -> None:
         """All that `parked_by_directory` counts in a directory is tried again."""
         sql = f"UPDATE failure SET parked=0, next_try_ns=failed_ns WHERE mapping=? AND dir=? AND {_MENDABLE}"  # noqa: S608 - constants
         self._write(sql, (mapping, os.fsencode(directory), *FOR_GOOD))
+        self.recount(mapping)
 
     def changed_at_server(self, mapping: int, limit: int = -1) -> list[str]:
         """Files that are to be deleted and were changed at the server: they wait for a person. All, or some of them."""
@@ -190,6 +223,7 @@ class Failures:
     def put(self, mapping: int, path: str, failure: Failure) -> None:
         """Record that a path failed."""
         self._failing.add(mapping)
+        self._count(mapping, self._group(mapping, path), -1)
         size, mtime_ns, inode = failure.fingerprint or (None, None, None)
         self._write(
             "INSERT OR REPLACE INTO failure VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
@@ -209,6 +243,7 @@ class Failures:
                 failure.failed_ns,
             ),
         )
+        self._count(mapping, _group_of(failure.parked, failure.kind), 1)
 
     def redate(self, mapping: int, since_ns: int, until_ns: int, by_ns: int) -> None:
         """The clock was set: what failed between two moments did so, and is tried again, by so much later."""
@@ -221,19 +256,30 @@ class Failures:
 
     def clear(self, mapping: int, path: str) -> None:
         """Drop the failure of one path."""
-        if mapping not in self._failing:
+        if mapping not in self._failing or (group := self._group(mapping, path)) is None:
             return
         self._write("DELETE FROM failure WHERE mapping=? AND dir=? AND name=?", (mapping, *key_of(path)))
+        self._count(mapping, group, -1)
 
     def clear_below(self, mapping: int, directory: str) -> int:
         """Drop the failures of everything below a directory; returns how many there were."""
         count = 0
         for where, values in inside(directory):
             count += self._write(f"DELETE FROM failure WHERE mapping=? AND {where}", (mapping, *values)).rowcount  # noqa: S608 - a constant
+        if count:
+            self.recount(mapping)
         return count
 
     def clear_all(self, mapping: int) -> int:
         """Drop all failures of a mapping; returns how many there were."""
         counts = self.counts(mapping)
         self._write("DELETE FROM failure WHERE mapping=?", (mapping,))
+        self.recount(mapping)
         return sum(counts)
+
+
+def _group_of(parked: int, kind: str) -> int:
+    """Which of `FailureCounts` a failure is counted in."""
+    if not parked:
+        return _RETRYING
+    return _HELD if kind == CHANGED else _PARKED

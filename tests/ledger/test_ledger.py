@@ -824,6 +824,8 @@ class LedgerMachine(RuleBasedStateMachine):
     @invariant()
     def failures_agree(self) -> None:
         assert dict(self.ledger.failures.worst(self.mapping, 999)) == self.failures
+        parked = sum(each.parked for each in self.failures.values())
+        assert self.ledger.failures.counts(self.mapping) == FailureCounts(len(self.failures) - parked, parked)
 
     def teardown(self) -> None:
         assert dict(self.ledger.walk(self.other)) == {"a": file()}

@@ -20,7 +20,7 @@ from ftpsyncd.engine.report import mapping_status
 from ftpsyncd.errors import FileChangedError
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.ledger.book import Ledger
-from ftpsyncd.ledger.failures import CHANGED
+from ftpsyncd.ledger.failures import CHANGED, FailureCounts
 from ftpsyncd.local.changes import Changes, WatchReport
 from ftpsyncd.local.limits import Shortage
 from ftpsyncd.mapping.looks import LOOKS_AT_ONCE, SILENT_S
@@ -396,6 +396,33 @@ def test_a_status_costs_no_look_at_all_that_waits(story: Story):
     assert (status.pending, status.oldest_pending_s) == (0, 30.0), "it has come to rest, and its try failed"
     waits.present("a")
     assert mapping_status(story.mirror, AT).oldest_pending_s is None
+
+
+def test_a_status_costs_no_look_at_all_that_failed(story: Story):
+    """A server that refuses a folder of 300,000 files: a third of a second, four times a second."""
+    failures, parked = story.ledger.failures, failed(PICTURE, parked=True)
+
+    def took_s() -> float:
+        began = time.thread_time()
+        for number in range(20):
+            failures.put(story.id, f"d/{number}", parked)
+            mapping_status(story.mirror, AT)
+        return time.thread_time() - began
+
+    few_s = min(took_s() for _ in range(3))
+    for number in range(20_000):
+        failures.put(story.id, f"d/{number}", parked)
+    assert min(took_s() for _ in range(3)) < 10 * few_s
+    assert mapping_status(story.mirror, AT).parked == 20_000
+    failures.clear(story.id, "d/7")
+    failures.clear(story.id, "none")
+    failures.release(story.id, "d/8")
+    failures.put(story.id, "d/9", parked._replace(kind=CHANGED))
+    assert failures.counts(story.id) == FailureCounts(1, 19_997, 1)
+    failures.release_in(story.id, "d")
+    assert failures.counts(story.id) == FailureCounts(19_998, 0, 1)
+    assert failures.clear_below(story.id, "d") == 19_999
+    assert failures.counts(story.id) == FailureCounts(0, 0, 0)
 
 
 def test_of_very_many_files_that_are_written_all_the_time_each_is_looked_at_more_rarely(story: Story):
