@@ -77,6 +77,7 @@ class Scanner:
         self._mounts: tuple[RootIdentity | None, Sequence[mounts.Mount]] = (None, ())
         self._mount_points: frozenset[str] = frozenset()
         """Inside the root, according to ``_mounts``."""
+        self._spellings = tree.Spellings()
 
     def root_identity(self) -> RootIdentity | None:
         """Which folder is at the root now; None if it is absent, unreadable or not a directory.
@@ -133,7 +134,7 @@ class Scanner:
         directory = failed.directory
         try:
             descriptor, real = tree.open_directory(
-                self.root, root_fd, directory, follow_symlinks=self.follow_symlinks, as_listed=True
+                self.root, root_fd, directory, follow_symlinks=self.follow_symlinks, spellings=self._spellings
             )
         except tree.LinkError as error:
             # Of a link to nothing, or out of the root, the directory that it is in says that it is not there, either.
@@ -190,6 +191,7 @@ class Scanner:
         table = mounts.current()
         if self._mounts[0] != root or self._mounts[1] is not table:
             self._mounts, self._mount_points = (root, table), mounts.points_below(self.root, table)
+            self._spellings = tree.Spellings()
         if not self._mount_points:
             return frozenset(), False
         here = self._mount_of(opened.real)

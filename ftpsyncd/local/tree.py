@@ -12,6 +12,7 @@ import hashlib
 import os
 import stat
 import string
+import time
 from collections.abc import Collection
 from pathlib import Path
 
@@ -26,6 +27,11 @@ DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOCTTY
 
 _LEDGER_INTEGER = (1 << 63) - 1
 """Inode numbers and file system ids are unsigned (mergerfs and NFS use all 64 bits); SQLite's integers are signed."""
+
+LISTED_KEPT = 16
+"""Directories whose names are remembered: those on the way down to the ones that are listed one after the other."""
+STAMP_NS = 2 * 10**9
+"""What changes within this time may leave the same ctime: FAT keeps two seconds."""
 
 GONE = frozenset({errno.ENOENT, errno.ENOTDIR})
 """What the kernel says when there is nothing at a path: the only proof of absence."""
@@ -122,7 +128,7 @@ def _number_for(name: str) -> int:
 
 
 def open_directory(
-    root: Path, root_fd: int, directory: str, *, follow_symlinks: bool, as_listed: bool = False
+    root: Path, root_fd: int, directory: str, *, follow_symlinks: bool, spellings: Spellings | None = None
 ) -> tuple[int, str]:
     """Open ``directory`` below an open root; the caller closes the descriptor.
 
@@ -131,8 +137,7 @@ def open_directory(
         root_fd: it is open.
         directory: relative path.
         follow_symlinks: go on where links lead, inside the root.
-        as_listed: where the file system does not tell upper from lower case, what is listed in another case is not
-            there.
+        spellings: what is listed in another case is not there; None: it is.
 
     Returns:
         The descriptor, and the relative path of the real directory (differs from ``directory`` only where
@@ -157,7 +162,7 @@ def open_directory(
                 below, _ = open_directory(root, root_fd, real, follow_symlinks=False)
             above, current = current, below
             try:
-                if as_listed and other_spellings((name,), above):
+                if spellings is not None and not spellings.is_listed(name, above):
                     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
             finally:
                 os.close(above)
@@ -213,6 +218,51 @@ def other_spellings(names: Collection[str], directory_fd: int) -> set[str]:
     """
     doubtful = {name for name in names if _in_another_case(name, directory_fd=directory_fd)}
     return doubtful.difference(os.listdir(directory_fd)) if doubtful else doubtful
+
+
+class Spellings:
+    """Whether directories list names in the case in which they are found, remembered for as long as nothing is mounted.
+
+    Else a directory would be listed anew for each that is opened in it. Where a file system tells cases apart, a
+    directory of it for which that was switched off (ext4) is taken for one that does, too.
+    """
+
+    def __init__(self) -> None:
+        self._tell_apart: set[int] = set()
+        """Devices."""
+        self._listed: dict[tuple[int, int, int], frozenset[str]] = {}
+        """What was in directories of others: by device, inode and ctime."""
+
+    def is_listed(self, name: str, directory_fd: int) -> bool:
+        """Whether a name that was found in an open directory is listed there in this case.
+
+        Raises:
+            OSError: it cannot be listed.
+        """
+        status = os.fstat(directory_fd)
+        if status.st_dev in self._tell_apart:
+            return True
+        key = status.st_dev, status.st_ino, status.st_ctime_ns
+        names = self._listed.get(key)
+        if names is None:
+            if not _in_another_case(name, directory_fd=directory_fd):
+                if name.translate(_OTHER_CASE) != name and _is_there(name, directory_fd):
+                    self._tell_apart.add(status.st_dev)
+                return True
+            names = frozenset(os.listdir(directory_fd))
+            if time.time_ns() - status.st_ctime_ns > STAMP_NS:
+                self._listed[key] = names
+                if len(self._listed) > LISTED_KEPT:
+                    del self._listed[next(iter(self._listed))]
+        return name in names
+
+
+def _is_there(name: str, directory_fd: int) -> bool:
+    try:
+        os.stat(name, dir_fd=directory_fd, follow_symlinks=False)
+    except OSError:
+        return False
+    return True
 
 
 def _in_another_case(name: str, prefix: str = "", directory_fd: int | None = None) -> bool:

@@ -74,6 +74,46 @@ def test_a_directory_is_not_there_in_another_case_where_the_file_system_finds_it
     assert "b.jpg" in scanner.list_dir(directory.lower()).entries
 
 
+@pytest.mark.usefixtures("one_case")
+def test_of_many_directories_the_one_that_they_are_in_is_not_listed_for_each(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the file system does not tell upper from lower case; else it is not listed at all."""
+    monkeypatch.setattr(tree, "STAMP_NS", -1)
+    for number in range(30):
+        (root / "sub" / f"d{number}").mkdir()
+    scanner, listed, real, sub = Scanner(root), list[object](), os.listdir, root / "sub"
+
+    def listdir(place: str | int) -> list[str]:
+        # The played file system lists directories, too.
+        if sys._getframe(1).f_code is tree.Spellings.is_listed.__code__:
+            listed.append(place)
+        return real(place)
+
+    monkeypatch.setattr(os, "listdir", listdir)
+    assert "sub" in scanner.list_dir("").entries
+    for number in range(30):
+        assert scanner.list_dir(f"sub/d{number}").presence is Presence.PRESENT
+        assert scanner.list_dir(f"sub/D{number}").presence is Presence.ABSENT
+    assert len(listed) == 2, "the root and `sub`"
+    before = sub.stat().st_ctime_ns
+    (sub / "d3").rename(sub / "D3")
+    while sub.stat().st_ctime_ns == before:
+        os.utime(sub)
+    assert scanner.list_dir("sub/d3").presence is Presence.ABSENT
+    assert scanner.list_dir("sub/D3").presence is Presence.PRESENT
+    assert len(listed) == 3
+
+
+def test_where_cases_are_told_apart_no_directory_is_listed_for_that(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "listdir", lambda _place: pytest.fail("it is listed"))
+    scanner = Scanner(root)
+    (root / "sub" / "x").mkdir()
+    assert scanner.list_dir("sub/x").presence is Presence.PRESENT
+
+
 def test_a_probe_sees_both_of_two_names_that_differ_in_case_only(root: Path) -> None:
     (root / "A.jpg").touch()
     assert set(Scanner(root).probe("", ["A.jpg", "a.jpg"]).entries) == {"A.jpg", "a.jpg"}
