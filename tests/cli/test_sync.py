@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -210,7 +211,7 @@ def test_files_that_fail_make_the_exit_code_one(ftpsyncd, config_of_real, real):
 def test_a_pass_says_what_it_could_not_read(ftpsyncd, config_of_real, monkeypatch):
     enter = tree.open_directory
 
-    def closed(root: Path, root_fd: int, directory: str, **options: bool) -> tuple[int, str]:
+    def closed(root: Path, root_fd: int, directory: str, **options: Any) -> tuple[int, str]:
         if directory == "closed":
             raise PermissionError(errno.EACCES, "Permission denied")
         return enter(root, root_fd, directory, **options)

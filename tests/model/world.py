@@ -14,6 +14,7 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 from unittest import mock
 
 from ftpsyncd.core.filters import Filter
@@ -90,7 +91,7 @@ class World(Life):
     # ── folders that cannot be read ──────────────────────────────────────────────────────────────────────────
 
     def _guarded(self, real: Callable[..., tuple[int, str]]) -> Callable[..., tuple[int, str]]:
-        def open_directory(root: object, root_fd: int, directory: str, **more: bool) -> tuple[int, str]:
+        def open_directory(root: object, root_fd: int, directory: str, **more: Any) -> tuple[int, str]:
             if self.drop.is_locked(directory):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
             return real(root, root_fd, directory, **more)
