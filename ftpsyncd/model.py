@@ -127,6 +127,7 @@ class RootIdentity(NamedTuple):
     """Which folder the root of a mapping is: survives a reboot, not a re-creation or another disk."""
 
     inode: int
+    """Of the folder; a number made from that and from when it was made, on disks that keep it."""
     filesystem: int
     """statvfs f_fsid; where that is the device's number only, made from the file system's UUID; st_dev where there is
     nothing else."""

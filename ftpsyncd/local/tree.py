@@ -18,7 +18,7 @@ from pathlib import Path
 
 from ftpsyncd import lacking
 from ftpsyncd.errors import NoDescriptorError
-from ftpsyncd.local import mounts, uuids, wayin
+from ftpsyncd.local import birth, mounts, uuids, wayin
 from ftpsyncd.model import RootIdentity, join
 
 _OTHER_CASE = {ord(letter): ord(letter.swapcase()) for letter in string.ascii_letters}
@@ -79,7 +79,11 @@ def identity_of(descriptor: int) -> RootIdentity:
     filesystem = fold(os.fstatvfs(descriptor).f_fsid)
     if filesystem in {0, status.st_dev} and (uuid := uuids.of_descriptor(descriptor, status.st_dev)):
         filesystem = _number_for(f"uuid\0{uuid}")
-    return RootIdentity(fold(status.st_ino), filesystem or _named(descriptor) or status.st_dev)
+    inode = fold(status.st_ino)
+    if made_ns := birth.lasting_ns(descriptor, status.st_dev):
+        # The inode of a folder that was removed is soon another one's.
+        inode = _number_for(f"made\0{inode}\0{made_ns}")
+    return RootIdentity(inode, filesystem or _named(descriptor) or status.st_dev)
 
 
 def root_identity(root: Path) -> RootIdentity | None:
@@ -103,7 +107,7 @@ def root_identity(root: Path) -> RootIdentity | None:
 
 
 def numbered_identity(root: Path) -> RootIdentity | None:
-    """As `root_identity`, with the device's number in the place of the file system: so ledgers may know some disks."""
+    """As ledgers may know some folders: by the inode alone, and the device's number in the place of the file system."""
     try:
         status = root.stat()
     except OSError:

@@ -71,11 +71,14 @@ class Places:
         """Whether the root is the folder that was published, or is from now on, since there is nothing to be lost.
 
         Args:
-            numbered: the root by the number of its device, as an older ledger may know it.
+            numbered: the root by its inode alone, and the number of its device: an older ledger may know it by either.
         """
         if self.root == self.published:
             return True
-        if self.published in {None, numbered} or self._ledger.is_empty(self._mapping):
+        formerly = {None, numbered}
+        if self.root is not None and numbered is not None:
+            formerly.add(RootIdentity(numbered.inode, self.root.filesystem))
+        if self.published in formerly or self._ledger.is_empty(self._mapping):
             self._accept_root()
             return True
         return False

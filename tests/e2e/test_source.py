@@ -404,6 +404,29 @@ def test_an_empty_folder_in_place_of_the_source_is_held_and_deletes_nothing(serv
         assert before.items() <= copies(s.published).items()
 
 
+@pytest.mark.parametrize("runs", [True, False])
+def test_a_source_that_is_removed_and_made_anew_is_another_folder(
+    server: Server, tmp_path: Path, *, runs: bool
+) -> None:
+    """Many disks give it the same inode."""
+    with watchful(server, tmp_path) as s:
+        fill(s.drop)
+        s.start()
+        s.until_equal()
+        s.until_state("in_sync")
+        before = copies(s.published)
+        if not runs:
+            s.stop()
+        shutil.rmtree(s.drop)
+        s.drop.mkdir()
+        if not runs:
+            s.start()
+        s.until_state("held")
+        some_checks_later(s)
+        assert_nothing_was_deleted(s, before)
+        assert "is not the folder that was published before" in s.mapping_status()["message"]
+
+
 def test_approve_accepts_another_folder_with_its_deletes(server: Server, tmp_path: Path) -> None:
     with watchful(server, tmp_path) as s:
         replace_by_empty(s)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsyncd.local import birth, mounts
+from ftpsyncd.local import birth, mounts, tree
 
 TICK_NS = 20_000_000
 """The kernel's stamps are those of its last tick."""
@@ -43,3 +43,35 @@ def test_a_library_that_does_not_know_the_question_says_nothing(tmp_path: Path, 
     (tmp_path / "a").write_bytes(b"a")
     monkeypatch.setattr(birth, "_statx", lambda: None)
     assert born_ns(tmp_path / "a") is None
+
+
+def test_a_root_that_is_made_anew_is_another_one_though_it_has_the_inode(tmp_path: Path):
+    root = tmp_path / "root"
+    root.mkdir()
+    before, numbered = tree.root_identity(root), tree.numbered_identity(root)
+    if before is None or before.inode == root.stat().st_ino:
+        pytest.skip("this file system does not keep it")
+    (root / "a").write_bytes(b"a")
+    root.rename(tmp_path / "renamed")
+    (tmp_path / "renamed").rename(root)
+    assert tree.root_identity(root) == before
+    for _ in range(20):
+        (root / "a").unlink(missing_ok=True)
+        root.rmdir()
+        time.sleep(TICK_NS / 10**9)
+        root.mkdir()
+        if tree.numbered_identity(root) == numbered:
+            break
+    else:
+        pytest.skip("no inode is used twice here")
+    assert tree.root_identity(root) != before
+
+
+def test_a_root_is_known_by_its_inode_where_the_moment_may_be_another_after_the_next_mount(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(birth, "_keepers", birth._Keepers())
+    monkeypatch.setattr(birth, "_KEEPERS", frozenset())
+    root = tree.root_identity(tmp_path)
+    assert root is not None
+    assert root.inode == tmp_path.stat().st_ino

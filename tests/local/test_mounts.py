@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ftpsyncd.errors import NoDescriptorError
-from ftpsyncd.local import mounts, tree, uuids
+from ftpsyncd.local import birth, mounts, tree, uuids
 from ftpsyncd.model import RootIdentity
 
 _TEXT = rb"""22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/root rw
@@ -105,6 +105,7 @@ def test_a_file_system_with_an_id_is_known_by_that(tmp_path: Path, monkeypatch: 
     """So ledgers know it: by anything else it would be another disk after an update."""
     monkeypatch.setattr(os, "fstatvfs", lambda _descriptor: SimpleNamespace(f_fsid=(1 << 63) + 77))
     monkeypatch.setattr(uuids, "of_descriptor", lambda _descriptor, _device: "0123abcd")
+    monkeypatch.setattr(birth, "lasting_ns", lambda _descriptor, _device: 0)
     assert tree.root_identity(tmp_path) == RootIdentity(tmp_path.stat().st_ino, 77)
 
 

@@ -387,6 +387,16 @@ def test_a_folder_that_the_ledger_knows_by_the_number_of_its_device_is_the_same(
         assert site.folder.root == (now if same else None)
 
 
+def test_a_folder_that_the_ledger_knows_by_its_inode_alone_is_the_same(story: Deleting) -> None:
+    site, now = story.mirror.site, RootIdentity(2**50, 7)
+    for known, same in ((RootIdentity(1, 7), True), (RootIdentity(1, 6), False), (RootIdentity(2, 7), False)):
+        story.ledger.mappings.set_root(story.id, known)
+        removals = Removals(site)
+        removals.source.found(now, at(NOW), RootIdentity(1, 8))
+        assert (removals.hold is None) is same
+        assert (story.ledger.mappings.root(story.id) == now) is same
+
+
 def test_what_was_changed_at_the_server_can_be_kept(story: Deleting) -> None:
     first, second = story.look(LATER)
     story.end(Failed(first, CHANGED), LATER)
