@@ -1,9 +1,10 @@
 """The plan: one directory as the disk shows it, compared with its rows in the ledger.
 
 In: a listing, the rows and failures of the same directory, and what the policy says. Out: decisions, one per name at
-most but for a directory, which may be both recorded and entered, and what failed under its name be over. Pure: the same
-facts give the same plan. The order of actions and the withholding of deletes are not decided here; this is only the
-difference and its reasons.
+most but for a directory, which may be both recorded and entered, and what failed under its name be over, and for a file
+that is as published, of which it is recorded that a link leads to it on another disk. Pure: the same facts give the
+same plan. The order of actions and the withholding of deletes are not decided here; this is only the difference and its
+reasons.
 """
 
 from __future__ import annotations
@@ -89,6 +90,8 @@ class Swapped(NamedTuple):
     """A mount point that is not there any more, as autofs and udisks leave none behind."""
     mounted: bool = False
     """It is a mount point now."""
+    link: bool = False
+    """It is a file, which a link led to on another file system, and leads to nothing now."""
 
 
 class Settled(NamedTuple):
@@ -157,15 +160,23 @@ def _decide(
 ) -> Iterator[Decision]:
     path = join(listing.directory, name)
     if entry is None or entry.kind is Kind.OTHER:
-        yield from _decide_absent(path, row, failure, look)
+        yield from _decide_absent(path, row, failure, look, there=entry is not None)
     elif entry.kind is Kind.FILE:
         busy = _BUSY if name in listing.busy else AWAITED if name in listing.awaited else ""
-        yield from _decide_file(path, entry, row, failure, look, busy=busy)
+        elsewhere = _is_elsewhere(listing, name, entry)
+        yield from _decide_file(path, entry, row, failure, look, busy=busy, elsewhere=elsewhere)
     else:
         yield from _decide_directory(listing, path, entry, row, failure, look)
 
 
-def _decide_absent(path: str, row: Row | None, failure: Failure | None, look: Look) -> Iterator[Decision]:
+def _is_elsewhere(listing: Listing, name: str, entry: Entry) -> bool:
+    """Whether what has a name is on another file system, or mount, than the directory."""
+    return entry.device != listing.device or name in listing.mounted
+
+
+def _decide_absent(
+    path: str, row: Row | None, failure: Failure | None, look: Look, *, there: bool = False
+) -> Iterator[Decision]:
     # nothing on disk, nothing published
     if row is None:
         yield Settled(path, had_failure=failure is not None)
@@ -173,8 +184,12 @@ def _decide_absent(path: str, row: Row | None, failure: Failure | None, look: Lo
     elif not _selected(path, row.kind, look):
         yield Forget(look.spec.name, path, row.kind, NO_LONGER_INCLUDED)
     # a disk that took its mount point with it
-    elif row.device:
+    elif row.device and row.kind is Kind.DIR:
         yield swapped_away(path)
+    # the disk that a link leads to
+    elif row.device and there:
+        why = f"{path} led to another disk when it was published and leads nowhere now"
+        yield Swapped(path, why, gone=True, link=True)
     # a delete that the server refused is tried again in its time
     elif failure is not None and failure.fingerprint is None and (blocked := _blocked(path, failure, look)):
         yield blocked._replace(gone=True)
@@ -183,12 +198,15 @@ def _decide_absent(path: str, row: Row | None, failure: Failure | None, look: Lo
 
 
 def _decide_file(
-    path: str, entry: Entry, row: Row | None, failure: Failure | None, look: Look, *, busy: str
+    path: str, entry: Entry, row: Row | None, failure: Failure | None, look: Look, *, busy: str, elsewhere: bool
 ) -> Iterator[Decision]:
     # the usual case: published and unchanged
     unchanged = row is not None and row.kind is Kind.FILE and row.fingerprint == entry.fingerprint
     if unchanged and look.selection.includes(path):
         yield Settled(path, had_failure=failure is not None)
+        if row is not None and bool(row.device) is not elsewhere:
+            why = f"a link leads to it on {'another' if elsewhere else 'the same'} disk"
+            yield Adopt(look.spec.name, path, row._replace(device=int(elsewhere)), why)
         return
     # a file where a directory was: the server's directory has to go first; an excluded one is as good as absent
     if (row is not None and row.kind is Kind.DIR) or not look.selection.includes(path):
@@ -228,7 +246,7 @@ def _decide_directory(
     listing: Listing, path: str, entry: Entry, row: Row | None, failure: Failure | None, look: Look
 ) -> Iterator[Decision]:
     mapping, inode = look.spec.name, entry.fingerprint.inode
-    mount_point = entry.device != listing.device or basename(path) in listing.mounted
+    mount_point = _is_elsewhere(listing, basename(path), entry)
     # a directory where a file was: the server's file has to go first; an excluded one is as good as absent
     if (row is not None and row.kind is Kind.FILE) or not look.selection.descend(path):
         yield from _decide_absent(path, row, failure, look)

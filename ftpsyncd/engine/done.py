@@ -220,6 +220,9 @@ def _file_done(mirror: Mirror, action: Upload | Rename, done: Done, at: Moment) 
     sha256 = action.sha256 if isinstance(action, Rename) and not done.sha256 else done.sha256
     mirror.ledger.put(mirror.id, action.path, Row(Kind.FILE, action.fingerprint, sha256, at.wall_ns))
     mirror.offers.require_directories(action.path, at)
+    if mirror.spec.follow_symlinks:
+        # Whether it is on another disk is still to be seen.
+        mirror.dirty.mark(action.path, at.now)
 
 
 def _look_at_links(mirror: Mirror, action: Action, at: Moment) -> None:

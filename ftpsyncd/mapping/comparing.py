@@ -210,10 +210,8 @@ class Comparing:
                 case Upload() | Rename() | MakeDir():
                     self._site.ledger.bear_in_mind(self._site.id, decision.path, rows.get(basename(decision.path)))
                     self._offer_present(decision, listing, at, order)
-                case Gone(path, kind):
-                    self._gone(path, kind, at, self._gone_s(listing, rows[basename(path)], at) if trusted else 0.0)
-                case Swapped(path, gone=True):
-                    self._gone(path, Kind.DIR, at, self._gone_s(listing, rows[basename(path)], at) if trusted else 0.0)
+                case Gone() | Swapped(gone=True):
+                    self._found_gone(decision, listing, rows[basename(decision.path)], at, trusted=trusted)
                 case Settled(path, had_failure) if self._was_more(path, listing, had_failure=had_failure):
                     # It may have been a directory: what failed below it, or was to be done there, is over as well.
                     self._nothing_below(path)
@@ -225,6 +223,12 @@ class Comparing:
                     self._note(decision, at)
         self._mark_known_directories(listing, rows, at)
         self._site.dirty.push_deep(below, order)
+
+    def _found_gone(self, decision: Gone | Swapped, listing: Listing, row: Row, at: Moment, *, trusted: bool) -> None:
+        """A published path is not on disk, or its disk is most likely not there."""
+        if isinstance(decision, Swapped) and decision.link:
+            self._removals.source.swapped(decision, at)
+        self._gone(decision.path, row.kind, at, self._gone_s(listing, row, at) if trusted else 0.0)
 
     def _is_of_one_clock(self, listing: Listing, at: Moment) -> bool:
         """Whether the wall clock was not set so shortly before the look that stamps of before may seem to be old."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from ftpsyncd.core.plan import Swapped, swapped_away
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.logs import one_line
-from ftpsyncd.model import MIXED, HoldKind, RootIdentity
+from ftpsyncd.model import MIXED, HoldKind, Kind, Listing, RootIdentity, basename, parent
 from ftpsyncd.quoting import as_word
 from ftpsyncd.specs import MappingSpec
 
@@ -38,17 +38,20 @@ class Places:
         self._ledger = ledger
         self._swapped: dict[str, Swapped] = {}
         """Directories that are on another file system than they were."""
+        self._links: dict[str, Swapped] = {}
+        """Files that a link led to on another file system, and leads to no more."""
         self._elsewhere: dict[str, str] = {}
         """What is to be published and was seen in another folder than the published one (empty), or below a directory
         that is swapped."""
 
     def __repr__(self) -> str:
-        return f"<Places root={self.root} published={self.published} swapped={len(self._swapped)}>"
+        swapped = len(self._swapped) + len(self._links)
+        return f"<Places root={self.root} published={self.published} swapped={swapped}>"
 
     @property
     def are_as_published(self) -> bool:
         """Whether everything is mounted as it was when it was published."""
-        return self.root_is_back and not self._swapped
+        return self.root_is_back and not self.any_swapped
 
     @property
     def root_is_back(self) -> bool:
@@ -57,8 +60,8 @@ class Places:
 
     @property
     def any_swapped(self) -> bool:
-        """Whether a directory is on another file system than it was."""
-        return bool(self._swapped)
+        """Whether a directory is on another file system than it was, or a link leads to none."""
+        return bool(self._swapped or self._links)
 
     @property
     def on_another_disk(self) -> bool:
@@ -110,35 +113,42 @@ class Places:
 
     def is_news(self, swapped: Swapped) -> bool:
         """Note that another file system is where a directory was; whether that was not known."""
-        known = self._swapped.get(swapped.path)
+        noted = self._links if swapped.link else self._swapped
+        known = noted.get(swapped.path)
         if known is not None and known.mounted is swapped.mounted:
             return False
-        self._swapped[swapped.path] = swapped
+        noted[swapped.path] = swapped
         return True
 
     def why_swapped(self) -> list[str]:
-        """Of each directory that is on another file system than it was, that it is; in the order of names."""
-        return [swapped.why for _, swapped in sorted(self._swapped.items())]
+        """Of each of these that it is so; in the order of names, directories first."""
+        return [swapped.why for noted in (self._swapped, self._links) for _, swapped in sorted(noted.items())]
 
     def back(self, directory: str) -> None:
         """A directory is on the file system that it was on."""
         self._swapped.pop(directory, None)
 
+    def seen(self, listing: Listing) -> None:
+        """Links lead to files again, or are not there themselves, which is a person's doing."""
+        for path in [path for path in self._links if parent(path) == listing.directory]:
+            name = basename(path)
+            entry, asked = listing.entries.get(name), listing.names is None or name in listing.names
+            if asked and (entry is None or entry.kind is not Kind.OTHER):
+                del self._links[path]
+
     def disks_of(self, directory: str) -> list[Swapped]:
         """Of a directory that is gone: itself, if it was a mount point, and those below it that were."""
         row = self._ledger.row(self._mapping, directory)
         disks = self._ledger.in_bulk.mount_points_below(self._mapping, directory)
-        if row is not None and row.device:
+        if row is not None and row.kind is Kind.DIR and row.device:
             disks.append(directory)
         return [swapped_away(disk) for disk in disks]
 
     def keep_recorded(self) -> None:
         """Directories that the ledger does not have any more are of no interest."""
-        self._swapped = {
-            path: swapped
-            for path, swapped in self._swapped.items()
-            if self._ledger.row(self._mapping, path) is not None
-        }
+        for noted in (self._swapped, self._links):
+            for path in [path for path in noted if self._ledger.row(self._mapping, path) is None]:
+                del noted[path]
 
     # ── What is published from where ───────────────────────────────────────────────────────────────────────────
 
@@ -202,11 +212,12 @@ class Places:
         """From now on everything is as it should be: it is what is published."""
         self._accept_root()
         self._elsewhere.clear()
-        for path, swapped in self._swapped.items():
+        for path, swapped in (*self._swapped.items(), *self._links.items()):
             row = self._ledger.row(self._mapping, path)
             if row is not None:
                 self._ledger.put(self._mapping, path, row._replace(device=int(swapped.mounted)))
         self._swapped.clear()
+        self._links.clear()
 
     def _accept_root(self) -> None:
         if self.root is not None:

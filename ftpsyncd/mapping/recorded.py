@@ -146,6 +146,10 @@ class Recorded:
             failures = set(failed)
             rest = {name for name in published if name in failures or self._waits.is_noted(prefix + name)}
         rest.update([name for name in published if not includes(prefix + name)])
+        if self._site.spec.follow_symlinks:
+            # That a link leads to another disk is recorded, should it be away one day.
+            here = listing.entries
+            rest.update([name for name in published if here[name].device != listing.device or name in listing.mounted])
         return rest
 
 

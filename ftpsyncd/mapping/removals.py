@@ -260,6 +260,7 @@ class Removals:
     def seen(self, listing: Listing) -> None:
         """What is on disk was not deleted: a decision about its deletion is over."""
         self.absent.there(listing.directory)
+        self.source.places.seen(listing)
         self.changed_there.seen(listing)
 
     def spare(self, directory: str) -> None:

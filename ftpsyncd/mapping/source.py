@@ -111,7 +111,9 @@ class Source:
 
     def swapped(self, swapped: Swapped, at: Moment) -> None:
         """Another file system is where a directory was."""
-        if self.places.is_news(swapped) and not self._are_two:
+        known = self._holding.kind in _OTHER and swapped.link
+        if self.places.is_news(swapped) and not (self._are_two or known):
+            # Of many links one is told of at once, and when a pass is over how many there are.
             self._holding.put(HoldKind.REPLACED_SOURCE, self._about_disks(), at)
 
     def _about_disks(self) -> str:

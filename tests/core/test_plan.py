@@ -53,6 +53,7 @@ from tests.core.vocabulary import (
 QUICK = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 A = file(size=10, mtime=1, inode=7)
+LINKED = A._replace(device=OTHER_DISK)
 A_TOUCHED = file(size=10, mtime=2, inode=7)
 A_GROWN = file(size=11, mtime=2, inode=7)
 A_NOW = file(size=10, mtime=1, inode=7, changed_s_ago=0.5)
@@ -425,6 +426,25 @@ DIRECTORIES = {
         Scene({"d": folder()}, empty_dirs=True, bound={"d"}),
         [MakeDir(M, "d", 50, mount_point=True), Enter("d", 50, known=False)],
     ),
+    "that a link leads to a file on another disk is recorded": (
+        Scene({"a": LINKED}, {"a": published(A)}),
+        [settled(), Adopt(M, "a", published(A)._replace(device=1), "a link leads to it on another disk")],
+    ),
+    "also where that is a bind mount": (
+        Scene({"a": A}, {"a": published(A)}, bound={"a"}),
+        [settled(), Adopt(M, "a", published(A)._replace(device=1), "a link leads to it on another disk")],
+    ),
+    "once": (Scene({"a": LINKED}, {"a": published(A)._replace(device=1)}), [settled()]),
+    "and that it does no more": (
+        Scene({"a": A}, {"a": published(A)._replace(device=1)}),
+        [settled(), Adopt(M, "a", published(A), "a link leads to it on the same disk")],
+    ),
+    "a link to a disk that is not there is no delete": (
+        Scene({"a": fifo()}, {"a": published(A)._replace(device=1)}),
+        [Swapped("a", "a led to another disk when it was published and leads nowhere now", gone=True, link=True)],
+    ),
+    "but one that is gone itself is": (Scene({}, {"a": published(A)._replace(device=1)}), [Gone("a", Kind.FILE)]),
+    "and one that led nowhere else is": (Scene({"a": fifo()}, {"a": published(A)}), [Gone("a", Kind.FILE)]),
     "a mount that is excluded is forgotten": (
         Scene({}, {"d": made(mount_point=True)}, excluded={"d"}),
         [Forget(M, "d", Kind.DIR, "no longer included")],

@@ -526,6 +526,39 @@ def test_a_disk_inside_the_source_that_is_unmounted_deletes_nothing_and_is_relea
 
 @pytest.mark.root
 @as_root
+def test_what_links_lead_to_on_a_disk_that_is_unmounted_is_not_deleted(server: Server, tmp_path: Path) -> None:
+    """Links to files of a disk in the folder, which is not published under its own name."""
+    store = tmp_path / "store"
+    store.mkdir()
+    with mounted("tmpfs", store), watchful(server, tmp_path, symlinks="follow", exclude=["/disk/"]) as s:
+        (s.drop / "disk").mkdir()
+        (s.drop / "beside.jpg").write_bytes(b"beside")
+        (s.drop / "below").mkdir()
+        with mounted(store, s.drop / "disk"):
+            fill(store)
+            (s.drop / "a.jpg").symlink_to("disk/a.jpg")
+            (s.drop / "below/b.jpg").symlink_to("../disk/b.jpg")
+            s.start()
+            until((s.published / "below/b.jpg").exists, "it is published")
+            s.until_state("in_sync")
+            before = copies(s.published)
+            assert len(before) == 3
+            s.stop()
+            umount(s.drop / "disk")
+        s.start()
+        s.until_state("held")
+        some_checks_later(s)
+        assert_nothing_was_deleted(s, before)
+        assert "a.jpg led to another disk" in s.mapping_status()["message"]
+        with mounted(store, s.drop / "disk"):
+            s.command("rescan")
+            s.until_state("in_sync")
+            assert_nothing_was_deleted(s, before)
+            s.stop()
+
+
+@pytest.mark.root
+@as_root
 def test_a_disk_inside_the_source_that_goes_with_its_mount_point_deletes_nothing(
     server: Server, tmp_path: Path
 ) -> None:

@@ -59,6 +59,7 @@ from tests.core.vocabulary import (
     S,
     Without,
     failed,
+    fifo,
     file,
     folder,
     made,
@@ -68,6 +69,7 @@ from tests.core.vocabulary import (
 
 AT = Moment(NOW, WALL)
 PICTURE = file()
+ELSEWHERE = PICTURE._replace(device=OTHER_DISK)
 ROOT = RootIdentity(2, 3)
 CHANGED_THERE = failed(None, parked=True)._replace(kind=CHANGED)
 
@@ -719,6 +721,65 @@ class TestTwoDisksThatAreAway:
         self.comes(story, "two", 51)
         assert not self.seems_unmounted(story)
         assert self.told(story).startswith("one was mounted when it was published and is not mounted now: ")
+
+
+class TestALinkToADiskThatIsAway:
+    """With `symlinks: follow`, where what it leads to is not published under its own name."""
+
+    @pytest.fixture
+    def story(self, ledger: Ledger) -> Story:
+        story = Story(ledger)
+        for name in ("a", "b"):
+            ledger.put(story.id, name, published(PICTURE))
+        story.mirror.removals.source.places.published = story.mirror.removals.source.places.root = RootIdentity(1, 1)
+        story.sees("", a=ELSEWHERE, b=ELSEWHERE)
+        story.sees("", a=fifo(), b=fifo())
+        story.mirror.removals.pass_ended(AT)
+        story.mirror.pump(AT)
+        return story
+
+    def told(self, story: Story) -> str:
+        hold = story.mirror.removals.hold
+        return "" if hold is None else hold.message
+
+    def waiting(self, story: Story) -> list[Action | None]:
+        return [story.queue.waiting(M, name) for name in ("a", "b")]
+
+    def test_nothing_is_deleted(self, story: Story):
+        assert story.mirror.removals.held == 2
+        assert story.queue.take(NOW) is None
+        assert self.told(story).startswith("a led to another disk when it was published and leads nowhere now")
+        assert [event.kind for event in story.events] == [EventKind.HELD]
+
+    def test_the_hold_ends_when_all_are_back(self, story: Story):
+        story.sees("", a=ELSEWHERE)
+        story.mirror.removals.pass_ended(AT)
+        assert self.told(story).startswith("b led to another disk when it was published and leads nowhere now: ")
+        story.sees("", b=ELSEWHERE)
+        story.mirror.removals.pass_ended(AT)
+        story.mirror.pump(AT)
+        assert story.mirror.removals.hold is None
+        assert self.waiting(story) == [None, None]
+
+    def test_or_when_they_are_deleted_themselves(self, story: Story):
+        story.sees("", a=None, b=ELSEWHERE)
+        story.mirror.removals.pass_ended(AT)
+        assert story.mirror.removals.hold is None
+        story.sees("", a=None)
+        story.mirror.pump(AT)
+        assert [type(action) for action in self.waiting(story)] == [Delete, type(None)]
+
+    def test_they_are_deleted_when_a_person_says_so(self, story: Story):
+        story.mirror.removals.approve(AT)
+        story.sees("", a=fifo(), b=fifo())
+        story.mirror.pump(AT)
+        assert [type(action) for action in self.waiting(story)] == [Delete, Delete]
+
+    def test_they_are_kept_at_the_server_when_a_person_says_so(self, story: Story):
+        story.mirror.removals.discard(AT)
+        story.sees("", a=fifo(), b=fifo())
+        assert [story.ledger.row(story.id, name) for name in ("a", "b")] == [None, None]
+        assert story.queue.take(NOW) is None
 
 
 class TestADiskOverWhatIsPublished:
