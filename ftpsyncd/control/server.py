@@ -256,6 +256,9 @@ class _Server(uvicorn.Server):
             self.trouble = limit
         except Exception as problem:  # the thread's end: whoever waits in start() reports it
             self.trouble = problem
+            if self.up.is_set():
+                # Nobody waits there any more: it ends the daemon, which nobody could ask for anything.
+                raise
             logger.bind(event="control").opt(exception=problem).error("The control API ended")
         finally:
             self.up.set()

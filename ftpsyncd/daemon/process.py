@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -30,6 +31,8 @@ from ftpsyncd.status import MappingState, ServerState, Status
 from ftpsyncd.typed import Typed, typed_for
 
 EXTEND_EVERY_S = 15.0
+MISSED_BY_NOBODY = frozenset({"ftpsyncd-lookout", "control"})
+"""Threads without which all seems well: nobody would notice a lost ledger, or be answered."""
 END_LOOK_S = 0.5
 """Who waits for something looks so often whether the daemon is to end, and whether the end has taken too long."""
 RELOAD_ANSWER_S = 18.0
@@ -183,6 +186,7 @@ def run(
         logger.bind(event="shortage").warning("{} {}", few, NoDescriptorError.remedy)
     for problem in service.unalerted:
         logger.bind(event="alert_delivery").warning("alerts cannot be delivered: {}", problem)
+    threading.excepthook = partial(_thread_ended, service)
     try:
         with _told_of():
             reload = partial(_reload, service, again, adopted)
@@ -199,6 +203,17 @@ def run(
                 "what was done lately is not recorded: {}. {}", error.message, error.remedy
             )
         logger.bind(event="stopped").info("stopped")
+
+
+def _thread_ended(service: Service, ended: threading.ExceptHookArgs) -> None:
+    """A thread has ended by a mistake of ours: the daemon does so, too, if it is one that nobody would miss."""
+    name = "" if ended.thread is None else ended.thread.name
+    error = ended.exc_value
+    if name in MISSED_BY_NOBODY and error is not None:
+        # It is told when the daemon ends of it.
+        service.engine.lost(error)
+    else:
+        logger.bind(event="failed").opt(exception=error).error("the thread {} ended by a mistake of ours", name)
 
 
 def _stop(service: Service, asked_at: float | None) -> None:

@@ -28,7 +28,7 @@ from ftpsyncd.engine.report import mapping_status, outdated, problems_of, server
 from ftpsyncd.engine.shortage import AGAIN_S, Shortage
 from ftpsyncd.engine.upkeep import Upkeep
 from ftpsyncd.engine.wallclock import WallClock
-from ftpsyncd.errors import FtpsyncdError, LedgerDamagedError, LedgerLostError, NoDescriptorError, Retry
+from ftpsyncd.errors import FtpsyncdError, LedgerDamagedError, NoDescriptorError, Retry
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.local.changes import Changes, WatchReport
@@ -159,8 +159,8 @@ class Engine:
 
         self.mailbox.put(end)
 
-    def lost(self, error: LedgerLostError) -> None:
-        """Somebody found that the ledger is not where it was: nothing more may be done with it."""
+    def lost(self, error: BaseException) -> None:
+        """Something is gone that it cannot do without, such as the ledger from its place: it ends of this."""
 
         def end(_at: Moment) -> None:
             raise error

@@ -18,6 +18,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from loguru import logger
 
 from ftpsyncd import systemd
 from ftpsyncd.config import Config
@@ -296,6 +297,33 @@ main()
 """
 
 
+LOST_LOOKOUT = """
+import ftpsyncd.claim, ftpsyncd.daemon.outside
+from ftpsyncd.cli import main
+
+def look(self):
+    raise ValueError("what nobody thought of")
+
+ftpsyncd.claim.LOOK_EVERY_S = 0.1
+ftpsyncd.daemon.outside.Outside.tend = look
+main()
+"""
+
+
+LOST_CONTROL = """
+import asyncio
+import ftpsyncd.control.server
+from ftpsyncd.cli import main
+
+async def serve(self):
+    await asyncio.sleep(0.5)
+    raise ValueError("what nobody thought of")
+
+ftpsyncd.control.server._Server.main_loop = serve
+main()
+"""
+
+
 @pytest.mark.parametrize("told", [process._told_of, process.start_told_of])
 def test_a_daemon_that_has_no_memory_left_ends_as_one_that_may_be_started_again(
     told: Callable[[], AbstractContextManager[None]],
@@ -335,7 +363,15 @@ def ended(tmp_path: Path, *program: str) -> tuple[int, list[dict[str, Any]], str
     return done.returncode, [json.loads(line) for line in lines if line.startswith("{")], "\n".join(said)
 
 
-@pytest.mark.parametrize(("program", "place"), [(MISTAKEN, "in turn_or_fail"), (LOST_THREAD, "in tell")])
+@pytest.mark.parametrize(
+    ("program", "place"),
+    [
+        (MISTAKEN, "in turn_or_fail"),
+        (LOST_THREAD, "in tell"),
+        (LOST_LOOKOUT, "in look"),
+        (LOST_CONTROL, "in serve"),
+    ],
+)
 def test_the_log_tells_of_a_mistake_that_ends_the_daemon_and_where_it_was_made(
     tmp_path: Path, program: str, place: str
 ) -> None:
@@ -346,6 +382,21 @@ def test_the_log_tells_of_a_mistake_that_ends_the_daemon_and_where_it_was_made(
     assert failed["level"] == "error"
     assert failed["exception"]["message"] == "what nobody thought of"
     assert any(place in frame for frame in failed["exception"]["frames"])
+
+
+def test_a_thread_that_ends_by_a_mistake_is_told_of_in_the_log() -> None:
+    """It stood on standard error, in many lines, beside a log that was to be JSON."""
+    lines: list[str] = []
+    sink = logger.add(lambda line: lines.append(str(line)), format="{level} {message} {exception}")
+    try:
+        error = ValueError("what nobody thought of")
+        thread = threading.Thread(name="ftpsyncd-web-worker")
+        process._thread_ended(cast("Service", Up()), threading.ExceptHookArgs((ValueError, error, None, thread)))
+    finally:
+        logger.remove(sink)
+    [line] = lines
+    assert line.startswith("ERROR the thread ftpsyncd-web-worker ended by a mistake of ours")
+    assert "what nobody thought of" in line
 
 
 @pytest.mark.parametrize(
