@@ -38,10 +38,14 @@ from ftpsyncd.errors import ControlError, ExitCode, FtpsyncdError, UnknownNameEr
 from ftpsyncd.logs import logger, quote
 from ftpsyncd.questions import CommandName, Why
 
+THREADS = 4
+"""Calls of the daemon that may wait at the same time."""
 _WHY_MAX = 2
 """Of the server's threads; those who ask for paths on disks that do not answer keep only each other waiting."""
 _HISTORY_MAX = 2
 """Likewise; the history is in the ledger's file, whose disk may not answer: a call that waits for it has no end."""
+_RELOAD_MAX = 2
+"""Likewise; a reload may take long, and the next one is enough for all who want one by then."""
 
 _Answer = TypeVar("_Answer")
 _Endpoint = Callable[[Request], Awaitable[Response]]
@@ -142,10 +146,11 @@ class _Command:
     def __init__(self, daemon: Daemon, name: CommandName) -> None:
         self._daemon = daemon
         self._name = name
+        self._few = Few(_RELOAD_MAX if name is CommandName.RELOAD else THREADS)
 
     async def __call__(self, request: Request) -> Response:
         scope = scope_of(await body_of(request))
-        sentence = await _ask(lambda: self._perform(**scope))
+        sentence = await _ask(lambda: self._perform(**scope), self._few.run)
         return answer({"message": sentence})
 
     def _perform(self, *, mapping: str | None, server: str | None, path: str | None) -> str:
@@ -236,7 +241,9 @@ async def _refused(request: Request, problem: Exception) -> Response:
     return refusal(status, f"{quote(request.method)} {path} cannot be served.", DOCS, headers)
 
 
-async def _ask(call: Callable[[], _Answer]) -> _Answer:
+async def _ask(
+    call: Callable[[], _Answer], run: Callable[[Callable[[], _Answer]], Awaitable[_Answer]] = asyncio.to_thread
+) -> _Answer:
     """Calls the daemon in a thread, since it may wait for a lock or the disk, and not for ever, since it may hang.
 
     Nothing is done for somebody who has left: he has given up while the daemon was stopped, or all threads were busy.
@@ -248,7 +255,7 @@ async def _ask(call: Callable[[], _Answer]) -> _Answer:
             raise ControlError("Whoever asked has left; nothing was done.")
         return call()
 
-    return await in_time(asyncio.to_thread(called))
+    return await in_time(run(called))
 
 
 def _unknown(kind: str, name: str, known: Iterable[str]) -> BadRequestError:

@@ -22,7 +22,7 @@ from typing import Any, Self
 import uvicorn
 from starlette.types import ASGIApp, Scope
 
-from ftpsyncd.control.app import create_app
+from ftpsyncd.control.app import THREADS, create_app
 from ftpsyncd.control.feed import Feed
 from ftpsyncd.control.guard import Guard, token_in
 from ftpsyncd.control.listening import BACKLOG, listen, listen_tcp, remove
@@ -36,8 +36,6 @@ from ftpsyncd.errors import ControlSocketError, ThreadLimitError
 from ftpsyncd.logs import logger, quote
 from ftpsyncd.threads import begin, limit_reached
 
-_THREADS = 4
-"""Calls of the daemon that may wait at the same time."""
 _FRESH_S = 0.25
 """Metrics are as old as the status may be."""
 _GRACE_S = 1
@@ -346,9 +344,9 @@ class _Server(uvicorn.Server):
 
 def _threads() -> ThreadPoolExecutor:
     """Threads for calls of the daemon, all begun at once: later the system may allow no further one."""
-    pool, all_here = ThreadPoolExecutor(_THREADS, thread_name_prefix="control"), threading.Barrier(_THREADS)
+    pool, all_here = ThreadPoolExecutor(THREADS, thread_name_prefix="control"), threading.Barrier(THREADS)
     try:
-        for _ in range(_THREADS):
+        for _ in range(THREADS):
             pool.submit(all_here.wait)
     except RuntimeError as error:
         all_here.abort()

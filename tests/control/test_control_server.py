@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from loguru import logger
 
-from ftpsyncd.control import server, sharing
+from ftpsyncd.control import app, server, sharing
 from ftpsyncd.control.client import ControlClient
 from ftpsyncd.control.protocol import CONNECTIONS_MAX
 from ftpsyncd.control.server import ControlServer
@@ -61,6 +61,11 @@ class HangingDaemon(FakeDaemon):
         self.entered.set()
         assert self.let_go.wait(60)
         return super().why(path)
+
+    def command(self, name, *, mapping, server, path):
+        self.entered.set()
+        assert self.let_go.wait(60)
+        return super().command(name, mapping=mapping, server=server, path=path)
 
     def history(self, query, path):
         self.entered.set()
@@ -411,7 +416,7 @@ def test_a_daemon_that_hangs_is_named_and_does_not_hold_up_the_stop(path, monkey
 def test_why_paths_are_where_disks_do_not_answer_keeps_nobody_waiting_who_asks_something_else(path):
     daemon = HangingDaemon(why_only=True)
     with ControlServer(daemon, path), ExitStack() as asking:
-        askers = [asking.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(server._THREADS + 2)]
+        askers = [asking.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(app.THREADS + 2)]
         for number, asker in enumerate(askers):
             asker.connect(str(path))
             asker.sendall(f"GET /v1/why?path=/srv/{number} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
@@ -433,7 +438,7 @@ def test_histories_whose_disk_does_not_answer_keep_nobody_waiting_who_asks_somet
     daemon = HangingDaemon(why_only=True)
     with ControlServer(daemon, path):
         try:
-            for number in range(server._THREADS + 1):
+            for number in range(app.THREADS + 1):
                 with pytest.raises(ControlError, match="did not answer"):
                     ControlClient(path).history(limit=number + 1)
             assert daemon.entered.is_set()
@@ -442,6 +447,24 @@ def test_histories_whose_disk_does_not_answer_keep_nobody_waiting_who_asks_somet
             daemon.let_go.set()
         until(lambda: len(daemon.queries) == 2, "they end when it answers")
         assert ControlClient(path).history(limit=9)["entries"]
+
+
+def test_who_waits_for_a_reload_that_takes_long_keeps_nobody_waiting_who_asks_something_else(path):
+    """Four of them had all threads: the engine, which turned, was said not to answer."""
+    daemon = HangingDaemon(why_only=True)
+    with ControlServer(daemon, path), ExitStack() as asking:
+        askers = [asking.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(app.THREADS + 1)]
+        for asker in askers:
+            asker.connect(str(path))
+            asker.sendall(b"POST /v1/reload HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+        try:
+            assert healthy(path)  # so the earlier ones were read, too
+            assert daemon.entered.wait(30)
+            assert ControlClient(path, timeout_s=10.0).status()["daemon"]["pid"] == 4711
+        finally:
+            daemon.let_go.set()
+        for asker in askers:
+            assert asker.recv(100).startswith(b"HTTP/1.1 200 ")
 
 
 def test_many_may_ask_at_once(path):
