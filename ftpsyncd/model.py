@@ -465,6 +465,8 @@ class Done(NamedTuple):
     sha256: bytes = b""
     duration_s: float = 0.0
     reply: str = ""
+    left: str = ""
+    """Something of ours that is at the server still, by its absolute remote path, and is to go."""
 
 
 class Failed(NamedTuple):

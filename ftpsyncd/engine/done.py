@@ -116,6 +116,7 @@ def apply(mirror: Mirror, done: Done, at: Moment, *, lost: int) -> None:
         mirror.removals.source.arrived(path, at)
     mirror.takeovers.done(action, done.did)
     mirror.intents.end(action, sent=done.did is Did.PUBLISHED, told=done.did is Did.KEPT)
+    mirror.intents.left(done.left)
     # A swept leftover says nothing about the failure that left it; a file that was kept is recorded as one.
     if not isinstance(action, Sweep | Probe) and done.did is not Did.KEPT:
         ledger.failures.clear(mirror.id, path)

@@ -189,6 +189,11 @@ class Intents:
         self.late.settled(action, rest, told=told)
         self.inquiries.ended(path)
 
+    def left(self, temporary: str) -> None:
+        """An upload is done, and something of it at the server still, which is swept; empty: nothing is."""
+        if temporary:
+            self._open.apart(temporary)
+
     def refused(self, upload: Upload) -> None:
         """The server would not begin to receive an upload: nothing is to be asked about, unless by an earlier try.
 

@@ -419,6 +419,7 @@ def _uploaded(upload: Upload, result: PublishResult) -> Outcome:
         result.sha256,
         duration_s=result.duration_s,
         reply=result.reply,
+        left=result.left,
     )
 
 

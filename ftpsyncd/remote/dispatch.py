@@ -151,8 +151,7 @@ def _publish(line: Line, jobs: Iterable[PublishJob]) -> Generator[PublishResult,
                     source = itertools.chain([result.job], source)
                     continue
                 lost = result.error is not None and not line.session.usable
-                if lost:
-                    line.put_back(result.job.path, result.error)
+                line.mend(result)
                 if result.error is None or line.session.usable:
                     begun.discard(result.job.temporary)
                 yield result

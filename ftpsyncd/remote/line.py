@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from ftpsyncd.errors import FtpsyncdError, MisuseError, PathsRefusedError, RemoteError, ServerUnavailableError
-from ftpsyncd.remote.port import Connector, RemoteSession
+from ftpsyncd.remote.port import Connector, PublishResult, RemoteSession
 from ftpsyncd.remote.remedies import remedy
 from ftpsyncd.remote.trees import TreeResult
 
@@ -140,6 +140,12 @@ class Line:
         if self.again is not None:
             with contextlib.suppress(FtpsyncdError), self.again() as session:
                 session.delete_many(temporaries)
+
+    def mend(self, result: PublishResult) -> None:
+        """See to a version before that was moved aside for a new one, and is still."""
+        self.put_back(result.job.path, result.error)
+        if result.left:
+            self.clear_up([result.left])
 
     def put_back(self, path: str, error: FtpsyncdError | None) -> None:
         """Have a file under its name again that was moved aside for a new version when the connection was lost.

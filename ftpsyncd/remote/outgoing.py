@@ -87,6 +87,8 @@ class Outgoing:
     """What was under its final name was deleted before it was sent there."""
     looked: bool = False
     """Behind its rename it is asked whether it is still there under its temporary name."""
+    left: str = ""
+    """Where the version before is still, moved aside, since it could not be deleted any more; empty: it is not."""
 
     @property
     def is_hidden(self) -> bool:
@@ -151,6 +153,7 @@ class Outgoing:
             refused=self.refused,
             arrived=self.arrived,
             unanswered=self.unanswered,
+            left=self.left,
         )
 
 
@@ -399,7 +402,7 @@ def _rename_otherwise(session: Session, upload: Outgoing, refused: RenameRefused
     elif upload.alone:
         session.rename(upload.temporary, path)
     else:
-        renaming.refused(session, upload.temporary, path, refusal, is_it=upload.is_shown_as)
+        upload.left = renaming.refused(session, upload.temporary, path, refusal, is_it=upload.is_shown_as)
 
 
 def _renames_nothing(session: Session, upload: Outgoing, failure: RemoteError) -> bool:

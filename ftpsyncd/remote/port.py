@@ -129,6 +129,8 @@ class PublishResult(NamedTuple):
     """The server has confirmed that it received all of it, whatever it said then: the directory is there."""
     unanswered: bool = False
     """It failed, whatever of, and the connection ended before the server had answered all that was said of it."""
+    left: str = ""
+    """Where the version before is, which was moved aside and could not be deleted any more; empty: it is gone."""
 
 
 @runtime_checkable

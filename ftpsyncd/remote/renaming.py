@@ -101,7 +101,7 @@ def refused(
     refusal: Reply,
     *,
     is_it: Callable[[RemoteEntry], bool] = lambda _there: False,
-) -> None:
+) -> str:
     """Rename again, with the file that stands at ``target`` moved aside if need be; raise where that is not the reason.
 
     Only if both are files: a directory that is renamed takes nobody's place. The target is not deleted before the
@@ -115,6 +115,9 @@ def refused(
         refusal: the answer to RNTO.
         is_it: whether what stands at ``target``, while nothing does at ``source``, is what was to be renamed: then that
             was done and denied (prim-ftpd says 553 on memory cards).
+
+    Returns:
+        Where the file that stood at ``target`` is still, since it could not be deleted any more; empty: it is not.
     """
     error = session.error(refusal, "RNTO", target)
     if not session.usable:
@@ -131,7 +134,7 @@ def refused(
     comes = session.stat(source)
     if comes is None and is_it(there):
         session.renames = True
-        return
+        return ""
     if comes is None or comes.kind is Kind.DIR:
         raise error
     if replies.says_filtered(refusal, target, session.account.spec.encoding):
@@ -140,16 +143,18 @@ def refused(
     if again.good:
         # It was busy for a moment: from a server that never replaces, files are deleted before their new versions come.
         session.renames = True
-        return
-    _replace(session, source, target, error)
+        return ""
+    left = _replace(session, source, target, error)
     if not _is_in_use(session, target, again):
         session.profile.rename_over = False
+    return left
 
 
-def _replace(session: Session, source: str, target: str, error: RemoteError) -> None:
+def _replace(session: Session, source: str, target: str, error: RemoteError) -> str:
     """Move aside what stands at ``target``, and delete it when it is replaced; ``error`` is raised if it may not go.
 
-    Should the line end meanwhile, whoever sweeps a temporary file of ``target`` finds it there.
+    Should the line end meanwhile, whoever sweeps a temporary file of ``target`` finds it there. Where it is still is
+    returned, as from `refused`: the new version is published, whatever becomes of the old one.
     """
     aside = names.aside(target)
     session.delete_many([aside])  # an older one, of which that is so
@@ -166,8 +171,10 @@ def _replace(session: Session, source: str, target: str, error: RemoteError) -> 
     if not ended.good:
         failure = session.error(ended, "RNTO", target)
         raise failure if back.good else _displaced(failure, aside)
-    with contextlib.suppress(RemoteError):  # the new version is published, whatever becomes of the old one
-        session.delete_many([aside])
+    with contextlib.suppress(RemoteError):
+        if session.delete_many([aside]) == [None]:
+            return ""
+    return aside
 
 
 def _displaced(refusal: RemoteError, aside: str) -> RemoteError:

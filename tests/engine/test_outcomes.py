@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ftpsyncd.core import names
 from ftpsyncd.core.gate import FIRST_PAUSE_S, FULL_PAUSE_S, LOGIN_PAUSE_S, PAUSE_FACTOR, Breaker
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import BUSY_AGAIN_S
@@ -64,6 +65,7 @@ from ftpsyncd.model import (
     Upload,
     join,
     parent,
+    remote_join,
 )
 from ftpsyncd.publishing.lastlook import Folder
 from ftpsyncd.publishing.planned import Progress
@@ -428,6 +430,17 @@ def test_a_directory_whose_rename_was_cut_off_is_asked_for_before_it_is_renamed_
     assert not story.apply(Failed(rename, DOWN))
     assert story.queue.waiting(M, "e") == RenameDir(M, "e", "d", 0, interrupted=True)
     assert story.mirror.intents
+
+
+def test_what_a_published_file_has_left_at_the_server_is_swept(story: Story):
+    left = names.aside(remote_join(story.mirror.spec.remote, "d/a"))
+    story.apply(Done(story.mirror.intents.begin(UPLOAD), Did.PUBLISHED, sha256=SHA, left=left))
+    story.mirror.intents.inquiries.ask((), NOW)
+    (sweep,) = [
+        action for path, _ in story.ledger.begun.of(story.id) if (action := story.queue.waiting(M, path)) is not None
+    ]
+    assert isinstance(sweep, Sweep)
+    assert sweep.temporary == left
 
 
 def test_a_file_that_another_protects_is_parked_and_not_recorded(story: Story):

@@ -8,7 +8,7 @@ from ftpsyncd.core import names
 from ftpsyncd.errors import FtpsyncdError, NameRefusedError
 from ftpsyncd.remote.library import Ftp
 from tests.contract.remotes import job, publish
-from tests.remote.scripted import Connection, Scripted, account
+from tests.remote.scripted import Act, Connection, Scripted, account, hang_up
 
 ASIDE = names.aside("/a")
 WAYS = {
@@ -113,3 +113,43 @@ def test_one_that_may_not_have_its_name_again_is_told_of():
         assert f"What was there before is at the server as '{ASIDE}'." in str(result.error)
         assert result.gone
         assert server.files == {ASIDE: b"old"}
+
+
+def kept(end: str | Act) -> Scripted:
+    """A server that replaces nothing, and where the version before cannot be deleted any more, once."""
+    ends = [end]
+
+    async def careful(connection: Connection, path: str) -> None:
+        if path in connection.server.files:
+            await connection.say("550 File exists.")
+        else:
+            await connection.server.default(connection, f"RNTO {path}")
+
+    async def dele(connection: Connection, path: str) -> None:
+        act = ends.pop() if path == ASIDE and path in connection.server.files and ends else None
+        if isinstance(act, str):
+            await connection.say(act)
+        elif act is not None:
+            await act(connection, path)
+        else:
+            await connection.server.default(connection, f"DELE {path}")
+
+    server = Scripted(RNTO=careful, DELE=dele)
+    server.files["/a"] = b"old"
+    return server
+
+
+@pytest.mark.parametrize("end", ["550 Permission denied.", hang_up], ids=["refused", "lost"])
+def test_one_that_cannot_be_deleted_any_more_is_told_of_with_the_published_file(end: str | Act):
+    with kept(end) as server, account(server)() as session:
+        (result,) = publish(session, job("/a"))
+        assert (result.error, result.left) == (None, ASIDE)
+        assert server.files == {"/a": b"content", ASIDE: b"old"}
+
+
+def test_it_is_cleared_up_over_another_connection(path):
+    with kept(hang_up) as server:
+        acc = account(server)
+        with Ftp(acc(), origin="s", again=acc) as ftp:
+            ftp.upload(path, "/a")
+        assert server.files == {"/a": b"new"}
