@@ -317,7 +317,7 @@ class Profile:
         """
         self.answered_twice += 1
         if self.answered_twice > 1:
-            self.pipelining = False
+            self.pipelining, self.answered_twice = False, 0
 
     def misses_epsv(self) -> None:
         """EPSV was not answered, or ended the session: some firewalls swallow it, or cut the line, and know PASV.

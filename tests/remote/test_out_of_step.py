@@ -14,6 +14,7 @@ import pytest
 from ftpsyncd.errors import FtpsyncdError, ProtocolError, ServerUnavailableError
 from ftpsyncd.remote import saying
 from ftpsyncd.remote.account import Account
+from ftpsyncd.remote.keeping import hope
 from ftpsyncd.remote.session import Session
 from tests.contract.remotes import job, publish
 from tests.remote.scripted import QUICK, Act, Connection, Scripted, account
@@ -199,6 +200,11 @@ class TestOneTooManyThatComesLate:
                     session.noop()
             assert acc.profile.pipelining is False
             assert [result.error for result in results] == [None] * 3
+            hope(acc.profile, "pipelining")
+            with acc() as session, contextlib.suppress(ServerUnavailableError):
+                publish(session, *map(job, ("/a", "/b", "/c")))
+                session.noop()
+            assert acc.profile.pipelining is True  # that was the first time again
 
     def test_once_is_an_accident(self):
         with Scripted(OPTS=[once_more("OPTS")]) as server:
@@ -223,7 +229,7 @@ class TestOneTooManyThatComesLate:
                     assert poll.poll(10_000)
                     with pytest.raises(ServerUnavailableError):
                         session.noop()
-            assert acc.profile.answered_twice == 0
+            assert (acc.profile.answered_twice, acc.profile.pipelining) == (0, True)
 
     def test_what_comes_much_later_answers_nothing(self, monkeypatch):
         """Twisted says 550 after ten seconds without a data connection."""
@@ -232,4 +238,4 @@ class TestOneTooManyThatComesLate:
             acc = account(server)
             for _ in range(3):
                 used(acc)
-            assert acc.profile.answered_twice == 0
+            assert (acc.profile.answered_twice, acc.profile.pipelining) == (0, True)
