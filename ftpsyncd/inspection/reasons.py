@@ -119,7 +119,7 @@ def _of_failure(ledger: Ledger, mapping_id: int, relative: str) -> Receipt | Non
 def _words(failure: Failure) -> str:
     """What went wrong, and the server's own words where they are not the same."""
     said = f" (the server said: {failure.reply})" if failure.reply and failure.reply not in failure.message else ""
-    return " ".join((failure.message.rstrip(".") + said).split())
+    return failure.message.rstrip(".") + said
 
 
 class Known(NamedTuple):
@@ -332,11 +332,11 @@ class Known(NamedTuple):
             if failure.kind == NameNotSendableError.__name__:
                 after = "it is published under another name"
         tries = number(failure.attempts, "try", "tries")
-        sentence = f"{before}{_words(failure)}. {failure.remedy} After {tries}: {after}."
+        sentence = " ".join(filter(None, (f"{before}{_words(failure)}.", failure.remedy, f"After {tries}: {after}.")))
         state = "parked" if failure.parked else "failed"
         said = self._say(
             state,
-            " ".join(sentence.split()),
+            sentence,
             goes_on="tries it",
             reply=failure.reply,
             attempts=failure.attempts,

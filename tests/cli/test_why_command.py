@@ -82,6 +82,17 @@ def test_without_a_daemon_it_is_not_promised_when_a_failed_file_is_tried_again(f
     assert said.endswith(f"; {goes_on(config_file, 'tries it')}")
 
 
+@pytest.mark.parametrize("remedy", ["Give it: `chmod u+r '/srv/two  spaces/a.jpg'`.", ""])
+def test_the_spaces_of_a_name_that_failed_stay_as_they_are(ftpsyncd, config_file, remedy):
+    """Each row of them became one space: a command that was told with such a name was about another file."""
+    path = "two  spaces/a.jpg"
+    (config_file.parent / "gallery/two  spaces").mkdir()
+    (config_file.parent / "gallery" / path).write_text("x")
+    fail(config_file, path, NameRefusedError(f"No: {path!r}.", remedy=remedy), parked=True)
+    said = sentence(ftpsyncd, config_file, path)
+    assert said.startswith(" ".join(filter(None, (f"No: {path!r}.", remedy, "After 1 try: it is tried"))))
+
+
 @pytest.mark.parametrize("paused", [False, True])
 def test_a_status_without_a_daemon_does_not_promise_when_a_failed_file_is_tried_again(ftpsyncd, config_file, paused):
     publish(config_file, [], paused=paused)
