@@ -40,8 +40,11 @@ def units_of(action: Action) -> int:
 
 
 def is_large(action: Action) -> bool:
-    """Whether it would keep a connection for long."""
-    return isinstance(action, Upload) and action.fingerprint.size >= LARGE_BYTES
+    """Whether it would keep a connection for long; of a file that is to be renamed another name may be there still.
+
+    Then that one is a copy (a hard link), and sent.
+    """
+    return isinstance(action, Upload | Rename) and action.fingerprint.size >= LARGE_BYTES
 
 
 def arrives(key: Key, action: Action) -> bool:

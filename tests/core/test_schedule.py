@@ -508,6 +508,13 @@ def test_large_files_leave_one_connection_to_small_ones():
     assert taken(queue) == [large("large2")]
 
 
+def test_large_files_under_a_second_name_leave_one_too():
+    """They look renamed, and are sent if the first name is there still: hard links, as of `cp -al`."""
+    copies = [Rename(M, f"copy{n}", f"{n}", Fingerprint(LARGE_BYTES, 1, n), SHA) for n in range(5)]
+    queue = queue_of(*copies, upload("small"), connections=3)
+    assert taken(queue) == [*copies[:2], upload("small")]
+
+
 def test_a_single_connection_takes_a_large_file_too():
     queue = queue_of(large("a"), large("b"), connections=1)
     assert taken(queue) == [large("a")]
