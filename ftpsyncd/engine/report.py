@@ -231,11 +231,16 @@ def problems_of(
         wall_ns: what time it is.
         awaits: what a path of a mapping waits for that is not parked, whatever the time of its next try.
     """
-    found = [
-        (name, path, failure)
-        for name, mapping_id in mappings.items()
-        for path, failure in ledger.failures.worst(mapping_id, PROBLEMS_SHOWN)
-    ]
+    found: list[tuple[str, str, Failure]] = []
+    parked = 0
+    for name, mapping_id in mappings.items():
+        counts = ledger.failures.counts(mapping_id)
+        # A status is made four times a second: of many mappings that have failures only those are read that it shows.
+        if counts.parked or counts.held or (counts.retrying and len(found) < PROBLEMS_SHOWN):
+            found += ((name, path, failure) for path, failure in ledger.failures.worst(mapping_id, PROBLEMS_SHOWN))
+            parked += counts.parked + counts.held
+        if parked >= PROBLEMS_SHOWN:
+            break
     found.sort(key=lambda item: not item[2].parked)
     return tuple(
         problem_of(name, path, failure, wall_ns, "" if failure.parked else awaits(name, path, failure))

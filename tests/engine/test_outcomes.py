@@ -1048,6 +1048,39 @@ def test_what_failed_by_a_clock_that_was_ahead_is_not_told_as_tried_again_in_yea
     assert (shown.next_try, shown.failed) == (iso(failure.next_try_ns), iso(WALL))
 
 
+def test_of_many_mappings_with_problems_only_those_are_read_that_a_status_shows(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+):
+    """All of a hundred mappings were, a hundred problems of each, four times a second."""
+    failures, read, one = story.ledger.failures, list[int](), _any_failure()
+    numbers = {f"m{n}": story.ledger.mappings.number(f"m{n}", "there") for n in range(30)}
+    for n, number in enumerate(numbers.values()):
+        for path in range(60 if n else 3):
+            failures.put(number, f"{path}", one._replace(parked=n in {2, 5, 9}, failed_ns=path))
+    expected = [
+        (name, path)
+        for parked in (True, False)
+        for name, number in numbers.items()
+        for path, failure in failures.worst(number, 100)
+        if failure.parked is parked
+    ]
+    worst = failures.worst
+
+    def asked(mapping: int, limit: int) -> list[tuple[str, Failure]]:
+        read.append(mapping)
+        return worst(mapping, limit)
+
+    monkeypatch.setattr(failures, "worst", asked)
+    shown = [(each.mapping, each.path) for each in problems_of(story.ledger, numbers, WALL)]
+    assert shown == expected[:100]
+    assert read == [numbers[name] for name in ("m0", "m1", "m2", "m5")]
+    for path in range(60):
+        failures.clear(numbers["m5"], f"{path}")
+    read.clear()
+    assert [each.mapping for each in problems_of(story.ledger, numbers, WALL)] == ["m2"] * 60 + ["m9"] * 40
+    assert read == [numbers[name] for name in ("m0", "m1", "m2", "m9")]
+
+
 def test_since_a_time_to_come_nothing_is_held_or_paused(story: Story):
     """The clock was ahead when that began, and was set back."""
     status = partial(mapping_status, story.mirror)
