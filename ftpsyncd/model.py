@@ -155,6 +155,8 @@ class Listing(NamedTuple):
     """Wall clock time at which the listing began (time.time_ns)."""
     changed_wall_ns: int = 0
     """The directory's ctime after it was read: no name has left it since. 0: not told."""
+    made_wall_ns: int = 0
+    """When the directory was made. 0: not told, or only some names were asked for."""
     mount_point: bool = False
     """The listed directory is on another mount or device than the directory that holds it; never so for the root."""
     mounted: frozenset[str] = frozenset()

@@ -1,7 +1,7 @@
 """When a file or directory was made: no rename changes that, and no program can set it.
 
 In: what is open. Out: a moment, where kernel and file system keep it. Python's own `os.stat` does not tell. Called by
-`publishing.lastlook`, of files, and by `tree`, of roots. Source: statx(2).
+`publishing.lastlook`, of files, and by `tree` and `scan`, of directories. Source: statx(2).
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ftpsyncd.core import downloads
-from ftpsyncd.local import mounts, quiet, tree
+from ftpsyncd.local import birth, mounts, quiet, tree
 from ftpsyncd.model import Entry, Fingerprint, Kind, Listing, Presence, RootIdentity, basename, join, parent
 
 _NAME_MAX = 255
@@ -149,6 +149,7 @@ class Scanner:
         try:
             status = os.fstat(descriptor)
             mount_point = bool(directory) and self._above(directory, descriptor) != status.st_dev
+            made = birth.lasting_ns(descriptor, status.st_dev) if failed.names is None else 0
             seen = look(_Opened(descriptor, directory, real, root_fd))
             # Not before: what left while it was read has to count as well.
             changed = os.fstat(descriptor).st_ctime_ns
@@ -171,6 +172,7 @@ class Scanner:
             inode=status.st_ino & _INODE_MASK,
             device=status.st_dev,
             changed_wall_ns=changed,
+            made_wall_ns=made,
             mount_point=mount_point or elsewhere,
             mounted=mounted,
         )

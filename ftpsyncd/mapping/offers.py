@@ -166,7 +166,8 @@ class Offers:
     def directory_rename(self, listing: Listing, order: Order, at: Moment) -> Slices[bool]:
         """Whether a directory that the ledger does not know is a known one under a new name; that is offered, then.
 
-        The inode says which; the content must agree, because inodes of deleted directories are used again.
+        The inode says which. Those of deleted directories are used again, perhaps with all that is in them: the content
+        must agree, and it must not have been made since the known one was published.
         """
         path = listing.directory
         if not path or not listing.inode or path in self._not_renamed or self.is_recorded(path):
@@ -182,6 +183,9 @@ class Offers:
         for source in self._site.ledger.inodes.directories(self._site.id, listing.inode):
             # The folder that was published may be in the one that is now: nothing can be renamed into itself.
             if not source or source == path or path.startswith(f"{source}/") or self.moves_from(source):
+                continue
+            row = self._site.ledger.row(self._site.id, source)
+            if row is not None and listing.made_wall_ns > row.published_ns:
                 continue
             renamed, at = yield from self._kin.alike(source, listing, at)
             if renamed:

@@ -167,6 +167,29 @@ def test_pictures_of_one_size_and_date_that_take_turns_are_each_published(server
         assert s.stop() == 0
 
 
+def test_a_directory_that_is_unpacked_in_place_of_one_that_was_removed_is_published_as_it_is(
+    server: Server, tmp_path: Path
+) -> None:
+    """Out of archives whose files all have one date: many disks give all of it the inodes of what was removed."""
+    day = 1_000_000_000
+    with site(server, tmp_path) as s:
+        s.start()
+        for number in range(5):
+            if number:
+                shutil.rmtree(s.drop / f"release-{number - 1}")
+            release = s.drop / f"release-{number}"
+            release.mkdir()
+            for page in ("a.html", "b.html", "c.html"):
+                (release / page).write_text(f"This is release {number}.")
+                os.utime(release / page, (day, day))
+            s.until_equal()
+        s.until_state("in_sync")
+        (s.drop / "release-4").rename(s.drop / "last")
+        s.until_equal()
+        until(lambda: "renamed release-4" in s.log(), "it is renamed, and not sent again", 10)
+        assert s.stop() == 0
+
+
 def test_200_renames_of_a_directory_of_50_files(server: Server, tmp_path: Path) -> None:
     source = random.Random(50)
     files = {f"{i}.jpg": source.randbytes(3000) for i in range(50)}

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ftpsyncd.local import birth, mounts, tree
+from ftpsyncd.local.scan import Scanner
 
 TICK_NS = 20_000_000
 """The kernel's stamps are those of its last tick."""
@@ -75,3 +76,16 @@ def test_a_root_is_known_by_its_inode_where_the_moment_may_be_another_after_the_
     root = tree.root_identity(tmp_path)
     assert root is not None
     assert root.inode == tmp_path.stat().st_ino
+
+
+def test_a_listing_tells_when_the_directory_was_made(tmp_path: Path):
+    before_ns = time.time_ns()
+    (tmp_path / "d").mkdir()
+    after_ns = time.time_ns()
+    (tmp_path / "d" / "a").write_bytes(b"a")
+    (tmp_path / "d").rename(tmp_path / "e")
+    made = Scanner(tmp_path).list_dir("e").made_wall_ns
+    if not made:
+        pytest.skip("this file system does not keep it")
+    assert before_ns - TICK_NS <= made <= after_ns
+    assert not Scanner(tmp_path).probe("e", ["a"]).made_wall_ns, "where only names are asked for, it says nothing"

@@ -252,6 +252,21 @@ def test_a_directory_with_a_file_that_was_changed_at_the_server_is_not_renamed(s
     assert "new/a" in story.mirror.waits.pending
 
 
+@pytest.mark.parametrize(("made_after_ns", "renamed"), [(-1, True), (0, True), (1, False)])
+def test_a_directory_that_was_made_since_another_was_published_is_not_that_one(
+    story: Story,
+    made_after_ns: int,
+    renamed: bool,  # noqa: FBT001
+):
+    """Though it has its inode, and so have the files in it those of the others, with their sizes and dates."""
+    row = story.ledger.row(story.id, "old")
+    assert row is not None
+    listing = Listing("new", Presence.PRESENT, {"a": PICTURE}, None, inode=50, device=DISK)
+    story.mirror.on_answer(listing._replace(made_wall_ns=row.published_ns + made_after_ns), AT)
+    story.mirror.pump(AT)
+    assert story.queue.moves_from(M, "old") is renamed
+
+
 def test_a_directory_that_is_not_there_costs_no_look_at_all_that_waits_elsewhere(story: Story):
     """`rm -r` of many folders, while many new files in others come to rest."""
     waits = story.mirror.waits

@@ -29,7 +29,7 @@ from ftpsyncd.model import Action, Kind, Listing, RootIdentity, parent
 from ftpsyncd.publishing.crew import Crew
 from ftpsyncd.publishing.workers import Worker
 from ftpsyncd.remote.memory import MemoryFile, MemoryServer, MemorySession
-from tests.model.drop import Heard
+from tests.model.drop import COARSE_NS, Heard
 
 if TYPE_CHECKING:
     from tests.model.stage import Stage
@@ -160,7 +160,9 @@ class Looker(Scanner):
             for name, entry in listing.entries.items()
         }
         changed = listing.changed_wall_ns and stage.time.wall_ns_at(listing.changed_wall_ns)
+        made = listing.made_wall_ns and stage.time.wall_ns_at(listing.made_wall_ns - COARSE_NS)
         listing = listing._replace(entries=entries, taken_wall_ns=stage.time.wall_ns(), changed_wall_ns=changed)
+        listing = listing._replace(made_wall_ns=made)
         stage.between("looked", directory)
         return listing
 
