@@ -139,15 +139,39 @@ def refused(
         raise error
     if replies.says_filtered(refusal, target, session.account.spec.encoding):
         raise error  # it is the name, which what has it could not be given again either
-    again = _moved(session, source, target)
-    if again.good:
-        # It was busy for a moment: from a server that never replaces, files are deleted before their new versions come.
+    around = names.folded(source) == names.folded(target) and _around(session, source, target, error)
+    again = refusal if around else _moved(session, source, target)
+    if around or again.good:
+        # It was busy, or in its own way. From a server that never replaces, files are deleted before new versions come.
         session.renames = True
         return ""
     left = _replace(session, source, target, error)
     if not _is_in_use(session, target, again):
         session.profile.rename_over = False
     return left
+
+
+def _around(session: Session, source: str, target: str, error: RemoteError) -> bool:
+    """Rename a file to another case of its name by way of a third one: to the server it may be in its own way.
+
+    Returns:
+        Whether that was done. If not, it has its old name.
+
+    Raises:
+        RemoteError: ``error``, where it has neither, or the session ended.
+    """
+    aside = names.aside(target)
+    try:
+        if not _moved(session, source, aside).good:
+            return False
+        done = _moved(session, aside, target).good
+        back = done or _moved(session, aside, source).good
+    except RemoteError as lost:
+        lost.aside = aside
+        raise
+    if not back:
+        raise _displaced(error, aside)
+    return done
 
 
 def _replace(session: Session, source: str, target: str, error: RemoteError) -> str:

@@ -153,3 +153,63 @@ def test_it_is_cleared_up_over_another_connection(path):
         with Ftp(acc(), origin="s", again=acc) as ftp:
             ftp.upload(path, "/a")
         assert server.files == {"/a": b"new"}
+
+
+class Blind(Scripted):
+    """One that does not tell upper from lower case, and replaces nothing: not even a file by itself."""
+
+    def at(self, path: str) -> str:
+        return next((each for each in self.files if each.lower() == path.lower()), path)
+
+    async def do_size(self, c: Connection, path: str) -> str:
+        return await super().do_size(c, self.at(path))
+
+    async def do_rnfr(self, c: Connection, path: str) -> str:
+        return await super().do_rnfr(c, self.at(path))
+
+    async def do_rnto(self, c: Connection, path: str) -> str:
+        if self.at(path) in self.files:
+            return f"553 Target name already exists ({path})."
+        return await super().do_rnto(c, path)
+
+
+def test_a_name_of_which_only_the_case_changes_is_reached_by_another_one():
+    with Blind() as server, account(server)() as session:
+        server.files.update({"/A.jpg": b"a", "/b.jpg": b"b"})
+        session.rename("/A.jpg", "/a.jpg")
+        assert server.files == {"/a.jpg": b"a", "/b.jpg": b"b"}
+
+
+def test_of_two_files_whose_names_differ_in_that_one_takes_the_place_of_the_other():
+    async def careful(connection: Connection, path: str) -> None:
+        if path in connection.server.files:
+            await connection.say("550 File exists.")
+        else:
+            await connection.server.default(connection, f"RNTO {path}")
+
+    with Scripted(RNTO=careful) as server, account(server)() as session:
+        server.files.update({"/A.jpg": b"new", "/a.jpg": b"old"})
+        session.rename("/A.jpg", "/a.jpg")
+        assert server.files == {"/a.jpg": b"new"}
+
+
+@pytest.mark.parametrize("does", [False, True], ids=["not done", "done"])
+def test_a_line_that_ends_on_that_way_costs_no_file(does: bool):  # noqa: FBT001
+    class Dying(Blind):
+        async def do_rnto(self, c: Connection, path: str) -> str:
+            ends = path == "/a.jpg" and self.at(path) == path and not self.log.count("QUIT") and not dead
+            if not ends:
+                return await super().do_rnto(c, path)
+            dead.append(path)
+            if does:
+                await super().do_rnto(c, path)
+            await c.hang_up()
+            return ""
+
+    dead: list[str] = []
+    with Dying() as server:
+        server.files["/A.jpg"] = b"a"
+        acc = account(server)
+        with Ftp(acc(), origin="s", again=acc) as ftp, pytest.raises(FtpsyncdError):
+            ftp.rename("/A.jpg", "/a.jpg")
+        assert server.files == {"/a.jpg": b"a"}
