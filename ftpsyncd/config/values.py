@@ -129,7 +129,7 @@ def encoding(value: object) -> str:
     """A text encoding in which FTP commands look as in ASCII."""
     expected = "a character encoding that contains ASCII, such as utf-8, latin-1 or cp1252"
     try:
-        if isinstance(value, str) and codecs.lookup(value) and "/Az.".encode(value) == b"/Az.":
+        if isinstance(value, str) and codecs.lookup(value) and "/Az.".encode(value, "surrogateescape") == b"/Az.":
             return value
     except (LookupError, UnicodeError, ValueError):
         pass

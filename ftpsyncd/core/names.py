@@ -76,6 +76,18 @@ def on_the_wire(path: str, encoding: str) -> bytes:
     return name
 
 
+def off_the_wire(name: bytes, encoding: str) -> str:
+    """A name as a server tells it, in any bytes; those that the encoding has no character for stay what they are.
+
+    Where an encoding reads letters for something else (UTF-7, HZ, ISO-2022-JP) and these make no sense as that, they
+    are letters: the name may be anybody's.
+    """
+    try:
+        return name.decode(encoding, "surrogateescape")
+    except UnicodeDecodeError:
+        return name.decode("ascii", "surrogateescape")
+
+
 def trial(temporary: str) -> str:
     """The name of the small file with which it is tried, beside a temporary file, whether that can be continued.
 

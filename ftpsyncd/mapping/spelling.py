@@ -103,11 +103,11 @@ def _respelled(rows: Iterable[tuple[str, Row]], before: str, now: str) -> Iterat
         except NameNotSendableError:
             yield _Respelled(path, row, None)
             continue
-        leads: str | None = sent.decode(now, "surrogateescape")
+        leads = names.off_the_wire(sent, now)
         if leads == path:
             continue
         try:
-            told = names.on_the_wire(leads or "", now)
+            told = names.on_the_wire(leads, now)
         except NameNotSendableError:
             told = b""
         yield _Respelled(path, row, leads if told == sent else None)

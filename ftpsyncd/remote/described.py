@@ -108,7 +108,7 @@ def _file(field: str, value: Path | None) -> Path | None:
 
 def _encoding(value: str) -> None:
     try:
-        if isinstance(value, str) and codecs.lookup(value) and "/Az.".encode(value) == b"/Az.":
+        if isinstance(value, str) and codecs.lookup(value) and "/Az.".encode(value, "surrogateescape") == b"/Az.":
             return
     except (LookupError, UnicodeError, ValueError):
         pass

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+from ftpsyncd.core import names
 from ftpsyncd.errors import NotSupportedError
 from ftpsyncd.expression import Expression
 from ftpsyncd.model import Kind
@@ -38,7 +39,7 @@ def parse_facts(line: bytes, encoding: str = "utf-8") -> RemoteEntry | None:
         return None
     size = facts.get("size", "")
     return RemoteEntry(
-        name.decode(encoding, "surrogateescape"),
+        names.off_the_wire(name, encoding),
         kind,
         int(size) if kind is Kind.FILE and re.fullmatch(r"[0-9]{1,19}", size) else None,
         parse_time(facts.get("modify", "").encode("latin-1")),
@@ -185,4 +186,4 @@ def _entry(line: bytes, encoding: str) -> RemoteEntry | None:
         return None
     size = match["size"].replace(b",", b"") if kind is Kind.FILE else b""
     # A negative one is that of a large file, from a server that counts in 32 bits.
-    return RemoteEntry(name.decode(encoding, "surrogateescape"), kind, int(size) if size.isdigit() else None, None)
+    return RemoteEntry(names.off_the_wire(name, encoding), kind, int(size) if size.isdigit() else None, None)

@@ -15,6 +15,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from ftpsyncd.core import names
 from ftpsyncd.errors import (
     AlreadyExistsError,
     FileTooLargeError,
@@ -293,7 +294,7 @@ def says_filtered(reply: Reply, subject: str = "", encoding: str = "utf-8") -> b
 
 def _told(reply: Reply, subject: str, encoding: str) -> str:
     """What a server says, without the name that it repeats: a folder may be called ``not found``."""
-    text = b" ".join(reply.lines).decode(encoding, "surrogateescape")
+    text = names.off_the_wire(b" ".join(reply.lines), encoding)
     if not _MEANINGFUL.search(subject):
         return text
     for name in {subject, subject.strip("/"), subject.replace('"', '""')}:

@@ -207,7 +207,7 @@ class Session:
             RemoteError: one may not go there, or the session ended.
         """
         if isinstance(command, Placed) and (refusal := self._standing.go(command.directory)) is not None:
-            where = command.directory.decode(self.account.spec.encoding, "surrogateescape")
+            where = names.off_the_wire(command.directory, self.account.spec.encoding)
             raise self.error(refusal, "CWD", where)
 
     def name(self, path: str) -> bytes:

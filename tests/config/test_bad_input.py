@@ -52,6 +52,8 @@ ONE_VALUE = [
     (in_server("encoding: utf8x"), "found `utf8x`; expected a character encoding"),
     (in_server("encoding: utf-16"), "expected a character encoding that contains ASCII"),
     (in_server("encoding: base64"), "expected a character encoding"),
+    # It takes no bytes that are no text: every name was one that could not be written.
+    (in_server("encoding: idna"), "expected a character encoding that contains ASCII"),
     (in_server("client_cert: c.pem"), "servers.web.client_cert: found no `client_key`; expected both"),
     (in_server("client_key: c.pem"), "servers.web.client_key: found no `client_cert`; expected both"),
     (in_server("tls_ca: [a]"), "servers.web.tls_ca: found a list; expected a path"),

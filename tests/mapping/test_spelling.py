@@ -143,6 +143,16 @@ def test_what_nothing_leads_to_any_more_is_published_anew_and_told(ledger: Ledge
     assert rows(ledger)["ú@"].fingerprint == MISSING
 
 
+def test_what_means_nothing_in_the_encoding_of_now_is_published_anew_and_told(ledger: Ledger):
+    """Its sequence does not end: such a name kept the daemon from its work."""
+    taken_over(ledger, "latin-1")
+    publish(ledger, "ü+x.jpg")
+    with pytest.raises(UnicodeDecodeError):
+        "ü+x.jpg".encode("latin-1").decode("utf-7", "surrogateescape")
+    assert "under their names in iso8859-1 stays" in taken_over(ledger, "utf-7")
+    assert rows(ledger)["ü+x.jpg"].fingerprint.is_doubted
+
+
 def test_in_a_directory_that_has_another_name_now_all_is_published_anew(ledger: Ledger):
     there = SPEC._replace(remote="/ü")
     taken_over(ledger, "latin-1", there)

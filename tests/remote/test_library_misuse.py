@@ -464,6 +464,7 @@ ENCODING = "expected a character encoding that contains ASCII, such as 'utf-8' o
         ({"timeout_s": float("nan")}, "`timeout_s` is nan; expected a number of seconds, more than 0."),
         ({"encoding": "nope"}, f"`encoding` is 'nope'; {ENCODING}."),
         ({"encoding": "utf-16"}, f"`encoding` is 'utf-16'; {ENCODING}."),
+        ({"encoding": "idna"}, f"`encoding` is 'idna'; {ENCODING}."),
         ({"encoding": None}, f"`encoding` is None; {ENCODING}."),
     ],
 )

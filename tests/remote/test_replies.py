@@ -522,6 +522,19 @@ class TestFacts:
         assert found is not None
         assert found.name == "é"
 
+    @pytest.mark.parametrize(
+        ("name", "encoding"),
+        [("a+b.jpg", "utf-7"), ("a~1.jpg", "hz"), ("a\x1b.jpg", "iso-2022-jp")],
+    )
+    def test_letters_that_mean_nothing_in_an_encoding_are_letters(self, name, encoding):
+        """A file of anybody's: its name ended what was at work, and not with an error that a program knows of."""
+        found = listings.parse_facts(f"type=file; {name}".encode(), encoding)
+        assert found is not None
+        assert found.name == name
+        assert (
+            type(replies.error_of(reply(f"550 {name}: No such file"), "DELE", f"/{name}", encoding)) is E.NotFoundError
+        )
+
     @given(st.binary(max_size=60))
     def test_no_line_breaks_it(self, line):
         listings.parse_facts(line)
