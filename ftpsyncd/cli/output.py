@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _MOMENT = Expression(
-    r"""(?<![\w"'/.+-])[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}\+00:00(?![\w"'/+-]|\.\w)"""
+    r""""(?:[^"\\]|\\.)*"|(?<!\w)'[^']*'(?!\w)|"""
+    r"""(?<![\w"'/.+-])([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}\+00:00)(?![\w"'/+-]|\.\w)"""
 )
-"""A moment in a sentence (`report.iso`), and not a part of a name."""
+"""A moment in a sentence (`report.iso`), and not a part of a name; or a name in quotation marks (`quoting.named`)."""
 MOST_COLUMNS = 10_000
 """A terminal that is said to be wider than that is not."""
 AHEAD_S = 60.0
@@ -301,7 +302,15 @@ def local_time(moment: datetime) -> str:
 
 def in_local_time(sentence: str) -> str:
     """A sentence as it is for programs, with its moments as people here read them."""
-    return _MOMENT.sub(lambda found: local_time(datetime.fromisoformat(found[0])), sentence)
+
+    def here(found: re.Match[str]) -> str:
+        try:
+            return local_time(datetime.fromisoformat(found[1])) if found[1] else found[0]
+        except ValueError:
+            # The 13th month of a name that stands alone.
+            return found[0]
+
+    return _MOMENT.sub(here, sentence)
 
 
 def bar(done: float, width: int, signs: Marks) -> Text:
