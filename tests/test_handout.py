@@ -16,8 +16,9 @@ from ftpsyncd.engine import handout
 from ftpsyncd.engine.handout import Server
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.mapping.mirror import Mirror
+from ftpsyncd.mapping.openintents import LATE_S
 from ftpsyncd.mapping.site import Moment
-from ftpsyncd.model import Action, Delete, HoldKind, MakeDir, RemoveDir, Rename, RenameDir, Row, Upload
+from ftpsyncd.model import Action, Delete, HoldKind, MakeDir, RemoveDir, Rename, RenameDir, Row, Sweep, Upload
 from ftpsyncd.publishing.lastlook import Folder
 from ftpsyncd.publishing.planned import Progress
 from ftpsyncd.specs import MappingSpec
@@ -123,3 +124,19 @@ def test_nothing_is_deleted_that_is_withheld_by_now(waiting: Waiting, action: Ac
         waiting.mirror.removals.source.missing = "the folder is not there"
     assert waiting.taken(action) == []
     assert waiting.queue.idle
+
+
+def test_what_may_come_late_is_looked_for_though_a_file_is_sent_for_hours(waiting: Waiting):
+    delete = waiting.mirror.intents.begin(Delete(M, "d/a"))
+    waiting.mirror.intents.doubt(delete, AT)
+    again = waiting.mirror.intents.begin(Upload(M, "d/a", ANOTHER.fingerprint))
+    waiting.ledger.put(waiting.id, "d/a", published(ANOTHER))
+    waiting.mirror.intents.end(again)
+    waiting.mirror.looks.passes = 1
+    server, mirrors = Server("web", waiting.queue, Nobody()), {M: waiting.mirror}
+    (film,) = waiting.taken(Upload(M, "film", ANOTHER.fingerprint))
+    assert waiting.queue.occupied(M, film.path)
+    assert handout.take(server, mirrors, waiting.ledger, AT) == ([], False)
+    later = Moment(NOW + LATE_S + 1, WALL)
+    found = [handout.take(server, mirrors, waiting.ledger, later)[0] for _ in range(2)]
+    assert [(type(each), each.path) for some in found for each in some] == [(Sweep, "d/a")]

@@ -89,7 +89,7 @@ def take(server: Server, mirrors: Mapping[str, Mirror], ledger: Ledger, at: Mome
         probe = Probe(server.name)
         q.start_probe(probe)
         taken.append(probe)
-    if q.idle and not q.only_additions:
+    if not q.only_additions:
         _ask_what_is_left(server, mirrors.values(), at)
     return taken, afresh
 
@@ -104,14 +104,20 @@ def _begun(mirror: Mirror, action: Action, at: Moment) -> Action:
 
 
 def _ask_what_is_left(server: Server, mirrors: Iterable[Mirror], at: Moment) -> None:
-    """Have what was interrupted at a server looked for and cleaned up, since nothing else is to be done there."""
+    """Have what was interrupted at a server looked for and cleaned up, if nothing else is to be done there.
+
+    What may come late is looked for in any case: a backlog of days, or a file that takes hours, settles nothing of it.
+    """
+    idle = server.queue.idle
     for mirror in mirrors:
         # Not before the first pass: what it finds on disk goes on with what is there.
-        if mirror.queue is not server.queue or mirror.suspended or not mirror.intents:
+        if mirror.queue is not server.queue or mirror.suspended or not (mirror.intents and mirror.looks.passes):
             continue
-        if mirror.looks.passes and not mirror.busy_looking(at.now):
+        if not idle:
+            mirror.intents.inquiries.ask_meanwhile(mirror.waits.pending, at.now)
+        elif not mirror.busy_looking(at.now):
             mirror.intents.inquiries.ask(mirror.waits.pending, at.now)
-    if server.leftovers:
+    if idle and server.leftovers:
         server.leftovers.ask(at.now)
 
 

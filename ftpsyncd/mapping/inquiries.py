@@ -1,9 +1,9 @@
 """What a server is asked about open intents: was it done, and what lies there of it?
 
-In: the open intents, and when nothing waits that would settle them anyway; actions that could not begin, or a directory
-not be removed, before it is known what the server has there. Out: questions for its queue, asked like everything else
-(`Sweep`, a `RenameDir` that was interrupted). Part of `intents`, which learns of the answers; used on the engine's
-thread.
+In: the open intents, and when nothing waits that would settle them anyway, or the server is busy with other things;
+actions that could not begin, or a directory not be removed, before it is known what the server has there. Out:
+questions for its queue, asked like everything else (`Sweep`, a `RenameDir` that was interrupted). Part of `intents`,
+which learns of the answers; used on the engine's thread.
 """
 
 from __future__ import annotations
@@ -24,6 +24,10 @@ LOOKED_AT_ALWAYS = 1000
 """As long as no more intents are open, all of them are looked at whenever there is nothing else to do."""
 LOOKED_AT_A_SECOND = 10_000
 """Of more, so many on average, and those that have changed: a fortieth of a core."""
+MEANWHILE_S = 1.0
+"""So often at most is looked for what is to be asked about while the server is busy with other things."""
+ASKED_MEANWHILE = 10
+"""So much of that is asked at a time: what was sent for it goes ahead of a backlog."""
 
 
 class Leaving(NamedTuple):
@@ -68,6 +72,8 @@ class Inquiries:
         """Open intents that are to be looked at when the queue has room."""
         self._look_at_all_at = -math.inf
         """Not before (monotonic seconds): while 50,000 are open, a look at all of them takes a tenth of a second."""
+        self._meanwhile_at = -math.inf
+        """The same for what is asked about while the server is busy."""
 
     def __repr__(self) -> str:
         return f"<Inquiries {self._open!r} to_remove={len(self._to_remove)}>"
@@ -89,6 +95,35 @@ class Inquiries:
                     return
                 if path in self._open and not self._ask_what_came(path) and self._late_is_over(path, now):
                     self._ask(path)
+
+    def ask_meanwhile(self, unsettled: Container[str], now: float) -> None:
+        """Have the server asked what came late although it has other things to do, which may take it hours or days.
+
+        All else that is open waits until it has not, since that may settle it.
+
+        Args:
+            unsettled: paths that will be published soon.
+            now: monotonic seconds.
+        """
+        if now < self._meanwhile_at or self._site.one_pass:
+            return
+        awaited = self._late.awaited()
+        self._meanwhile_at = now + max(MEANWHILE_S, len(awaited) / LOOKED_AT_A_SECOND)
+        due = (path for path in awaited if path not in unsettled and self._is_due(path, now))
+        # From all of them, so that the time of each begins to run.
+        for path in [path for path in due if not self._is_busy(path)][:ASKED_MEANWHILE]:
+            if path in self._open and not self._ask_what_came(path) and self._late_is_over(path, now):
+                self._ask(path)
+
+    def _is_busy(self, path: str) -> bool:
+        """Whether anything waits or runs that has to do with a path, with what is below it or what it is in."""
+        queue, name = self._site.queue, self._site.spec.name
+        if queue.busy_below(name, path) or queue.moves_from(name, path):
+            return True
+        over = above(path)
+        return any(
+            queue.waiting(name, each) or queue.at_work(name, each) or queue.moves_from(name, each) for each in over
+        )
 
     def _look_ahead(self, now: float) -> None:
         """Choose what is to be looked at."""

@@ -307,6 +307,10 @@ class Late:
         """Whether it was settled once, and is asked about for the second time."""
         return path in self._awaited
 
+    def awaited(self) -> list[str]:
+        """All of which that holds."""
+        return list(self._awaited)
+
     def due(self, path: str, now: float) -> float | None:
         """When the server is asked what came late (monotonic seconds); None: nothing of that kind is awaited."""
         if path not in self._awaited:

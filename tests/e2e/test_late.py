@@ -23,6 +23,10 @@ def leftovers(s: Site) -> list[Path]:
     return list(s.published.glob("*.filepart"))
 
 
+def parts_of(s: Site, name: str) -> list[Path]:
+    return [each for each in leftovers(s) if name in each.name]
+
+
 @pytest.mark.lasting(40)
 @pytest.mark.timeout(LATE_S + 120)
 def test_what_a_dead_daemon_still_has_made_at_the_server_is_found_and_removed(tmp_path: Path, figures: Figures) -> None:
@@ -46,6 +50,31 @@ def test_what_a_dead_daemon_still_has_made_at_the_server_is_found_and_removed(tm
             assert (s.published / "a.jpg").read_bytes() == b"picture" * 100
             assert s.stop() == 0
     figures.tell("G1", "temporary files left when a STOR came late, after a crash", 0, limit=0)
+
+
+@pytest.mark.lasting(40)
+@pytest.mark.timeout(LATE_S + 120)
+def test_what_comes_late_is_found_though_the_server_always_has_something_else_to_do(tmp_path: Path) -> None:
+    with running("vsftpd") as server, Proxy(server.host, server.port) as proxy:
+        keys = {"host": "127.0.0.1", "port": proxy.port}
+        with site(server, tmp_path, server_keys=keys) as s:
+            s.numbers = {"ftpsyncd.mapping.openintents.LATE_S": LATE_S}
+            proxy.hold_at = b"STOR "
+            (s.drop / "a.jpg").write_bytes(b"picture" * 100)
+            s.start()
+            until(lambda: proxy.held, "the upload hangs", 20)
+            s.kill()
+            s.start()
+            s.until_state("in_sync")
+            sent, proxy.slow = proxy.uploaded, True
+            with (s.drop / "film.mp4").open("wb") as film:
+                film.truncate(1 << 30)
+            until(lambda: proxy.uploaded > sent, "a file is sent that takes hours", 20)
+            proxy.release()
+            until(lambda: parts_of(s, "a.jpg"), "the server does what it was told long ago", 20)
+            until(lambda: not parts_of(s, "a.jpg"), "it is swept once more", LATE_S + 30)
+            assert parts_of(s, "film.mp4"), "it is still being sent"
+            s.kill()
 
 
 @pytest.mark.parametrize("kind", ["vsftpd", "pure-ftpd", *also("proftpd", "pyftpdlib")])

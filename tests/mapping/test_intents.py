@@ -15,7 +15,7 @@ from ftpsyncd.core.settle import Dirty
 from ftpsyncd.events import Event
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.mapping.exposures import PRINTS_KEPT
-from ftpsyncd.mapping.inquiries import LOOKED_AT_ALWAYS
+from ftpsyncd.mapping.inquiries import LOOKED_AT_ALWAYS, MEANWHILE_S
 from ftpsyncd.mapping.intents import Intents
 from ftpsyncd.mapping.openintents import LATE_S, PUT_OFF_S
 from ftpsyncd.mapping.site import QUEUE_ROOM, Moment, Site
@@ -77,6 +77,14 @@ class Story:
     def asked(self, after_s: float = 0.0) -> list[Action]:
         """What the server is asked when there is nothing else to do."""
         self.intents.inquiries.ask((), NOW + after_s)
+        return self._taken()
+
+    def asked_meanwhile(self, after_s: float = 0.0) -> list[Action]:
+        """What the server is asked when there are other things to do."""
+        self.intents.inquiries.ask_meanwhile((), NOW + after_s)
+        return self._taken()
+
+    def _taken(self) -> list[Action]:
         found: list[Action] = []
         while (action := self.queue.take(NOW)) is not None:
             found.append(action)
@@ -468,16 +476,16 @@ def test_a_part_is_out_of_the_way_before_a_directory_takes_its_place(story: Stor
     assert not story.intents.inquiries.settles_first(action)
 
 
-def sent_again(story: Story, fingerprint: Fingerprint = NEWER) -> None:
+def sent_again(story: Story, fingerprint: Fingerprint = NEWER, path: str = "a") -> None:
     """A file was sent under its final name, that was cut off, and it has been published since."""
-    story.intents.begin(Upload(M, "a", fingerprint))
-    story.intents.exposures.begun(Upload(M, "a", fingerprint), AT)
-    story.intents.doubt(Upload(M, "a", fingerprint), AT)
-    again = story.intents.begin(Upload(M, "a", fingerprint))
+    story.intents.begin(Upload(M, path, fingerprint))
+    story.intents.exposures.begun(Upload(M, path, fingerprint), AT)
+    story.intents.doubt(Upload(M, path, fingerprint), AT)
+    again = story.intents.begin(Upload(M, path, fingerprint))
     assert isinstance(again, Upload)
     assert again.ours == (fingerprint,)
     story.intents.late.arrived(again, AT)
-    story.ledger.put(story.id, "a", Row(Kind.FILE, fingerprint, b"", WALL))
+    story.ledger.put(story.id, path, Row(Kind.FILE, fingerprint, b"", WALL))
     story.intents.end(again)
 
 
@@ -505,6 +513,54 @@ def test_what_was_published_after_a_try_was_cut_off_is_looked_at_a_minute_later(
     assert looks(story.asked(after_s=LATE_S)) == [("a", NEWER)]
     story.intents.end(Sweep(M, "a", "", published=NEWER))
     assert looks(story.asked(after_s=3 * LATE_S)) == [], "once"
+
+
+def test_what_may_come_late_is_looked_at_though_the_server_always_has_something_else_to_do(story: Story):
+    sent_again(story)
+    story.queue.offer(Upload(M, "a film", B))
+    film = story.queue.take(NOW)
+    assert looks(story.asked_meanwhile()) == []
+    assert looks(story.asked_meanwhile(after_s=LATE_S - 0.1)) == []
+    assert looks(story.asked_meanwhile(after_s=LATE_S - 0.1 + MEANWHILE_S)) == [("a", NEWER)]
+    story.intents.end(Sweep(M, "a", "", published=NEWER))
+    assert looks(story.asked_meanwhile(after_s=3 * LATE_S)) == [], "once"
+    assert story.queue.at_work(M, "a film") == film
+
+
+def test_what_is_cut_off_is_asked_about_only_when_nothing_is_left_that_may_settle_it(story: Story):
+    story.intents.begin(Upload(M, "a", NEWER, temporary="/site/.a.x.filepart"))
+    story.intents.doubt(Upload(M, "a", NEWER), AT)
+    for after_s in (0, LATE_S, 2 * LATE_S):
+        assert story.asked_meanwhile(after_s) == []
+    assert [each.path for each in story.asked(2 * LATE_S)] == ["a"]
+
+
+@pytest.mark.parametrize(
+    "waits",
+    [
+        Upload(M, "d/a", B),
+        Upload(M, "d/a/b", B),
+        Rename(M, "b", "d/a", B, SHA),
+        RenameDir(M, "e", "d", 5),
+        RemoveDir(M, "d"),
+    ],
+    ids=["of its own", "of what is below", "of what leaves", "of its folder that gets another name", "of its folder"],
+)
+def test_what_may_come_late_is_not_looked_at_before_an_action_that_waits(story: Story, waits: Action):
+    sent_again(story, path="d/a")
+    story.asked_meanwhile()
+    story.queue.offer(waits)
+    story.intents.inquiries.ask_meanwhile((), NOW + LATE_S)
+    assert story.queue.take(NOW) == waits
+    assert story.queue.take(NOW) is None
+
+
+def test_of_much_that_may_come_late_little_is_looked_at_at_a_time_while_others_wait(story: Story):
+    for number in range(25):
+        sent_again(story, path=f"a{number}")
+    assert story.asked_meanwhile() == []
+    asked = [story.asked_meanwhile(LATE_S + second) for second in range(4)]
+    assert [len(each) for each in asked] == [10, 10, 5, 0]
 
 
 def test_one_pass_leaves_the_look_to_the_next_one(story: Story):
