@@ -226,6 +226,14 @@ def own_program() -> str:
     return found
 
 
+def within(root: Path, program: str) -> str:
+    """The path of a program in the system that a tree is for; of one that lies elsewhere, the one it has here."""
+    for tree in (root.absolute(), root.resolve()):
+        if Path(program).is_relative_to(tree):
+            return str("/" / Path(program).relative_to(tree))
+    return program
+
+
 def require_reachable(program: str) -> None:
     """Refuse a program that the service's user could not run.
 

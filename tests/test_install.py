@@ -441,6 +441,32 @@ def test_a_tree_is_filled_and_nothing_is_run(tmp_path: Path):
     assert (tree / "etc/systemd/system/ftpsyncd.service").exists()
 
 
+def test_the_units_of_a_tree_start_the_program_that_is_in_it(tmp_path: Path):
+    """By its path in the system that the tree is for: they named the folder in which the package was made."""
+    tree = tmp_path / "tree"
+    (tree / "opt/bin").mkdir(parents=True)
+    python = tree / "opt/bin/python3"
+    python.symlink_to(os.path.realpath(sys.executable))
+    words = [str(python), "-m", "ftpsyncd", "install-service", "--root"]
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "COLUMNS": "400"}
+
+    def installed(*arguments: str) -> str:
+        done = subprocess.run(
+            [*words, *arguments], capture_output=True, text=True, check=True, timeout=60, env=environ, cwd=tmp_path
+        )
+        return done.stdout
+
+    (tree / "opt/bin/ftpsyncd").touch()
+    for root in ("tree", str(tree)):
+        assert "is not in this tree" not in installed(root)
+        for unit in ("ftpsyncd", "ftpsyncd@"):
+            text = (tree / f"etc/systemd/system/{unit}.service").read_text()
+            assert "\nExecStart=/opt/bin/ftpsyncd run" in text
+    (tmp_path / "other").mkdir()
+    said = installed("other", "--dry-run")
+    assert f"The units start {tree}/opt/bin/ftpsyncd, which is not in this tree." in said
+
+
 @pytest.fixture
 def closed() -> Iterator[None]:
     """The umask of a careful root."""

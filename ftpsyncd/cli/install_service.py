@@ -12,7 +12,7 @@ from ftpsyncd import install
 from ftpsyncd.cli.options import examples, log_options
 from ftpsyncd.cli.output import console, marks, words
 from ftpsyncd.errors import ExitCode, UsageError
-from ftpsyncd.quoting import as_word
+from ftpsyncd.quoting import as_word, quote
 
 _LOOKS = {
     "made": ("good", "green"),
@@ -60,6 +60,8 @@ def install_service(ctx: click.Context, *, for_user: bool, dry_run: bool, root: 
             )
         if root is None:
             install.require_reachable(program)
+        else:
+            program = install.within(root, program)
         steps = install.system_steps(root or Path("/"), program, run=root is None)
     failed = kept = False
     screen = console()
@@ -75,6 +77,8 @@ def install_service(ctx: click.Context, *, for_user: bool, dry_run: bool, root: 
         kept = kept or taken.did == "kept"
     if failed:
         ctx.exit(ExitCode.SOME_FAILED)
+    if root is not None and not os.path.lexists(root / program.lstrip("/")):
+        screen.print(Text(f"The units start {quote(program)}, which is not in this tree."), soft_wrap=True)
     if not dry_run and root is None:
         screen.print()
         for line in _after_an_update(for_user=for_user) if kept else _next_steps(for_user=for_user):
