@@ -19,6 +19,7 @@ from ftpsyncd.quoting import one_line, quote
 # rich is imported where a view is drawn: a `sync` in a script draws none, and need not wait for it.
 if TYPE_CHECKING:
     import re
+
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.measure import Measurement
     from rich.segment import Segment
