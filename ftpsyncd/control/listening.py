@@ -84,6 +84,13 @@ def _remove_stale(path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(0)
         code = probe.connect_ex(os.fspath(path))
+    if code == errno.ENOENT:  # its daemon ended just now
+        return
+    if code in {errno.EACCES, errno.EPERM}:  # left by a daemon that root started once, for instance
+        raise ControlSocketError(
+            f"{quote(str(path))} is in the way of the control socket: this user may not ask whether a daemon answers.",
+            remedy="Stop that daemon if it runs, and remove the socket; or give this one its own `control.socket`.",
+        )
     if code != errno.ECONNREFUSED:  # also EAGAIN: somebody listens, and is busy
         remedy = "Stop the other daemon, or give this one its own `control.socket`."
         raise ControlSocketError(f"Another daemon answers on {quote(str(path))}.", remedy=remedy)

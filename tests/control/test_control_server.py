@@ -149,6 +149,37 @@ def test_a_socket_on_which_somebody_answers_is_left_alone(path, busy):
     path.unlink()
 
 
+def test_a_socket_of_another_user_is_not_told_of_as_a_daemon_that_answers(path, monkeypatch):
+    path.parent.mkdir()
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    monkeypatch.setattr(socket.socket, "connect_ex", lambda *_: errno.EACCES, raising=False)
+    with pytest.raises(ControlSocketError, match="in the way of the control socket: this user may not ask") as caught:
+        ControlServer(FakeDaemon(), path).start()
+    assert "remove the socket" in caught.value.remedy
+    assert path.exists()
+    path.unlink()
+
+
+def test_a_socket_whose_daemon_ends_meanwhile_is_in_nobodys_way(path, monkeypatch):
+    path.parent.mkdir()
+    with socket.socket(socket.AF_UNIX) as ending:
+        ending.bind(str(path))
+
+    def gone(*_):
+        path.unlink()
+        return errno.ENOENT
+
+    with monkeypatch.context() as patched:
+        patched.setattr(socket.socket, "connect_ex", gone, raising=False)
+        serving = ControlServer(FakeDaemon(), path)
+        serving.start()
+    try:
+        assert healthy(path)
+    finally:
+        serving.stop()
+
+
 def test_nothing_but_a_socket_is_ever_removed(path):
     path.parent.mkdir()
     path.write_text("precious")
