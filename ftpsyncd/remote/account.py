@@ -108,11 +108,12 @@ class Account:
         self._known = self._known.met(control.peer_address)
         session = Session(self, control)
         session.patient = patient
+        group = self.profile.tls_group
         try:
             login.begin(session)
         except TlsError as error:
             session.abandon()
-            if not self.profile.tls_group:
+            if not group:
                 if unread is not None:
                     # What was read last does not do any more.
                     raise unread from error

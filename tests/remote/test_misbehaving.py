@@ -49,7 +49,7 @@ from ftpsyncd.errors import (
     VerificationError,
 )
 from ftpsyncd.model import Kind
-from ftpsyncd.remote import PublishJob, RemoteEntry, data, renaming, sending, transfer, trials
+from ftpsyncd.remote import PublishJob, RemoteEntry, data, hello, renaming, sending, transfer, trials
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.data import dial
 from ftpsyncd.remote.keeping import Keeper, kept, refusals
@@ -433,6 +433,17 @@ class TestTls:
             assert private == [True]
             said = [line for line in server.log if line.partition(" ")[0] in {"AUTH", "USER", "PBSZ", "PROT", "STOR"}]
             assert said[:4] == ["AUTH TLS", "USER u", "PBSZ 0", "PROT P"]
+
+    def test_one_that_asks_for_another_key_before_that_is_not_asked_for_ever(self, monkeypatch):
+        """Where it takes one group of keys only, that was blamed, and learned anew over the next connection."""
+        monkeypatch.setattr(hello, "wanted_group", lambda _answer: "prime256v1")
+        tls = {"tls": TlsMode.EXPLICIT, "tls_ca": certificates().ca}
+        with Scripted(PROT="536 Not with TLS.", tls=server_context()) as server:
+            acc = account(server, **tls)
+            for connections in (1, 3):
+                with pytest.raises(TlsError, match="536"):
+                    acc()
+                assert server.connections == connections
 
     @pytest.mark.parametrize(
         "reply", ["502 Not here.", "534 Not with this policy.", "536 Not with TLS.", "431 Not now."]
