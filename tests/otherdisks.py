@@ -4,6 +4,7 @@
 rename replaces a file; the server has no MLSD and sets no dates, and lists like IIS. A file that may be read only is in
 use by a program. ``mac``: case is one, too, and names
 are stored decomposed, as HFS+ does. ``folding``: only case is one, as with a share of Samba or FAT under Linux.
+``emptying``: a directory is removed with all that is in it.
 
 Used by `servers`, in the process of the server.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 import time
 import unicodedata
@@ -119,7 +121,14 @@ class Windows(Folding):
             yield f"{date}{size} {name}\r\n".encode("utf-8", "surrogateescape")
 
 
-DISKS = {"folding": Folding, "mac": Mac, "windows": Windows}
+class Emptying(AbstractedFS):  # type: ignore[misc]
+    """A store that removes a directory with all that is in it, as MinIO does."""
+
+    def rmdir(self, path: str) -> None:
+        shutil.rmtree(path)
+
+
+DISKS = {"emptying": Emptying, "folding": Folding, "mac": Mac, "windows": Windows}
 
 
 def on(disk: str, handler: type[FTPHandler]) -> type[FTPHandler]:
@@ -128,6 +137,8 @@ def on(disk: str, handler: type[FTPHandler]) -> type[FTPHandler]:
     class OnDisk(handler):  # type: ignore[misc]
         abstracted_fs = DISKS[disk]
         verb = ""
+        if disk == "emptying":
+            banner = "A store."
         if disk == "windows":
             banner = "Microsoft FTP Service"
             proto_cmds = {verb: facts for verb, facts in handler.proto_cmds.items() if verb not in _LISTED_BY_MACHINES}

@@ -237,3 +237,15 @@ def tries(s: Site) -> int:
     """Of the one file that fails."""
     failures = s.status()["problems"]
     return int(failures[0]["attempts"]) if failures else 0
+
+
+def test_what_others_have_put_into_a_directory_stays_where_the_server_would_remove_it(tmp_path: Path) -> None:
+    with running("pyftpdlib", disk="emptying") as server, site(server, tmp_path, delete_after="0s") as s:
+        drop(s, "fotos/a.jpg", "a")
+        drop(s, "fotos/in/b.jpg", "b")
+        settle(s)
+        (s.published / "fotos/theirs.jpg").write_text("theirs")
+        shutil.rmtree(s.drop / "fotos")
+        settle(s)
+        assert contents(s.published) == {b"fotos/theirs.jpg": digest(b"theirs")}
+        assert [path.name for path in s.published.rglob("*") if path.is_dir()] == ["fotos"]
