@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Self
 
+from ftpsyncd.core import names
 from ftpsyncd.errors import (
     AlreadyExistsError,
     FtpsyncdError,
@@ -279,6 +280,9 @@ class Ftp:
             except FtpsyncdError as error:
                 line.put_back(after, error)
                 raise
+            if not line.session.usable:
+                # It has ended at the last step, which is to delete what was replaced.
+                line.clear_up([names.aside(after)])
 
     def make_dirs(self, remote: str) -> None:
         """Make a directory and its parents; that they exist is no error.

@@ -147,12 +147,15 @@ def test_one_that_cannot_be_deleted_any_more_is_told_of_with_the_published_file(
         assert server.files == {"/a": b"content", ASIDE: b"old"}
 
 
-def test_it_is_cleared_up_over_another_connection(path):
+@pytest.mark.parametrize("way", ["upload", "rename"])
+def test_it_is_cleared_up_over_another_connection(way: str, path):
     with kept(hang_up) as server:
+        server.files["/new"] = b"new"
         acc = account(server)
         with Ftp(acc(), origin="s", again=acc) as ftp:
-            ftp.upload(path, "/a")
-        assert server.files == {"/a": b"new"}
+            WAYS[way](ftp, path)
+        assert server.files["/a"] == b"new"
+        assert ASIDE not in server.files
 
 
 class Blind(Scripted):
