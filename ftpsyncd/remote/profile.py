@@ -235,6 +235,8 @@ class Profile:
     """RNTO replaces a file; None: it was never refused."""
     removing: Removing | None = None
     """None: not tried yet."""
+    removing_missed: int = 0
+    """How often trying that has ended the session."""
     dating: Dating | None = None
     """None: not tried yet."""
     resuming: Resuming | None = None

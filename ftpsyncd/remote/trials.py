@@ -167,7 +167,8 @@ def forbids_renaming(session: Session, reply: Reply) -> bool:
 def learn_removing(session: Session, path: str) -> None:
     """Find out what RMD does to a directory that holds something; the profile remembers it.
 
-    Until that is known it is believed to remove what is in it. Where nothing can be stored, it is tried another time.
+    Until that is known it is believed to remove what is in it. Where nothing can be stored, or the session ends, it is
+    tried another time, which clears up what was left; not for ever, if each ends.
 
     Args:
         session: at the server.
@@ -177,22 +178,34 @@ def learn_removing(session: Session, path: str) -> None:
         NameNotSendableError: a name is too long for the server; nothing was tried.
         RemoteError: the session ended.
     """
+    profile = session.profile
     ours = [f"{path}/{basename(path)}", names.temporary(path, "")]
     make, *store = session.command("MKD", path), *(session.command("STOR", each) for each in ours)
-    session.profile.removing = Removing.EMPTIES
-    session.exchange([make])
-    stored = [deliver(session, each, CONTENT[:PART]).good for each in store]
-    if not all(stored):
-        session.profile.removing = None
-    elif all(_whole(session, ours)):
-        gone = _removed(session, path)
-        inside, beside = _whole(session, ours)
-        if not beside:
-            session.profile.removing = Removing.BEYOND
-        elif inside and not gone:
-            session.profile.removing = Removing.REFUSES
-    session.exchange([session.command("DELE", each) for each in ours])
-    _removed(session, path)
+    profile.removing = Removing.EMPTIES
+    try:
+        session.exchange([make])
+        stored = all(deliver(session, each, CONTENT[:PART]).good for each in store)
+        profile.removing = _removing(session, path, ours) if stored else None
+    except RemoteError:
+        profile.removing_missed += 1
+        if profile.removing_missed < MOST_TRIALS:
+            profile.removing = None
+        raise
+    finally:
+        if session.usable:
+            session.exchange([session.command("DELE", each) for each in ours])
+            _removed(session, path)
+
+
+def _removing(session: Session, path: str, ours: list[str]) -> Removing:
+    """What RMD does to a directory in which, and beside which, there is a small file."""
+    if not all(_whole(session, ours)):
+        return Removing.EMPTIES
+    gone = _removed(session, path)
+    inside, beside = _whole(session, ours)
+    if not beside:
+        return Removing.BEYOND
+    return Removing.REFUSES if inside and not gone else Removing.EMPTIES
 
 
 def _whole(session: Session, paths: list[str]) -> list[bool]:

@@ -38,6 +38,7 @@ def test_everything_learned_comes_back():
         "doubts",
         "doubts_renames",
         "answered_twice",
+        "removing_missed",
         "epsv_missed",
         "stats_missed",
         "bytes_missed",

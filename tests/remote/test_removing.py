@@ -88,17 +88,36 @@ def test_nothing_is_tried_at_servers_that_are_known():
         assert "MKD" not in server.verbs()
 
 
-def test_what_was_not_found_out_is_not_relied_upon():
-    with Tree(RMD=[hang_up]) as server:
+@pytest.mark.parametrize("ends", [1, 2])
+def test_what_was_not_found_out_is_not_relied_upon(ends: int):
+    """Once is an accident: what was left of the first try goes with the second one."""
+    with Tree(RMD=ends * [hang_up]) as server:
         acc = account(server, Profile())
-        with acc() as session, pytest.raises(ServerUnavailableError):
-            session.remove_dir("/d")
-        assert refusals(acc.profile) == {"removing"}
+        for _ in range(ends):
+            with acc() as session, pytest.raises(ServerUnavailableError):
+                session.remove_dir("/d")
+            assert server.files.keys() > FOREIGN.keys()
+        assert refusals(acc.profile) == ({"removing"} if ends == 2 else set())
         with acc() as session:
             assert session.remove_dir("/d") is False
         assert server.files.items() >= FOREIGN.items()
+        assert acc.profile.removing is Removing.EMPTIES
+        if ends == 1:
+            assert server.files == FOREIGN
+            assert server.dirs == {"/", "/d"}
         hope(acc.profile, "removing")
         assert acc.profile.removing is None
+
+
+def test_without_data_connections_nothing_is_left_of_the_try():
+    refused = "425 No port is free."
+    with Tree(EPSV=[refused], PASV=[refused]) as server, account(server, Profile())() as session:
+        with pytest.raises(ServerUnavailableError):
+            session.remove_dir("/d")
+        assert session.profile.removing is None
+        assert server.dirs == {"/", "/d"}
+        assert session.remove_dir("/d") is False
+        assert server.files == FOREIGN
 
 
 def test_where_nothing_may_be_stored_it_is_listed_and_tried_another_time():
