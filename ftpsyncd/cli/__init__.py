@@ -20,8 +20,9 @@ CPython does, costs more than it finds."""
 def main() -> None:
     """Run the command line and end the process with its exit code."""
     # Ctrl-C would end the loading with a traceback, and SIGHUP a daemon that is to read its configuration anew: both
-    # wait until somebody can act on them (pthread_sigmask(3)).
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
+    # wait until somebody can act on them (pthread_sigmask(3)). What a careless caller has held back for itself when it
+    # started us would wait for ever: SIGTERM would end nothing.
+    signal.pthread_sigmask(signal.SIG_SETMASK, {signal.SIGINT, signal.SIGHUP})
     read_names_as_utf8()
     # Modules stay as long as the process: looking for garbage among them is an eighth of a start. A command's own
     # modules are the last ones to come (`app.LazyGroup.get_command`).

@@ -499,6 +499,25 @@ assert signal.getsignal({int(number)}) is signal.SIG_IGN
     assert (ended.returncode, ended.stdout) == (0, "goes on\n")
 
 
+def test_a_signal_that_the_caller_held_back_for_itself_ends_us():
+    """What a process blocks is blocked in those it starts: neither a long pass nor a daemon ended by SIGTERM."""
+    program = """
+import os, signal
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+from ftpsyncd import cli
+from ftpsyncd.cli import app
+from ftpsyncd.cli.interrupts import tidy_end
+def perform(_arguments):
+    with tidy_end():
+        os.kill(os.getpid(), signal.SIGTERM)
+        print("goes on")
+app.perform = perform
+cli.main()
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=False)
+    assert (ended.returncode, ended.stdout) == (128 + signal.SIGTERM, "")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_no_signal_waits_for_a_disk_that_does_not_answer(number):
     program = f"""
