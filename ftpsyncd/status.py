@@ -80,7 +80,7 @@ class MappingStatus(NamedTuple):
     message: str
     """One sentence; empty when all is well."""
     oldest_pending_s: float | None = None
-    """How long the file that waits longest has been waiting; None if none waits."""
+    """How long the file, or folder that cannot be read, has been waiting that waits longest; None if none waits."""
     watcher: str = ""
     """How changes are noticed: ``native``, ``poll``, ``native+poll``, or ``none`` yet; empty without a daemon."""
     since: str | None = None

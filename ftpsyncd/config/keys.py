@@ -245,7 +245,9 @@ class AlertKeys(Section):
         examples=[{"env": "ALERT_URL"}, {"file": "/etc/ftpsyncd/alert-url"}],
     )
     server_offline = preset(_duration(0, 30 * _DAY_S), "5m", "How long a server may be away.")
-    oldest_pending = preset(_duration(0, 30 * _DAY_S), "1h", "How long a file may wait.")
+    oldest_pending = preset(
+        _duration(0, 30 * _DAY_S), "1h", "How long a file may wait, and a folder be closed to the daemon."
+    )
     source_missing = preset(
         _duration(0, 30 * _DAY_S), "1m", "How long a folder may be missing, or its disk give no answer."
     )

@@ -155,7 +155,11 @@ def _mappings(status: Status, places: dict[str, Place]) -> Iterator[Metric]:
     gauges: tuple[tuple[str, str, Callable[[MappingStatus], float | None]], ...] = (
         ("queue_depth", "Changes that wait: to come to rest, for their turn, or for the server.", lambda m: m.pending),
         ("actions_in_flight", "Actions that are being performed.", lambda m: m.in_flight),
-        ("oldest_pending_age_seconds", "How long the oldest pending file has been waiting.", _oldest),
+        (
+            "oldest_pending_age_seconds",
+            "How long the oldest pending file, or folder that cannot be read, has been waiting.",
+            _oldest,
+        ),
         ("files_failing", "Files that failed, or cannot be read, and are tried again.", lambda m: m.failed),
         ("parked_files", "Files that wait for a change or for `ftpsyncd retry`.", lambda m: m.parked),
         ("held_deletes", "Deletes that wait for `ftpsyncd approve` or `discard`.", lambda m: m.held),

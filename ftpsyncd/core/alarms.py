@@ -136,7 +136,7 @@ def conditions(status: Status, limits: AlertLimits) -> dict[Key, Condition]:
             )
         elif mapping.oldest_pending_s is not None and mapping.oldest_pending_s > limits.oldest_pending_s:
             found[AlertKind.OLDEST_PENDING, name] = Condition(
-                f"{name}: a file has been waiting for {_span(mapping.oldest_pending_s)}",
+                f"{name}: a file or folder has been waiting for {_span(mapping.oldest_pending_s)}",
                 "`ftpsyncd status` tells what it waits for.",
             )
     return found

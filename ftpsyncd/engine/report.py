@@ -58,7 +58,8 @@ def mapping_status(mirror: Mirror, at: Moment) -> MappingStatus:
     totals = mirror.ledger.mappings.totals(mirror.id)
     failures = mirror.ledger.failures.counts(mirror.id)
     state, message = _state(mirror, failures.held, at)
-    oldest = mirror.waits.oldest(at.now)
+    # Who may not read a folder is not to learn from its files that they never arrived: it waits as they do.
+    ages = [age for each in (mirror.waits, mirror.unreadable) if (age := each.oldest(at.now)) is not None]
     waits = load.waiting + len(mirror.waits.unsettled()) + mirror.queue.space.waiting(mirror.spec.name)
     gone = 0 if mirror.removals.hold else mirror.removals.absent.files + mirror.removals.absent.empty
     return MappingStatus(
@@ -75,7 +76,7 @@ def mapping_status(mirror: Mirror, at: Moment) -> MappingStatus:
         published_bytes=totals.bytes,
         last_publish=iso(totals.last_publish_ns) if totals.last_publish_ns else None,
         message=message,
-        oldest_pending_s=None if oldest is None else round(oldest, 1),
+        oldest_pending_s=round(max(ages), 1) if ages else None,
         watcher=mirror.watcher.kind,
         since=_since(mirror, state, at),
         directories_held=mirror.removals.directories_held,

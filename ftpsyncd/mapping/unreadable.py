@@ -30,6 +30,8 @@ class Unreadable:
     def __init__(self, site: Site) -> None:
         self.problems: dict[str, str] = {}
         """Why, by path."""
+        self._since: dict[str, float] = {}
+        """When that was found first (monotonic seconds), the oldest first."""
         self._again_s: dict[str, float] = {}
         """How long they wait for their next look."""
         self._rest_again_s = FIRST_AGAIN_S
@@ -61,6 +63,7 @@ class Unreadable:
             error = LocalUnreadableError.__name__
             self._site.tell(EventKind.FAILED, path, f"it cannot be read: {why}", error=error)
             self.problems[path] = why
+            self._since[path] = at.now
         if not self._site.one_pass:
             pause_s = self._again_s.get(path, FIRST_AGAIN_S)
             self._again_s[path] = min(2 * pause_s, LONGEST_AGAIN_S)
@@ -73,10 +76,16 @@ class Unreadable:
             Whether it could not be read.
         """
         self._again_s.pop(path, None)
+        self._since.pop(path, None)
         known = self.problems.pop(path, None) is not None
         if known and not self.problems:
             self._rest_again_s = FIRST_AGAIN_S
         return known
+
+    def oldest(self, now: float) -> float | None:
+        """For how many seconds what could not be read for longest could not; None if everything can."""
+        since = next(iter(self._since.values()), None)
+        return None if since is None else now - since
 
     def nothing_below(self, directory: str) -> None:
         """A directory is not there: neither is anything below it."""

@@ -60,7 +60,7 @@ def test_all_is_well(tmp_path: Path) -> None:
         (
             {"mappings": (GALLERY._replace(failed=1, oldest_pending_s=2400.0),)},
             2,
-            "CRITICAL: gallery: a file has been waiting for 40 minutes; gallery: 1 failed, and tried again",
+            "CRITICAL: gallery: a file or folder has been waiting for 40 minutes; gallery: 1 failed, and tried again",
         ),
         (
             {"mappings": (GALLERY._replace(state=MappingState.PAUSED, oldest_pending_s=2400.0),)},

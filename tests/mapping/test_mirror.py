@@ -1110,6 +1110,23 @@ def test_a_folder_that_cannot_be_read_is_told_once_however_often_the_one_above_i
     assert [event.path for event in story.events if event.kind is EventKind.FAILED] == ["old", "old"]
 
 
+def test_what_cannot_be_read_waits_as_a_file_does_so_that_somebody_is_told(story: Story):
+    """No alert, no rule and no check ever told of a folder that the daemon may not read, nor of the files in it."""
+    assert mapping_status(story.mirror, AT).oldest_pending_s is None
+    closed = Listing("old", Presence.UNREADABLE, {}, None, problem="Permission denied")
+    name = Listing("", Presence.PRESENT, {}, frozenset({"new"}), unreadable={"new": "Input/output error"})
+    for at in (AT, Moment(NOW + 1000, WALL)):
+        story.mirror.on_answer(closed, at)
+    story.mirror.on_answer(name, Moment(NOW + 2000, WALL))
+    status = mapping_status(story.mirror, Moment(NOW + 4000, WALL))
+    assert (status.failed, status.parked, status.oldest_pending_s) == (2, 0, 4000.0)
+    story.lists("old")
+    assert story.mirror.unreadable.oldest(NOW + 4000) == 2000.0
+    story.lists("", old=folder(), new=folder())
+    story.lists("new")
+    assert mapping_status(story.mirror, Moment(NOW + 4000, WALL)).oldest_pending_s is None
+
+
 @pytest.mark.parametrize("what", ["a directory", "a name"])
 def test_what_cannot_be_read_is_looked_at_again_ever_more_rarely_until_it_can(story: Story, what: str):
     closed = Listing("old", Presence.UNREADABLE, {}, None, problem="Input/output error")
