@@ -382,7 +382,11 @@ def headline(status: Status) -> str:
     offline = [s.name for s in status.servers if s.state in {ServerState.OFFLINE, ServerState.REFUSED}]
     full = [s.name for s in status.servers if s.state is ServerState.FULL]
     missing = [m.name for m in status.mappings if m.state is MappingState.SOURCE_MISSING]
+    failed = sum(m.failed for m in status.mappings)
     text = f"{number(files, 'file')} published, {pending:,} pending"
+    if failed:
+        # Also a folder that cannot be read, of which nothing is pending.
+        text += f", {failed:,} failed and tried again"
     if trouble:
         text += f", {number(trouble, 'needs', 'need')} a person (`ftpsyncd status`)"
     for what, names in (("offline", offline), ("full", full), ("source missing", missing)):

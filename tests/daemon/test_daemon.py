@@ -414,12 +414,13 @@ def test_systemctl_tells_one_as_one(files: int, parked: int, told: str) -> None:
 
 
 def test_systemctl_tells_what_is_wrong_with_folders_servers_and_the_ledger() -> None:
-    mapping = MappingStatus("a", "/a", "web:/a", MappingState.SOURCE_MISSING, 0, 0, 0, 0, 0, 2, 1, None, "")
+    mapping = MappingStatus("a", "/a", "web:/a", MappingState.SOURCE_MISSING, 0, 0, 3, 0, 0, 2, 1, None, "")
     servers = tuple(ServerStatus(state.value, state, 0, "") for state in (ServerState.FULL, ServerState.REFUSED))
     daemon = Fake().status().daemon._replace(message="the ledger cannot be written: disk full")
     shown = Fake().status()._replace(daemon=daemon, mappings=(mapping,), servers=servers)
     assert process.headline(shown) == (
-        "2 files published, 0 pending, offline: refused, full: full, source missing: a; the ledger cannot be written: disk full"
+        "2 files published, 0 pending, 3 failed and tried again, offline: refused, full: full, source missing: a;"
+        " the ledger cannot be written: disk full"
     )
 
 
