@@ -140,6 +140,8 @@ class Failures:
 
         Of who writes they are counted once: a status asks four times a second, and there may be hundreds of thousands.
         """
+        if self._counted is not None and mapping not in self._failing:
+            return FailureCounts(0, 0)
         if self._counted is not None and mapping in self._counted:
             return FailureCounts(*self._counted[mapping])
         sql = (

@@ -23,8 +23,8 @@ ROUNDS = 2
 """As often before it is looked how much there is, and again after that."""
 KEPT = 1
 """What is kept of directories and rows so that they need not be asked for again: one round brings as much."""
-NOT_OURS = ("MemoryServer.", "Scanner._mounts")
-"""What stands in for a server, and the mounts of the machine."""
+NOT_OURS = ("MemoryServer.", "Scanner._mounts", "Spellings._tell_apart")
+"""What stands in for a server, and the mounts of the machine, with what is known of each until they change."""
 LATER_S = 4000.0
 """What a server would not settle is asked for again by then."""
 
