@@ -302,7 +302,8 @@ def test_a_directory_that_got_another_name_is_one_line(ftpsyncd, config_file):
     spec = config.mappings["gallery"]
     with Ledger(config.state_dir / LEDGER) as ledger:
         mapping = ledger.mappings.number(spec.name, destination(spec, config.servers["web"]))
-        ledger.put(mapping, "old", Row(Kind.DIR, fingerprint_of((gallery / "new").stat()), b"", 1))
+        recorded = Row(Kind.DIR, fingerprint_of((gallery / "new").stat()), b"", time.time_ns())
+        ledger.put(mapping, "old", recorded)
         for name in ("a.jpg", "b.jpg", "c.jpg"):
             (gallery / "new" / name).write_text("x")
             ledger.put(mapping, f"old/{name}", Row(Kind.FILE, fingerprint_of((gallery / "new" / name).stat()), b"", 1))

@@ -964,8 +964,8 @@ MUTATIONS = (
         "G4",
         "any folder at the root's place is the published one",
         "mapping/places.py",
-        "        if self.published in {None, numbered} or self._ledger.is_empty(self._mapping):\n",
-        "        if self.published not in {None, numbered} or self._ledger.is_empty(self._mapping):\n",
+        "        if self.published in formerly or self._ledger.is_empty(self._mapping):\n",
+        "        if self.published not in formerly or self._ledger.is_empty(self._mapping):\n",
         f"{EPISODES}::test_a_folder_that_is_not_the_one_it_was_deletes_nothing",
     ),
     Mutation(
