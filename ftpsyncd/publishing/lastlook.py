@@ -24,6 +24,11 @@ from ftpsyncd.specs import MappingSpec
 _T = TypeVar("_T")
 
 
+RECORDED_NS = 60 * 10**9
+"""A file that is published is recorded as that some time after it was looked at last: behind the server's answer to its
+rename, and what else the engine does. Meanwhile it may be gone, and another one have its inode. In nanoseconds."""
+
+
 @dataclass(slots=True)
 class Folder:
     """A mapping as the workers see it."""
@@ -117,8 +122,8 @@ def is_as_published(spec: MappingSpec, rename: Rename, sign: Callable[[], None])
     """Whether a file that got another name here is the published one, and not another that has its inode since.
 
     That would have to have the same size and date: what is copied with its date from a camera or out of an archive, in
-    whole seconds, may. So such a file is read, unless it is known to have been made before the other was published, and
-    as far as it may be read, and it is known what was published.
+    whole seconds, may. So such a file is read, unless it is known to have been made well before the other was
+    published, and as far as it may be read, and it is known what was published.
 
     Args:
         spec: of its mapping.
@@ -133,7 +138,7 @@ def is_as_published(spec: MappingSpec, rename: Rename, sign: Callable[[], None])
     try:
         with open_quietly(spec.local, rename.path, follow_symlinks=spec.follow_symlinks) as file:
             born = born_ns(file.fileno())
-            if born is not None and born <= rename.published_ns:
+            if born is not None and born <= rename.published_ns - RECORDED_NS:
                 return True
             return hashes.of_file("SHA-256", file, sign) == rename.sha256.hex()
     except (FileBusyError, LocalUnreadableError):

@@ -47,7 +47,7 @@ from ftpsyncd.model import (
     Upload,
 )
 from ftpsyncd.publishing.existing import BEGINNING, FreshDirectories, require_vacant, swept
-from ftpsyncd.publishing.lastlook import Folder
+from ftpsyncd.publishing.lastlook import RECORDED_NS, Folder
 from ftpsyncd.publishing.planned import Progress
 from ftpsyncd.publishing.publish import Publisher
 from ftpsyncd.remote import hashes
@@ -1007,7 +1007,7 @@ def test_another_file_that_got_the_inode_of_one_that_is_gone_is_sent(
     os.utime(worker.local / "b", ns=(mtime_ns, mtime_ns))
     worker.server.files[f"{BASE}/a"] = MemoryFile(published or CONTENT, 1)
     sha256 = hashlib.sha256(published).digest() if published else b""
-    assert did(worker.does(Rename(M, "b", "a", worker.sees("b"), sha256, published_ns=100))) == [becomes]
+    assert did(worker.does(Rename(M, "b", "a", worker.sees("b"), sha256, published_ns=RECORDED_NS + 100))) == [becomes]
     expected = CONTENT if becomes is Did.PUBLISHED else published or CONTENT
     assert worker.server.files[f"{BASE}/b"].content == expected
     assert (f"{BASE}/a" in worker.server.files) is (becomes is Did.PUBLISHED)
