@@ -42,6 +42,10 @@ class Case:
     measured_rtt_ms: float
     """Of a TCP handshake."""
     mtu: int | None = None
+    day: str = ""
+    """On which it was measured, ISO 8601; empty: not recorded."""
+    commit: str = ""
+    """Of the checkout that was measured, "+" behind it if the program in it was changed; empty: not recorded."""
     runs: dict[str, list[Run]] = field(default_factory=dict)
     """By contender."""
     left_out: dict[str, str] = field(default_factory=dict)

@@ -136,6 +136,8 @@ def _section(scenario: Scenario, cases: Sequence[Case]) -> str:
     for case in cases:
         server = _server(case.server, case.tls)
         lines += [f"{server}: {name} is left out: {why}." for name, why in case.left_out.items()]
+    if when := _when(cases):
+        lines.append(when)
     if least := _least(scenario, cases):
         lines.append(least)
     if scenario.gone_s:
@@ -144,6 +146,20 @@ def _section(scenario: Scenario, cases: Sequence[Case]) -> str:
             " `delete_after` (10 s); of what is deleted right before `sync` runs, ftpsyncd waits out the rest."
         )
     return "\n\n".join(lines)
+
+
+def _when(cases: Sequence[Case]) -> str:
+    """Cases may have been measured one by one; figures of older code are to be known for what they are."""
+    servers: dict[str, list[str]] = {}
+    for case in cases:
+        if case.day:
+            told = f"on {case.day}" + (f" at commit {case.commit}" if case.commit else "")
+            servers.setdefault(told, []).append(_server(case.server, case.tls))
+    if not servers:
+        return ""
+    if len(servers) == 1 and all(case.day for case in cases):
+        return f"Measured {next(iter(servers))}."
+    return "Measured " + "; ".join(f"{told} ({', '.join(some)})" for told, some in servers.items()) + "."
 
 
 def _least(scenario: Scenario, cases: Sequence[Case]) -> str:

@@ -13,9 +13,11 @@ import platform
 import re
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -50,7 +52,9 @@ def main() -> int:
         old = load(RESULTS)
         results = old if old.machine == results.machine else results
     measured = []
+    code = commit()
     for case in measure(chosen, options):
+        case.day, case.commit = f"{datetime.now().astimezone():%Y-%m-%d}", code
         measured.append(case)
         results.add(case)
         if not options.quick:
@@ -99,6 +103,17 @@ def machine() -> dict[str, Any]:
         "congestion_control": congestion_control(),
         "contenders": versions(),
     }
+
+
+def commit() -> str:
+    """Of the checkout that is measured, with a "+" if the program in it was changed; empty where there is no git."""
+    if not shutil.which("git"):
+        return ""
+    head = subprocess.run(
+        ["git", "rev-parse", "--short=10", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    changed = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", "ftpsyncd"], cwd=ROOT, check=False)
+    return head.stdout.strip() + "+" * changed.returncode if head.returncode == 0 else ""
 
 
 def unable() -> str:

@@ -67,6 +67,18 @@ def test_a_ratio_just_above_its_bound_is_not_reached_although_it_is_rounded_to_i
     assert "| ≤ 0.50 | 0.50 | **not reached** |" in report.render(Results(MACHINE, [some]), [SCENARIO])
 
 
+def test_a_scenario_tells_when_and_at_which_commit_it_was_measured() -> None:
+    some = case(day="2026-11-29", commit="0123456789")
+    older = case(server="vsftpd", day="2026-11-21", commit="")
+    scenario = replace(SCENARIO, servers=("proftpd", "vsftpd"))
+    assert "\nMeasured on 2026-11-29 at commit 0123456789.\n" in report.render(Results(MACHINE, [some]), [scenario])
+    both = report.render(Results(MACHINE, [some, older]), [scenario])
+    assert "\nMeasured on 2026-11-29 at commit 0123456789 (proftpd); on 2026-11-21 (vsftpd).\n" in both
+    undated = report.render(Results(MACHINE, [case(), older]), [scenario])
+    assert "\nMeasured on 2026-11-21 (vsftpd).\n" in undated
+    assert "Measured on 20" not in report.render(Results(MACHINE, [case()]), [scenario])
+
+
 @pytest.mark.parametrize(
     "changes",
     [
