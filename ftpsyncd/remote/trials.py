@@ -183,18 +183,21 @@ def learn_removing(session: Session, path: str) -> None:
     make, *store = session.command("MKD", path), *(session.command("STOR", each) for each in ours)
     profile.removing = Removing.EMPTIES
     try:
-        session.exchange([make])
-        stored = all(deliver(session, each, CONTENT[:PART]).good for each in store)
-        profile.removing = _removing(session, path, ours) if stored else None
+        try:
+            session.exchange([make])
+            stored = all(deliver(session, each, CONTENT[:PART]).good for each in store)
+            found = _removing(session, path, ours) if stored else None
+        finally:
+            if session.usable:
+                session.exchange([session.command("DELE", each) for each in ours])
+                _removed(session, path)
+        # Not before: what is left where the session ends under that goes with the next try.
+        profile.removing = found
     except RemoteError:
         profile.removing_missed += 1
         if profile.removing_missed < MOST_TRIALS:
             profile.removing = None
         raise
-    finally:
-        if session.usable:
-            session.exchange([session.command("DELE", each) for each in ours])
-            _removed(session, path)
 
 
 def _removing(session: Session, path: str, ours: list[str]) -> Removing:

@@ -109,6 +109,20 @@ def test_what_was_not_found_out_is_not_relied_upon(ends: int):
         assert acc.profile.removing is None
 
 
+@pytest.mark.parametrize(("verb", "done"), [("DELE", 0), ("DELE", 1), ("RMD", 1)])
+def test_nothing_is_left_where_the_session_ends_while_the_try_is_cleared_up(verb: str, done: int):
+    """What the server does is known by then."""
+    with Tree(end=None, **{verb: [*done * [None], hang_up]}) as server:
+        acc = account(server, Profile())
+        with acc() as session, pytest.raises(ServerUnavailableError):
+            session.remove_dir("/d")
+        with acc() as session:
+            assert session.remove_dir("/d") is False
+        assert acc.profile.removing is Removing.REFUSES
+        assert server.files == FOREIGN
+        assert server.dirs == {"/", "/d"}
+
+
 def test_without_data_connections_nothing_is_left_of_the_try():
     refused = "425 No port is free."
     with Tree(EPSV=[refused], PASV=[refused]) as server, account(server, Profile())() as session:
