@@ -26,10 +26,10 @@ from ftpsyncd.ledger.inbulk import InBulk
 from ftpsyncd.ledger.inodes import Inodes
 from ftpsyncd.ledger.mappings import Mappings
 from ftpsyncd.ledger.tables import (
-    APPROVED_SINCE,
     HISTORY_SINCE,
     LAST_SINCE,
     MIGRATIONS,
+    PROFILES_SINCE,
     inside,
     key_of,
     row_of,
@@ -82,9 +82,7 @@ class Ledger:
             last_is_indexed=self._db.version >= LAST_SINCE,
         )
         self.failures = Failures(self._write, self._read)
-        self.decisions = Decisions(
-            self._write, self._write_many, self._read, has_approvals=self._db.version >= APPROVED_SINCE
-        )
+        self.decisions = Decisions(self._write, self._write_many, self._read, version=self._db.version)
         self.begun = Begun(self._write_many, self._read, version=self._db.version)
         self.alike = Alike(self._read)
         self.inodes = Inodes(self._read)
@@ -400,6 +398,8 @@ class Ledger:
 
     def profile(self, account: str) -> str:
         """What was learned of the server of an account; empty if nothing was."""
+        if self._db.version < PROFILES_SINCE:
+            return ""
         found = self._read("SELECT text FROM profile WHERE account=?", (account,)).fetchone()
         return found[0] if found else ""
 

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from ftpsyncd.ledger.database import Cursor
+from ftpsyncd.ledger.tables import APPROVED_SINCE, DISCARDING_SINCE
 from ftpsyncd.model import Hold, HoldKind
 
 UNDATED = 1
@@ -23,7 +24,7 @@ class Decisions:
         write: one statement in the ledger's transaction.
         write_many: the same for many rows.
         read: a query that sees what was written.
-        has_approvals: the ledger is new enough to keep them.
+        version: of the ledger's tables; one that is only read may be older.
     """
 
     def __init__(
@@ -32,12 +33,12 @@ class Decisions:
         write_many: Callable[[str, Iterable[Sequence[object]]], None],
         read: Callable[[str, Sequence[object]], Cursor],
         *,
-        has_approvals: bool,
+        version: int,
     ) -> None:
         self._write = write
         self._write_many = write_many
         self._read = read
-        self._has_approvals = has_approvals
+        self._version = version
 
     def hold(self, mapping: int) -> Hold | None:
         """The hold on this mapping's deletes."""
@@ -54,6 +55,8 @@ class Decisions:
 
     def discarding(self, mapping: int) -> bool:
         """Whether a person discarded this mapping's deletes, and not all that is gone has been forgotten yet."""
+        if self._version < DISCARDING_SINCE:
+            return False
         return bool(self._read("SELECT discarding FROM mapping WHERE id=?", (mapping,)).fetchone()[0])
 
     def set_discarding(self, mapping: int, *, discarding: bool) -> None:
@@ -66,14 +69,14 @@ class Decisions:
         Returns:
             Each path, how many files, and whether it is a file that was changed at the server.
         """
-        if not self._has_approvals:
+        if self._version < APPROVED_SINCE:
             return []
         found = self._read("SELECT path, files, changed FROM approved WHERE mapping=?", (mapping,))
         return [(os.fsdecode(path), files, bool(changed)) for path, files, changed in found]
 
     def approved_files(self, mapping: int) -> int:
         """How many files a person allowed to be deleted that are not deleted yet."""
-        if not self._has_approvals:
+        if self._version < APPROVED_SINCE:
             return 0
         sql = "SELECT ifnull(sum(files),0) FROM approved WHERE mapping=?"
         return int(self._read(sql, (mapping,)).fetchone()[0])

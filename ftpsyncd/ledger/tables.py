@@ -127,7 +127,8 @@ MIGRATIONS = (
 )
 """The script at index n turns a ledger of schema n into one of schema n + 1. Published ones are never edited."""
 SCHEMA_VERSION = len(MIGRATIONS)
-RECEIVED_SINCE, HISTORY_SINCE, PARTS_SINCE, APPROVED_SINCE, LAST_SINCE, EXPOSED_SINCE = 2, 3, 4, 6, 7, 8
+PROFILES_SINCE = RECEIVED_SINCE = 2
+HISTORY_SINCE, PARTS_SINCE, DISCARDING_SINCE, APPROVED_SINCE, LAST_SINCE, EXPOSED_SINCE = 3, 4, 5, 6, 7, 8
 BRINGS_SINCE = 11
 """A ledger that is only read stays as it is, and may be older."""
 
