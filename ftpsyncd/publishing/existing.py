@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ftpsyncd.core import sizes
-from ftpsyncd.errors import FtpsyncdError, LocalError, PlaceTakenError, RemoteError, Retry
+from ftpsyncd.errors import FtpsyncdError, LocalError, NameNotSendableError, PlaceTakenError, RemoteError, Retry
 from ftpsyncd.model import Did, Done, Fingerprint, Kind, Sweep, Upload, parent, remote_join
 from ftpsyncd.publishing.lastlook import Folder, open_planned, require_planned, require_same
 from ftpsyncd.remote import facts, hashes
@@ -103,7 +103,11 @@ class Existing:
         except FtpsyncdError as error:
             if not session.usable or len(uploads) == 1:
                 return [error] * len(uploads)
-            # A name that cannot even be asked for must not fail its neighbours, nor cost them their protection.
+            if isinstance(error, NameNotSendableError):
+                # Nothing was said yet: its neighbours are asked for without it, and not all sent again because of it.
+                half = len(uploads) // 2
+                return [*self.look(session, uploads[:half]), *self.look(session, uploads[half:])]
+            # A name that the server does not tell of must not fail its neighbours, nor cost them their protection.
             policies = [self._folder(upload.mapping).spec.existing for upload in uploads]
             return [
                 self.look(session, [upload])[0] if policy is ExistingPolicy.KEEP else _UNKNOWN

@@ -20,6 +20,7 @@ from ftpsyncd.errors import (
     FileChangedError,
     LocalUnreadableError,
     MountPointError,
+    NameNotSendableError,
     NameRefusedError,
     NotFoundError,
     NotSupportedError,
@@ -484,6 +485,20 @@ def test_a_name_that_cannot_be_asked_for_keeps_no_other_file_from_being_deleted(
     first, second, third = worker.does(*(Delete(M, name, sizes=(1,)) for name in names_))
     assert {outcome.action.path for outcome in (first, second, third) if isinstance(outcome, Done)} == {"a", "c"}
     assert list(worker.server.files) == [f"{BASE}/b\nb"]
+
+
+@pytest.mark.parametrize("unsendable", ["a\nb", "c\nd", "h\ni"])
+def test_a_name_that_cannot_be_asked_for_has_no_other_file_sent_that_is_there_already(worker: Worker, unsendable: str):
+    """As after a lost ledger, or at a server to which somebody has copied everything."""
+    names_ = sorted(["a", "b", "c", "d", "e", "f", "g", unsendable])
+    for name in names_:
+        (worker.local / name).write_bytes(CONTENT)
+        worker.server.files[f"{BASE}/{name}"] = MemoryFile(CONTENT, int(worker.sees(name).mtime_ns // 10**9))
+    outcomes = worker.does(*(Upload(M, name, worker.sees(name)) for name in names_))
+    assert {each.action.path for each in outcomes if isinstance(each, Done) and each.did is Did.ADOPTED} == {*"abcdefg"}
+    (failed,) = (each for each in outcomes if isinstance(each, Failed))
+    assert failed.action.path == unsendable
+    assert isinstance(failed.error, NameNotSendableError)
 
 
 @pytest.mark.parametrize("refused", [False, True])
