@@ -159,6 +159,8 @@ class Listing(NamedTuple):
     """When the directory was made. 0: not told, or only some names were asked for."""
     mount_point: bool = False
     """The listed directory is on another mount or device than the directory that holds it; never so for the root."""
+    filesystem: int = 0
+    """Of a mount point: what is mounted there, a number as in `RootIdentity`, or 0: that is not told."""
     mounted: frozenset[str] = frozenset()
     """Names of directories that are on another mount, whatever their device: a bind mount's is the same."""
     awaited: frozenset[str] = frozenset()
@@ -172,7 +174,8 @@ CLOCKS_DIFFER_S = 300
 
 
 MIXED = 2
-"""Of a directory's row: some of what is published below it was so while it was a mount point, some while not."""
+"""Of a directory's row: some of what is published below it was so while it was a mount point, some while not, or while
+another disk was mounted there."""
 
 
 class Row(NamedTuple):
@@ -185,7 +188,8 @@ class Row(NamedTuple):
     published_ns: int
     """Wall clock, nanoseconds since the epoch."""
     device: int = 0
-    """For a directory: 1 if it was a mount point when recorded, else 0; `MIXED`: it was both."""
+    """For a directory: 0 if it was no mount point when recorded; else the file system that was mounted there, or 1
+    where that is not known; `MIXED`: both, or several. For a file: 1 if a link led to it on another disk."""
 
 
 class Exposure(NamedTuple):
@@ -282,6 +286,8 @@ class MakeDir(NamedTuple):
     inode: int
     mount_point: bool = False
     why: str = "new directory"
+    filesystem: int = 0
+    """Of a mount point: as in `Listing`."""
 
 
 class Upload(NamedTuple):

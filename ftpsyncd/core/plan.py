@@ -90,6 +90,8 @@ class Swapped(NamedTuple):
     """A mount point that is not there any more, as autofs and udisks leave none behind."""
     mounted: bool = False
     """It is a mount point now."""
+    filesystem: int = 0
+    """What is mounted there now, as in `Listing`."""
     link: bool = False
     """It is a file, which a link led to on another file system, and leads to nothing now."""
 
@@ -260,10 +262,11 @@ def _decide_directory(
     elif row.fingerprint == MISSING:
         blocked = _blocked(path, failure, look) if failure is not None and failure.fingerprint is None else None
         yield Enter(path, inode, known=False)
-        yield blocked or MakeDir(mapping, path, inode, mount_point, why="missing at the server")
+        known = row.device if mount_point and row.device > MIXED else 0
+        yield blocked or MakeDir(mapping, path, inode, mount_point, why="missing at the server", filesystem=known)
         return
     elif row.fingerprint.inode != inode:
-        yield from _made_anew(path, entry, failure, look, mount_point=mount_point)
+        yield from _made_anew(path, entry, row, failure, look, mount_point=mount_point)
         return
     elif not look.deep or failure is not None:
         yield Settled(path, had_failure=failure is not None)
@@ -288,7 +291,7 @@ def _decide_new_directory(
 
 
 def _made_anew(
-    path: str, entry: Entry, failure: Failure | None, look: Look, *, mount_point: bool
+    path: str, entry: Entry, row: Row, failure: Failure | None, look: Look, *, mount_point: bool
 ) -> Iterator[Decision]:
     """A published directory is another one by now."""
     mapping, inode = look.spec.name, entry.fingerprint.inode
@@ -296,23 +299,37 @@ def _made_anew(
         # What failed was about the one before, which was to be removed.
         yield Settled(path, had_failure=True)
     # Nothing that it lacks was seen in it before now.
-    renewed = Row(Kind.DIR, Fingerprint(0, 0, inode), b"", look.wall_ns, int(mount_point))
+    # Which disk that is shows when it is listed itself.
+    device = row.device if mount_point and row.device else int(mount_point)
+    renewed = Row(Kind.DIR, Fingerprint(0, 0, inode), b"", look.wall_ns, device)
     yield Adopt(mapping, path, renewed, "the directory was made anew")
     yield Enter(path, inode, known=False)
 
 
-def swapped_directory(path: str, row: Row, *, mount_point: bool) -> Swapped | None:
-    """Whether a published directory is on another file system than it was, or than some of what is published below."""
+def swapped_directory(path: str, row: Row, *, mount_point: bool, filesystem: int = 0) -> Swapped | None:
+    """Whether a published directory is on another file system than it was, or than some of what is published below.
+
+    Args:
+        path: of the directory.
+        row: what is recorded of it.
+        mount_point: whether it is one now.
+        filesystem: what is mounted there now, as in `Listing`; 0: not told.
+    """
     # what lies on the disk and what lies under it are both published, and never to be seen together
     if row.device == MIXED:
         now = "mounted" if mount_point else "not mounted"
         why = f"{path} is {now} now, and some of what is published below it was there when it was otherwise"
-        return Swapped(path, why, mounted=mount_point)
+        return Swapped(path, why, mounted=mount_point, filesystem=filesystem)
+    if mount_point and filesystem and row.device > MIXED and row.device != filesystem:
+        why = f"another disk was mounted on {path} when it was published than now"
+        return Swapped(path, why, mounted=True, filesystem=filesystem)
     # neither: it was made for what is in it, before anybody had looked at the directory itself
     if not (row.fingerprint.inode or row.device) or bool(row.device) == mount_point:
         return None
     was, now = ("mounted", "not mounted") if row.device else ("a plain directory", "a mount point")
-    return Swapped(path, f"{path} was {was} when it was published and is {now} now", mounted=mount_point)
+    return Swapped(
+        path, f"{path} was {was} when it was published and is {now} now", mounted=mount_point, filesystem=filesystem
+    )
 
 
 def swapped_away(path: str) -> Swapped:

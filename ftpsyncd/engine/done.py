@@ -102,8 +102,9 @@ def apply(mirror: Mirror, done: Done, at: Moment, *, lost: int) -> None:
             (_directory_lost if done.did is Did.SPOILED else _directory_renamed)(mirror, action, at)
         case Delete() | RemoveDir():
             _removed(mirror, action, done.did, at)
-        case MakeDir(inode=inode, mount_point=mount_point):
-            ledger.put(mirror.id, path, Row(Kind.DIR, Fingerprint(0, 0, inode), b"", at.wall_ns, int(mount_point)))
+        case MakeDir(inode=inode, mount_point=mount_point, filesystem=filesystem):
+            device = filesystem or int(mount_point)
+            ledger.put(mirror.id, path, Row(Kind.DIR, Fingerprint(0, 0, inode), b"", at.wall_ns, device))
             mirror.offers.require_directories(path, at)
             if not inode and path:
                 # Made for what is in it: which directory it is, and whether a mount point, is still to be seen.

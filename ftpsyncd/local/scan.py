@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from ftpsyncd.core import downloads
 from ftpsyncd.local import birth, mounts, quiet, tree
-from ftpsyncd.model import Entry, Fingerprint, Kind, Listing, Presence, RootIdentity, basename, join, parent
+from ftpsyncd.model import MIXED, Entry, Fingerprint, Kind, Listing, Presence, RootIdentity, basename, join, parent
 
 _NAME_MAX = 255
 """Bytes, of nearly every file system; one that takes more does not call them too many (pathconf(3))."""
@@ -154,6 +154,8 @@ class Scanner:
             # Not before: what left while it was read has to count as well.
             changed = os.fstat(descriptor).st_ctime_ns
             mounted, elsewhere = self._mounted(_Opened(descriptor, directory, real, root_fd), seen, failed.root)
+            mount_point = mount_point or elsewhere
+            filesystem = tree.filesystem_of(descriptor, status.st_dev) if mount_point else 0
         except OSError as error:
             tree.require_descriptors(error)
             if directory and error.errno in tree.GONE and self._is_gone(root_fd, directory):
@@ -173,7 +175,9 @@ class Scanner:
             device=status.st_dev,
             changed_wall_ns=changed,
             made_wall_ns=made,
-            mount_point=mount_point or elsewhere,
+            mount_point=mount_point,
+            # Smaller numbers mean something else in the ledger.
+            filesystem=filesystem if filesystem > MIXED else 0,
             mounted=mounted,
         )
 

@@ -76,14 +76,27 @@ def identity_of(descriptor: int) -> RootIdentity:
         OSError: the file system does not answer.
     """
     status = os.fstat(descriptor)
-    filesystem = fold(os.fstatvfs(descriptor).f_fsid)
-    if filesystem in {0, status.st_dev} and (uuid := uuids.of_descriptor(descriptor, status.st_dev)):
-        filesystem = _number_for(f"uuid\0{uuid}")
     inode = fold(status.st_ino)
     if made_ns := birth.lasting_ns(descriptor, status.st_dev):
         # The inode of a folder that was removed is soon another one's.
         inode = _number_for(f"made\0{inode}\0{made_ns}")
-    return RootIdentity(inode, filesystem or _named(descriptor) or status.st_dev)
+    return RootIdentity(inode, filesystem_of(descriptor, status.st_dev))
+
+
+def filesystem_of(descriptor: int, device: int) -> int:
+    """A number for the file system that an open directory is on, as in `RootIdentity`.
+
+    Args:
+        descriptor: of the directory.
+        device: its st_dev.
+
+    Raises:
+        OSError: the file system does not answer.
+    """
+    filesystem = fold(os.fstatvfs(descriptor).f_fsid)
+    if filesystem in {0, device} and (uuid := uuids.of_descriptor(descriptor, device)):
+        filesystem = _number_for(f"uuid\0{uuid}")
+    return filesystem or _named(descriptor) or device
 
 
 def root_identity(root: Path) -> RootIdentity | None:

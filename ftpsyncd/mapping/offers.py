@@ -67,8 +67,9 @@ class Offers:
         self._spare = spare
         self._kin = Kin(site, selection)
         self._known_directories: set[str] = set()
-        self._seen: dict[str, tuple[int, bool]] = {}
-        """Of directories that were listed as a whole and are not recorded: which it is, and whether a mount point."""
+        self._seen: dict[str, tuple[int, bool, int]] = {}
+        """Of directories that were listed as a whole and are not recorded: which it is, whether a mount point, and of
+        which file system."""
 
     def listed(self, listing: Listing) -> None:
         """A directory that is there was looked at: should it have to be made, it is known which it is.
@@ -85,7 +86,7 @@ class Offers:
             self._not_renamed.pop(directory, None)
         else:
             self._seen.pop(directory, None)
-            self._seen[directory] = listing.inode, listing.mount_point
+            self._seen[directory] = listing.inode, listing.mount_point, listing.filesystem
             if len(self._seen) > SEEN_KEPT:
                 del self._seen[next(iter(self._seen))]
 
@@ -112,8 +113,8 @@ class Offers:
                 break
             directories.append(directory)
         for ancestor in reversed(directories):
-            inode, mount_point = self._seen.pop(ancestor, (0, False))
-            self._queue.offer(MakeDir(self._name, ancestor, inode, mount_point), order)
+            inode, mount_point, filesystem = self._seen.pop(ancestor, (0, False, 0))
+            self._queue.offer(MakeDir(self._name, ancestor, inode, mount_point, filesystem=filesystem), order)
         self._queue.offer(action, order)
 
     def require_directories(self, path: str, at: Moment) -> None:

@@ -116,6 +116,9 @@ class Places:
         noted = self._links if swapped.link else self._swapped
         known = noted.get(swapped.path)
         if known is not None and known.mounted is swapped.mounted:
+            if swapped.filesystem:
+                # The directory above tells only that it is a mount point; and a third disk may be there by now.
+                noted[swapped.path] = swapped
             return False
         noted[swapped.path] = swapped
         return True
@@ -215,7 +218,7 @@ class Places:
         for path, swapped in (*self._swapped.items(), *self._links.items()):
             row = self._ledger.row(self._mapping, path)
             if row is not None:
-                self._ledger.put(self._mapping, path, row._replace(device=int(swapped.mounted)))
+                self._ledger.put(self._mapping, path, row._replace(device=swapped.filesystem or int(swapped.mounted)))
         self._swapped.clear()
         self._links.clear()
 

@@ -128,10 +128,13 @@ class Source:
         row = self._site.ledger.row(self._site.id, listing.directory) if listing.directory else None
         if row is None or row.kind is not Kind.DIR:
             return
-        swapped = swapped_directory(listing.directory, row, mount_point=listing.mount_point)
+        mounted, filesystem = listing.mount_point, listing.filesystem
+        swapped = swapped_directory(listing.directory, row, mount_point=mounted, filesystem=filesystem)
         if swapped is None:
             # `pass_ended` draws the conclusion.
             self.places.back(listing.directory)
+            if row.device == 1 and mounted and filesystem:
+                self._site.ledger.put(self._site.id, listing.directory, row._replace(device=filesystem))
         else:
             self.swapped(swapped, at)
 

@@ -62,6 +62,8 @@ A_SINCE = file(size=10, mtime=1, inode=7, changed_s_ago=SETTLE_S)
 A_FROM_THE_FUTURE = file(size=10, mtime=1, inode=7, changed_s_ago=-3600)
 RENEWED = made(inode=51)
 MISSED = made()._replace(fingerprint=MISSING)
+DISK_A = 1 << 40
+"""A number for a file system."""
 HIDDEN = "and some of what is published below it was there when it was otherwise"
 
 
@@ -469,11 +471,25 @@ DIRECTORIES = {
         [Swapped("d", "d was mounted when it was published and is not there now", gone=True)],
     ),
     "the same mount point again": (Scene({"d": mounted()}, {"d": made(mount_point=True)}), [settled("d")]),
-    "another disk at the same mount point is made anew": (
+    "another directory at a mount point whose disk is not known is made anew": (
         Scene({"d": mounted(60)}, {"d": made(50, mount_point=True)}),
         [
             Adopt(M, "d", made(60, mount_point=True)._replace(published_ns=WALL), "the directory was made anew"),
             Enter("d", 60, known=False),
+        ],
+    ),
+    "at one whose disk is known, that is kept: the look at itself tells which it is now": (
+        Scene({"d": mounted(60)}, {"d": made(50)._replace(device=DISK_A)}),
+        [
+            Adopt(M, "d", made(60)._replace(device=DISK_A, published_ns=WALL), "the directory was made anew"),
+            Enter("d", 60, known=False),
+        ],
+    ),
+    "so it is while it is made again at the server": (
+        Scene({"d": mounted()}, {"d": MISSED._replace(device=DISK_A)}),
+        [
+            Enter("d", 50, known=False),
+            MakeDir(M, "d", 50, mount_point=True, why="missing at the server", filesystem=DISK_A),
         ],
     ),
     "a directory that nobody has looked at since it was made is a mount point as well as not": (

@@ -672,6 +672,72 @@ def test_what_was_dropped_while_a_disk_was_away_is_not_deleted_when_it_is_back(s
 
 @pytest.mark.root
 @as_root
+@pytest.mark.parametrize("seen_away", [True, pytest.param(False, marks=pytest.mark.long)])
+@pytest.mark.parametrize("restarts", [False, True])
+def test_another_disk_in_place_of_one_inside_the_source_deletes_nothing(
+    server: Server, tmp_path: Path, *, restarts: bool, seen_away: bool
+) -> None:
+    """A card that is changed for another one: what was on the first is not there, and nobody has deleted it."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    for card in (first, second):
+        card.mkdir()
+    with mounted("tmpfs", first), mounted("tmpfs", second), watchful(server, tmp_path) as s:
+        fill(first)
+        (second / "sub").mkdir()
+        (second / "sub/z.jpg").write_bytes(b"of the second")
+        (s.drop / "card").mkdir()
+        with mounted(first, s.drop / "card"):
+            s.start()
+            s.until_equal()
+            before = copies(s.published)
+            if restarts:
+                s.stop()
+            umount(s.drop / "card")
+            if seen_away and not restarts:
+                s.until_state("held")
+        with mounted(second, s.drop / "card"):
+            if restarts:
+                s.start()
+            until((s.published / "card/sub/z.jpg").exists, "what is on the second is published")
+            some_checks_later(s, 2)
+            assert before.items() <= copies(s.published).items()
+            assert s.mapping_status()["state"] == "held"
+            assert "drop: deleted" not in s.log()
+            s.command("approve", "drop")
+            s.until_equal()
+            s.until_state("in_sync")
+            (second / "sub/y.jpg").write_bytes(b"of the second, too")
+            s.until_equal()
+            s.stop()
+
+
+@pytest.mark.root
+@as_root
+def test_another_disk_is_told_of_as_one(server: Server, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for card in (first, second):
+        card.mkdir()
+    with mounted("tmpfs", first), mounted("tmpfs", second), watchful(server, tmp_path) as s:
+        fill(first)
+        (s.drop / "card").mkdir()
+        with mounted(first, s.drop / "card"):
+            s.start()
+            s.until_equal()
+            before = copies(s.published)
+            with mounted(second, s.drop / "card"):
+                s.until_state("held")
+                assert "another disk was mounted on card" in s.mapping_status()["message"]
+                some_checks_later(s, 2)
+                assert_nothing_was_deleted(s, before)
+            s.until_state("in_sync")
+            assert_nothing_was_deleted(s, before)
+            (first / "a.jpg").unlink()
+            s.until_equal()
+            s.stop()
+
+
+@pytest.mark.root
+@as_root
 def test_approve_accepts_that_a_disk_inside_the_source_is_gone(server: Server, tmp_path: Path) -> None:
     with watchful(server, tmp_path) as s:
         (s.drop / "disk").mkdir()

@@ -505,12 +505,17 @@ def test_a_listing_says_whether_its_directory_is_a_mount_point(root: Path, *, fo
         (root / "sub/inner").mkdir()
         assert scanner.list_dir("sub").mount_point
         assert scanner.probe("sub", {"inner"}).mount_point
+        here = Scanner(root).root_identity()
+        assert here is not None
+        assert (scanner.list_dir("sub").filesystem == here.filesystem) is bind
+        assert scanner.probe("sub", {"inner"}).filesystem == scanner.list_dir("sub").filesystem
         assert scanner.list_dir("").mounted == scanner.probe("", {"a.jpg"}).mounted == {"sub"}
         assert not scanner.list_dir("sub/inner").mount_point
         assert not Scanner(root / "sub").list_dir("").mount_point, "of the root it is not asked"
     finally:
         subprocess.run(["umount", root / "sub"], check=True)
     assert not scanner.list_dir("sub").mount_point
+    assert not scanner.list_dir("sub").filesystem
     assert not scanner.list_dir("").mounted
 
 

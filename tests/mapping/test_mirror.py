@@ -331,16 +331,35 @@ def test_a_directory_is_looked_at_once_although_it_is_made_for_what_is_further_b
     assert story.disk.names == []
 
 
+def test_which_disk_is_mounted_in_the_folder_is_recorded_also_for_what_an_older_version_recorded(story: Story):
+    card = Listing("card", Presence.PRESENT, {"x": PICTURE}, inode=7, device=OTHER_DISK, mount_point=True)
+    story.mirror.on_answer(card._replace(filesystem=11), AT)
+    story.mirror.pump(AT)
+    for planned in (MakeDir(M, "", 0), MakeDir(M, "card", 7, mount_point=True, filesystem=11)):
+        assert story.queue.take(NOW) == planned
+        story.queue.finish(planned)
+        apply(story.mirror, Done(planned, Did.MADE), AT, lost=0)
+    row = story.ledger.row(story.id, "card")
+    assert row is not None
+    assert row.device == 11
+    story.ledger.put(story.id, "card", row._replace(device=1))
+    story.mirror.on_answer(card._replace(filesystem=12), AT)
+    assert story.ledger.row(story.id, "card") == row._replace(device=12)
+    story.mirror.on_answer(card._replace(filesystem=13), AT)
+    assert story.ledger.row(story.id, "card") == row._replace(device=12)
+    assert [event.kind for event in story.events if event.kind is not EventKind.MADE] == [EventKind.HELD]
+
+
 def test_which_directory_it_was_is_not_kept_for_longer_than_it_is_needed(story: Story, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("ftpsyncd.mapping.offers.SEEN_KEPT", 2)
     for number in range(4):
         story.mirror.on_answer(Listing(f"{number}", Presence.PRESENT, {}, None, inode=10 + number, device=DISK), AT)
         story.mirror.pump(AT)
     seen = story.mirror.offers._seen
-    assert seen == {"2": (12, False), "3": (13, False)}
+    assert seen == {"2": (12, False, 0), "3": (13, False, 0)}
     story.mirror.on_answer(Listing("3", Presence.PRESENT, {"x": PICTURE}, None, inode=14, device=DISK), AT)
     assert story.queue.waiting(M, "3") == MakeDir(M, "3", 14)
-    assert seen == {"2": (12, False)}
+    assert seen == {"2": (12, False, 0)}
 
 
 def test_a_directory_in_which_only_some_names_were_looked_at_is_not_known(story: Story):
