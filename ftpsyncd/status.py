@@ -87,6 +87,8 @@ class MappingStatus(NamedTuple):
     """ISO 8601: since when deletes are held, the folder is missing or a person paused it, as far as known; or None."""
     directories_held: int = 0
     """Directories in which no published file is left, and whose removal is withheld, besides what `held` counts."""
+    comparing: bool = False
+    """The folder is being looked at, or about to be: what is pending may not be all."""
 
 
 class ServerStatus(NamedTuple):

@@ -31,7 +31,7 @@ from ftpsyncd.logs import one_line, quote
 from ftpsyncd.model import Kind
 from ftpsyncd.quoting import as_word
 from ftpsyncd.remote.remedies import remedy
-from ftpsyncd.status import MappingState
+from ftpsyncd.status import MappingState, ServerState
 
 BATCH_BYTES = 32_000
 """Of names, as JSON, in one request to the daemon."""
@@ -56,8 +56,10 @@ COLOURS = {
     Drift.UNKNOWN: "cyan",
 }
 _NOT_MENDED = {Drift.SAME_NAME, Drift.UNKNOWN}
-WAITS = {MappingState.SYNCING, MappingState.SETTLING, MappingState.IN_SYNC}
-"""States in which what is to be published is on its way, or there."""
+WAITS = {MappingState.SYNCING, MappingState.SETTLING, MappingState.IN_SYNC, MappingState.HELD}
+"""States in which what is to be published is on its way, or there; of deletes that are held, nothing else waits."""
+AWAY = {ServerState.OFFLINE, ServerState.REFUSED, ServerState.FULL}
+"""States of a server in which a mapping whose deletes are held goes on some time, but not now."""
 
 
 @click.command(
@@ -228,9 +230,10 @@ class Mender:
 class DaemonHand:
     """The running daemon publishes."""
 
-    def __init__(self, daemon: ControlClient, mapping: str) -> None:
+    def __init__(self, daemon: ControlClient, mapping: str, server: str) -> None:
         self._daemon = daemon
         self._mapping = mapping
+        self._server = server
 
     def take(self, files: list[str], directories: list[str]) -> None:
         """See `Hand`."""
@@ -244,7 +247,11 @@ class DaemonHand:
             found = next((each for each in status.mappings if each.name == self._mapping), None)
             if found is None or found.state not in WAITS:
                 return
-            if found.state is MappingState.IN_SYNC and not found.pending + found.in_flight:
+            is_held = found.state is MappingState.HELD
+            if is_held and any(each.name == self._server and each.state in AWAY for each in status.servers):
+                return
+            at_rest = found.state is MappingState.IN_SYNC or (is_held and not found.comparing)
+            if at_rest and not found.pending + found.in_flight:
                 return
             time.sleep(TURN_S)
 
@@ -286,7 +293,7 @@ def _hand(config: Config, mapping: str) -> Hand:
         daemon.status()
     except DaemonNotRunningError:
         return OwnHand(config, mapping)
-    return DaemonHand(daemon, mapping)
+    return DaemonHand(daemon, mapping, config.mappings[mapping].server)
 
 
 def mended(compared: Comparison, mender: Mender | None) -> Checked | None:

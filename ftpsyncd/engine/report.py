@@ -80,6 +80,7 @@ def mapping_status(mirror: Mirror, at: Moment) -> MappingStatus:
         watcher=mirror.watcher.kind,
         since=_since(mirror, state, at),
         directories_held=mirror.removals.directories_held,
+        comparing=_is_comparing(mirror, at.now) or mirror.dirty.due_by(at.now + RELIST_GAP_S),
     )
 
 
@@ -150,11 +151,16 @@ def _state(mirror: Mirror, changed: int, at: Moment) -> tuple[MappingState, str]
         state = MappingState.HELD, changed_message(mirror.spec.name, changed)
     elif queued and mirror.queue.gate.state in _NOT_WORKING:
         state = MappingState.OFFLINE, f"waits for the server {mirror.spec.server}: {mirror.queue.gate.message}"
-    elif queued or mirror.busy_looking(at.now) or not mirror.looks.passes:
+    elif queued or _is_comparing(mirror, at.now):
         state = MappingState.SYNCING, _without_space(mirror) or mirror.watcher.problem
     else:
         state = _state_of_rest(mirror, at.now)
     return state
+
+
+def _is_comparing(mirror: Mirror, now: float) -> bool:
+    """Whether a pass, or any look at the disk, is under way."""
+    return mirror.busy_looking(now) or not mirror.looks.passes
 
 
 def _state_of_rest(mirror: Mirror, now: float) -> tuple[MappingState, str]:

@@ -136,6 +136,25 @@ def test_repair_by_a_running_daemon(s: Site) -> None:
     assert s.stop() == 0
 
 
+@pytest.mark.parametrize("held", ["one", "all"])
+def test_a_repair_is_awaited_also_while_deletes_are_held(s: Site, held: str) -> None:
+    """A daemon that publishes slowly is not done when the command asks the first time."""
+    s.server_keys["bandwidth"] = "10 kB/s"
+    s.write_config(settle="200ms", delete_after="200ms", max_deletes=0 if held == "all" else 50)
+    if held == "one":
+        (s.published / "c.jpg").write_bytes(b"changed by somebody")
+    (s.drop / "c.jpg").unlink()
+    s.start()
+    s.until_state("held")
+    shutil.rmtree(s.published / "sub")
+    answer = verify(s, "--repair", code=1 if held == "one" else 0)
+    assert answer["repair"]["unsettled"] == 0
+    assert answer["repair"]["left"] == {**NONE, "wrong_size": 1 if held == "one" else 0}
+    assert len(list((s.published / "sub").iterdir())) == 5
+    assert s.mapping_status()["state"] == "held"
+    s.stop()
+
+
 def test_what_is_gone_here_meanwhile_is_not_published_again(s: Site) -> None:
     """Missing at the server and here: nothing is to be done, and the ledger learns it."""
     s.write_config(deletes="keep", empty_dirs=True)
