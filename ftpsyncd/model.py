@@ -109,6 +109,8 @@ class Entry(NamedTuple):
     """Why an OTHER is not published, in words for people ("a symbolic link", "a FIFO")."""
     linked: bool = False
     """A file has other names, too (hard links)."""
+    born_ns: int | None = None
+    """When a file was made, by the clock of its ctime; 0: its file system does not tell; None: that was not asked."""
 
 
 class Presence(Enum):
@@ -190,6 +192,25 @@ class Row(NamedTuple):
     device: int = 0
     """For a directory: 0 if it was no mount point when recorded; else the file system that was mounted there, or 1
     where that is not known; `MIXED`: both, or several. For a file: 1 if a link led to it on another disk."""
+    ctime_ns: int = 0
+    """Of a file, when it was last seen to be the published one; 0: that was not recorded."""
+
+    @property
+    def seen_ns(self) -> int:
+        """What is on disk is not the file that was published if it was made after this, by the clock of its ctime."""
+        return self.ctime_ns or self.published_ns
+
+    def may_be_another(self, entry: Entry) -> bool:
+        """Whether a file that looks unchanged may have been made anew: with the date, the size and the inode of this.
+
+        So may be what is unpacked out of an archive where its former version was removed; dates that were not set by a
+        program agree in whole seconds only. It has been changed since then in any case.
+        """
+        return entry.ctime_ns > self.seen_ns and not entry.fingerprint.mtime_ns % 10**9
+
+    def is_another(self, entry: Entry) -> bool:
+        """Whether a file that looks unchanged was made anew, as far as its file system tells."""
+        return self.may_be_another(entry) and (entry.born_ns or 0) > self.seen_ns
 
 
 class Exposure(NamedTuple):
@@ -473,6 +494,8 @@ class Done(NamedTuple):
     sha256: bytes = b""
     duration_s: float = 0.0
     reply: str = ""
+    ctime_ns: int = 0
+    """Of that file when it was looked at last; 0: not known."""
     left: str = ""
     """Something of ours that is at the server still, by its absolute remote path, and is to go."""
 

@@ -105,7 +105,13 @@ class Settled(NamedTuple):
     """It is not on disk, and its delete is parked."""
 
 
-Decision = Upload | Rename | MakeDir | Adopt | Forget | Gone | Wait | Enter | Swapped | Settled
+class Ask(NamedTuple):
+    """A file looks as it was published and may be another all the same: when it was made tells (`Entry.born_ns`)."""
+
+    path: str
+
+
+Decision = Upload | Rename | MakeDir | Adopt | Forget | Gone | Wait | Enter | Swapped | Settled | Ask
 
 
 class Look(NamedTuple):
@@ -202,14 +208,18 @@ def _decide_absent(
 def _decide_file(
     path: str, entry: Entry, row: Row | None, failure: Failure | None, look: Look, *, busy: str, elsewhere: bool
 ) -> Iterator[Decision]:
-    # the usual case: published and unchanged
     unchanged = row is not None and row.kind is Kind.FILE and row.fingerprint == entry.fingerprint
-    if unchanged and look.selection.includes(path):
-        yield Settled(path, had_failure=failure is not None)
-        if row is not None and bool(row.device) is not elsewhere:
-            why = f"a link leads to it on {'another' if elsewhere else 'the same'} disk"
-            yield Adopt(look.spec.name, path, row._replace(device=int(elsewhere)), why)
-        return
+    if row is not None and unchanged and look.selection.includes(path):
+        if entry.born_ns is None and row.may_be_another(entry):
+            yield Ask(path)
+            return
+        # the usual case: published and unchanged
+        if not row.is_another(entry):
+            yield from _unchanged(path, entry, row, failure, look, elsewhere=elsewhere)
+            return
+        # made anew: what the server has may be another content
+        row = row._replace(fingerprint=row.fingerprint.doubted())
+        yield Adopt(look.spec.name, path, row, "the file was made anew")
     # a file where a directory was: the server's directory has to go first; an excluded one is as good as absent
     if (row is not None and row.kind is Kind.DIR) or not look.selection.includes(path):
         yield from _decide_absent(path, row, failure, look)
@@ -218,6 +228,19 @@ def _decide_file(
     if failure is not None and failure.fingerprint == entry.fingerprint and not _is_over(entry, failure, look):
         blocked = _blocked(path, failure, look)
     yield blocked or _publish(path, entry, row, look, busy=busy)
+
+
+def _unchanged(
+    path: str, entry: Entry, row: Row, failure: Failure | None, look: Look, *, elsewhere: bool
+) -> Iterator[Decision]:
+    """A published file; what else there is to be known of it is recorded."""
+    yield Settled(path, had_failure=failure is not None)
+    if bool(row.device) is not elsewhere:
+        row = row._replace(device=int(elsewhere))
+        yield Adopt(look.spec.name, path, row, f"a link leads to it on {'another' if elsewhere else 'the same'} disk")
+    if row.may_be_another(entry):
+        # rights or links were changed: it is not asked again when it was made
+        yield Adopt(look.spec.name, path, row._replace(ctime_ns=entry.ctime_ns), "it is the same file")
 
 
 def _publish(path: str, entry: Entry, row: Row | None, look: Look, *, busy: str) -> Decision:

@@ -215,12 +215,16 @@ def _file_done(mirror: Mirror, action: Upload | Rename, done: Done, at: Moment) 
         failure = Failure(action.fingerprint, 1, True, 0, KEPT, words, "", remedy, at.wall_ns)  # noqa: FBT003
         mirror.ledger.failures.put(mirror.id, action.path, failure)
         return
+    ctime_ns = done.ctime_ns
     if done.did is Did.RENAMED and isinstance(action, Rename):
+        source = mirror.ledger.row(mirror.id, action.source)
+        # Renaming it changes its ctime: it is the published one if it was made before that of then.
+        ctime_ns = source.seen_ns if source is not None else 0
         mirror.ledger.move(mirror.id, action.source, action.path)
         mirror.other_cases.moved(action.source, action.path)
         mirror.removals.emptied(parent(action.source))
     sha256 = action.sha256 if isinstance(action, Rename) and not done.sha256 else done.sha256
-    mirror.ledger.put(mirror.id, action.path, Row(Kind.FILE, action.fingerprint, sha256, at.wall_ns))
+    mirror.ledger.put(mirror.id, action.path, Row(Kind.FILE, action.fingerprint, sha256, at.wall_ns, ctime_ns=ctime_ns))
     mirror.offers.require_directories(action.path, at)
     if mirror.spec.follow_symlinks:
         # Whether it is on another disk is still to be seen.

@@ -28,7 +28,6 @@ from ftpsyncd.local.scan import LINK, Scanner
 from ftpsyncd.model import (
     Entry,
     Failure,
-    Fingerprint,
     Kind,
     Listing,
     Presence,
@@ -182,7 +181,7 @@ class Known(NamedTuple):
             return self._say("ignored", self._why_ignored(entry))
         if entry.kind is Kind.DIR:
             return self._directory()
-        return self._file(listing, entry.fingerprint, entry.ctime_ns)
+        return self._file(listing, entry)
 
     def _is_wanted(self, entry: Entry | None) -> bool:
         """Whether something is there that is published, or may hold something that is."""
@@ -253,14 +252,15 @@ class Known(NamedTuple):
             return self._say("pending", sentence, goes_on="does that")
         return self._say("published", f"a directory, at the server since {iso(self.row.published_ns)}")
 
-    def _file(self, listing: Listing, fingerprint: Fingerprint, ctime_ns: int) -> Why:
+    def _file(self, listing: Listing, entry: Entry) -> Why:
         if reason := Filter(self.spec.include, self.spec.exclude).why_not(self.relative):
             return self._say("ignored", reason)
-        if self.row is not None and self.row.fingerprint == fingerprint:
-            return self._published(self.row)
-        if self.failure is not None and self.failure.fingerprint == fingerprint:
-            return self._failed(self.failure)
-        return self._not_yet(listing, ctime_ns)._replace(receipt=self.failed if self.failure is not None else None)
+        row, failure = self.row, self.failure
+        if row is not None and row.fingerprint == entry.fingerprint and not row.is_another(entry):
+            return self._published(row)
+        if failure is not None and failure.fingerprint == entry.fingerprint:
+            return self._failed(failure)
+        return self._not_yet(listing, entry.ctime_ns)._replace(receipt=None if failure is None else self.failed)
 
     def _not_yet(self, listing: Listing, ctime_ns: int) -> Why:
         """It is not at the server in this form; that it failed in another one is worth telling."""

@@ -30,6 +30,7 @@ from ftpsyncd.ledger.tables import (
     LAST_SINCE,
     MIGRATIONS,
     PROFILES_SINCE,
+    columns,
     inside,
     key_of,
     row_of,
@@ -40,7 +41,7 @@ from ftpsyncd.model import Kind, Row, join
 LEDGER = "ledger.db"
 """The file's name in the state directory."""
 
-_PUT = "INSERT OR REPLACE INTO entry VALUES(?,?,?,?,?,?,?,?,?,?)"
+_PUT = "INSERT OR REPLACE INTO entry VALUES(?,?,?,?,?,?,?,?,?,?,?)"
 _REMEMBERED = 10_000
 MOVED_AT_ONCE = 10_000
 """Rows below a directory that get their new paths, or are dropped, in one go: some forty milliseconds."""
@@ -85,8 +86,9 @@ class Ledger:
         self.decisions = Decisions(self._write, self._write_many, self._read, version=self._db.version)
         self.begun = Begun(self._write_many, self._read, version=self._db.version)
         self.alike = Alike(self._read)
-        self.inodes = Inodes(self._read)
-        self.in_bulk = InBulk(self._read)
+        self.inodes = Inodes(self._read, version=self._db.version)
+        self.in_bulk = InBulk(self._read, version=self._db.version)
+        self._columns = columns(self._db.version)
         self._read_only = read_only
         self._scratch = scratch
         self._rows: dict[tuple[int, str], Row | None] = {}
@@ -191,7 +193,7 @@ class Ledger:
             most: at most so many; all of them if negative.
         """
         cursor = self._read(
-            "SELECT name, kind, size, mtime_ns, inode, sha256, published_ns, device FROM entry"
+            f"SELECT name, {self._columns} FROM entry"  # noqa: S608 - constants
             " WHERE mapping=? AND dir=? AND name>? ORDER BY name LIMIT ?",
             (mapping, os.fsencode(directory), os.fsencode(after), most),
         )
@@ -203,8 +205,7 @@ class Ledger:
         if key in self._rows:
             return self._rows[key]
         found = self._read(
-            "SELECT kind, size, mtime_ns, inode, sha256, published_ns, device FROM entry"
-            " WHERE mapping=? AND dir=? AND name=?",
+            f"SELECT {self._columns} FROM entry WHERE mapping=? AND dir=? AND name=?",  # noqa: S608 - constants
             (mapping, *key_of(path)),
         ).fetchone()
         row = row_of(found) if found else None
@@ -239,8 +240,7 @@ class Ledger:
             most: at most so many; all of them if negative.
         """
         behind, key = ("", ()) if after is None else (" AND (dir, name)>(?,?)", key_of(after))
-        columns = "dir, name, kind, size, mtime_ns, inode, sha256, published_ns, device"
-        sql = f"SELECT {columns} FROM entry WHERE mapping=?{behind} ORDER BY dir, name LIMIT ?"  # noqa: S608 - constants
+        sql = f"SELECT dir, name, {self._columns} FROM entry WHERE mapping=?{behind} ORDER BY dir, name LIMIT ?"  # noqa: S608 - constants
         for r in self._read(sql, (mapping, *key, most)):
             yield join(os.fsdecode(r[0]), os.fsdecode(r[1])), row_of(r[2:])
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ftpsyncd.ledger.database import Cursor
-from ftpsyncd.ledger.tables import ENCODING, ERRORS, among, inside, row_of, subtree
+from ftpsyncd.ledger.tables import CTIME_SINCE, ENCODING, ERRORS, among, columns, inside, row_of, subtree
 from ftpsyncd.model import Entry, Kind, Row, basename, join, parent
 
 _READ_AT_ONCE = 500
@@ -22,9 +22,9 @@ class Beside(NamedTuple):
     """Some rows of one directory beside what is on disk."""
 
     others: list[str]
-    """The names of all rows but the files that are recorded exactly as they are."""
+    """The names of all other rows."""
     same: set[str]
-    """The names of those files."""
+    """The names of the files that are recorded exactly as they are, and are no others (`Row.may_be_another`)."""
     last: str
     """The last name, where there may be rows behind it; empty if there are none."""
 
@@ -34,10 +34,16 @@ class InBulk:
 
     Args:
         read: a query.
+        version: of the ledger's tables; one that is only read may be older.
     """
 
-    def __init__(self, read: Callable[[str, Sequence[object]], Cursor]) -> None:
+    def __init__(self, read: Callable[[str, Sequence[object]], Cursor], *, version: int) -> None:
         self._read = read
+        self._columns = columns(version)
+        self._seen = (
+            "CASE ctime_ns WHEN 0 THEN published_ns ELSE ctime_ns END" if version >= CTIME_SINCE else "published_ns"
+        )
+        """As `Row.seen_ns`."""
 
     def beside(
         self, mapping: int, directory: str, entries: Mapping[str, Entry], *, after: str = "", most: int = -1
@@ -52,7 +58,7 @@ class InBulk:
             most: at most so many rows; all of them if negative.
         """
         cursor = self._read(
-            "SELECT kind, size, mtime_ns, inode, name FROM entry"
+            f"SELECT kind, size, mtime_ns, inode, {self._seen}, name FROM entry"  # noqa: S608 - constants
             " WHERE mapping=? AND dir=? AND name>? ORDER BY name LIMIT ?",
             (mapping, os.fsencode(directory), os.fsencode(after), most),
         )
@@ -61,12 +67,16 @@ class InBulk:
         name = ""
         note, found, file = same.add, entries.get, Kind.FILE
         # All in one go: taken one by one, each would cost a call more.
-        for kind, size, mtime_ns, inode, raw in cursor.fetchall():
+        for kind, size, mtime_ns, inode, seen_ns, raw in cursor.fetchall():
             name = raw.decode(ENCODING, ERRORS)
             entry = found(name)
             # Dates that are stored otherwise (`stored`) are merely not found to be the same here.
             if entry is not None and entry[1] == (size, mtime_ns, inode) and entry[0] is file and kind == 0:
-                note(name)
+                # As `Row.may_be_another`.
+                if entry[2] > seen_ns and not mtime_ns % 1_000_000_000:
+                    others.append(name)
+                else:
+                    note(name)
             else:
                 others.append(name)
         return Beside(others, same, name if len(others) + len(same) == most else "")
@@ -76,8 +86,7 @@ class InBulk:
         if not names:
             return {}
         some, values = among(names)
-        columns = "name, kind, size, mtime_ns, inode, sha256, published_ns, device"
-        sql = f"SELECT {columns} FROM entry WHERE mapping=? AND dir=? AND name IN {some}"  # noqa: S608 - constants
+        sql = f"SELECT name, {self._columns} FROM entry WHERE mapping=? AND dir=? AND name IN {some}"  # noqa: S608 - constants
         cursor = self._read(sql, (mapping, os.fsencode(directory), *values))
         return {os.fsdecode(r[0]): row_of(r[1:]) for r in cursor}
 

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 
 from ftpsyncd.ledger.database import Cursor
-from ftpsyncd.ledger.tables import BY_INODE, inside, row_of, stored, subtree
+from ftpsyncd.ledger.tables import BY_INODE, columns, inside, row_of, stored, subtree
 from ftpsyncd.model import Fingerprint, Row, join
 
 ROWS_AT_ONCE = 10_000
@@ -22,15 +22,17 @@ class Inodes:
 
     Args:
         read: a query.
+        version: of the ledger's tables; one that is only read may be older.
     """
 
-    def __init__(self, read: Callable[[str, Sequence[object]], Cursor]) -> None:
+    def __init__(self, read: Callable[[str, Sequence[object]], Cursor], *, version: int) -> None:
         self._read = read
+        self._columns = columns(version)
 
     def files(self, mapping: int, fingerprint: Fingerprint) -> list[tuple[str, Row]]:
         """Published files with this fingerprint: candidates for the old path of a rename."""
         cursor = self._read(
-            f"SELECT dir, name, kind, size, mtime_ns, inode, sha256, published_ns, device FROM {BY_INODE}"  # noqa: S608 - a constant
+            f"SELECT dir, name, {self._columns} FROM {BY_INODE}"  # noqa: S608 - a constant
             " WHERE mapping=? AND inode=? AND size=? AND mtime_ns=? AND kind=0 LIMIT 8",
             (mapping, fingerprint.inode, fingerprint.size, stored(fingerprint.mtime_ns)),
         )
@@ -47,7 +49,7 @@ class Inodes:
     def names(self, mapping: int, inode: int) -> list[tuple[str, Fingerprint]]:
         """Published files with this inode: one file of several names, as it was when each of them was published."""
         cursor = self._read(
-            f"SELECT dir, name, kind, size, mtime_ns, inode, sha256, published_ns, device FROM {BY_INODE}"  # noqa: S608 - a constant
+            f"SELECT dir, name, {self._columns} FROM {BY_INODE}"  # noqa: S608 - a constant
             " WHERE mapping=? AND inode=? AND kind=0",
             (mapping, inode),
         )

@@ -112,6 +112,10 @@ _BRINGS = """
 ALTER TABLE intent ADD COLUMN brings BLOB NOT NULL DEFAULT x'';    -- paths, separated by NUL
 """
 
+_CTIME = """
+ALTER TABLE entry ADD COLUMN ctime_ns INTEGER NOT NULL DEFAULT 0;  -- of a file, at its last look; 0: by published_ns
+"""
+
 MIGRATIONS = (
     _FIRST,
     _PROFILES,
@@ -124,12 +128,13 @@ MIGRATIONS = (
     _WORST,
     _SPELLING,
     _BRINGS,
+    _CTIME,
 )
 """The script at index n turns a ledger of schema n into one of schema n + 1. Published ones are never edited."""
 SCHEMA_VERSION = len(MIGRATIONS)
 PROFILES_SINCE = RECEIVED_SINCE = 2
 HISTORY_SINCE, PARTS_SINCE, DISCARDING_SINCE, APPROVED_SINCE, LAST_SINCE, EXPOSED_SINCE = 3, 4, 5, 6, 7, 8
-BRINGS_SINCE = 11
+BRINGS_SINCE, CTIME_SINCE = 11, 12
 """A ledger that is only read stays as it is, and may be older."""
 
 BY_INODE = "entry INDEXED BY entry_inode"
@@ -138,6 +143,7 @@ _KINDS = {Kind.FILE: 0, Kind.DIR: 1}
 _NAME_MAX = 255
 _PRINT = "[%d,%d,%d]"
 _KIND_OF = {0: Kind.FILE, 1: Kind.DIR}
+_LARGEST = (1 << 63) - 1
 
 
 ENCODING, ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
@@ -171,6 +177,7 @@ def row_values(item: tuple[tuple[int, str], Row]) -> tuple[object, ...]:
         row.sha256,
         row.published_ns,
         row.device,
+        min(row.ctime_ns, _LARGEST),
     )
 
 
@@ -237,9 +244,15 @@ def _paths(joined: bytes) -> tuple[str, ...]:
     return tuple(os.fsdecode(joined).split("\0")) if joined else ()
 
 
-def row_of(r: tuple[int, int, int | bytes, int, bytes, int, int]) -> Row:
+def columns(version: int) -> str:
+    """What `row_of` is made from, of a ledger with tables of this version."""
+    ctime = "ctime_ns" if version >= CTIME_SINCE else "0"
+    return f"kind, size, mtime_ns, inode, sha256, published_ns, device, {ctime}"
+
+
+def row_of(r: tuple[int, int, int | bytes, int, bytes, int, int, int]) -> Row:
     """From kind on."""
-    return Row(_KIND_OF[r[0]], Fingerprint(r[1], loaded(r[2]), r[3]), r[4], r[5], r[6])
+    return Row(_KIND_OF[r[0]], Fingerprint(r[1], loaded(r[2]), r[3]), r[4], r[5], r[6], r[7])
 
 
 def failure_of(

@@ -1,12 +1,13 @@
 """When a file or directory was made: no rename changes that, and no program can set it.
 
-In: what is open. Out: a moment, where kernel and file system keep it. Python's own `os.stat` does not tell. Called by
-`publishing.lastlook`, of files, and by `tree` and `scan`, of directories. Source: statx(2).
+In: what is open, or a name in it. Out: a moment, where kernel and file system keep it. Python's own `os.stat` does not
+tell. Called by `publishing.lastlook` and `scan`, of files, and by `tree` and `scan`, of directories. Source: statx(2).
 """
 
 from __future__ import annotations
 
 import ctypes
+import os
 import struct
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from typing import Any
 from ftpsyncd.local import mounts
 
 _AT_EMPTY_PATH = 0x1000
+_AT_SYMLINK_NOFOLLOW = 0x100
 _STATX_BTIME = 0x800
 _BYTES = 256
 _LAYOUT = struct.Struct("=I76xqI")
@@ -36,10 +38,19 @@ def _statx() -> Any:
 
 def told_ns(descriptor: int) -> int:
     """When what is open was made, as the file system tells it, in nanoseconds; 0: it does not."""
+    return _asked(descriptor, b"", _AT_EMPTY_PATH)
+
+
+def named_ns(name: str, directory_fd: int) -> int:
+    """When what has a name in an open directory was made, be it a link; as `told_ns`."""
+    return _asked(directory_fd, os.fsencode(name), _AT_SYMLINK_NOFOLLOW)
+
+
+def _asked(descriptor: int, name: bytes, flags: int) -> int:
     if sys.platform != "linux" or _statx() is None:
         return 0
     told = ctypes.create_string_buffer(_BYTES)
-    if _statx()(descriptor, b"", _AT_EMPTY_PATH, _STATX_BTIME, told) != 0:
+    if _statx()(descriptor, name, flags, _STATX_BTIME, told) != 0:
         return 0
     mask, seconds, nanoseconds = _LAYOUT.unpack_from(told)
     return int(seconds) * 10**9 + int(nanoseconds) if mask & _STATX_BTIME else 0

@@ -96,7 +96,7 @@ class Scanner:
         return self._listing(directory, None, self._all_entries)
 
     def probe(self, directory: str, names: Collection[str]) -> Listing:
-        """Look at some names of a directory only; tells which of the files somebody is writing.
+        """Look at some names of a directory only; tells which of the files somebody is writing, and when each was made.
 
         Raises:
             NoDescriptorError: nothing can be opened now.
@@ -242,7 +242,7 @@ class Scanner:
                     # tuple.__new__ skips the Python-level constructor of a NamedTuple: half of its cost.
                     print_ = new(Fingerprint, (status.st_size, status.st_mtime_ns, status.st_ino & _INODE_MASK))
                     entries[name] = new(
-                        Entry, (file, print_, status.st_ctime_ns, status.st_dev, "", status.st_nlink > 1)
+                        Entry, (file, print_, status.st_ctime_ns, status.st_dev, "", status.st_nlink > 1, None)
                     )
                     if not status.st_size:
                         empty.append(name)
@@ -271,14 +271,16 @@ class Scanner:
             entries[name] = _entry_of(status)
             if stat.S_ISLNK(status.st_mode):
                 links.append(name)
-            elif stat.S_ISREG(status.st_mode) and _is_busy(name, opened.descriptor):
-                busy.add(name)
+            elif stat.S_ISREG(status.st_mode):
+                entries[name] = _with_birth(entries[name], name, opened.descriptor)
+                if _is_busy(name, opened.descriptor):
+                    busy.add(name)
         for name in tree.other_spellings(entries, opened.descriptor):
             del entries[name]
             busy.discard(name)
         links = [name for name in links if name in entries]
         if self.follow_symlinks and links:
-            written, targets = self._follow(opened, links, entries, unreadable, ask_busy=True)
+            written, targets = self._follow(opened, links, entries, unreadable, by_name=True)
             busy |= written
         empty = [name for name, entry in entries.items() if entry.kind is Kind.FILE and not entry.fingerprint.size]
         beside = os.listdir(opened.descriptor) if empty else ()  # noqa: PTH208 - a descriptor
@@ -292,9 +294,11 @@ class Scanner:
         entries: dict[str, Entry],
         unreadable: dict[str, str],
         *,
-        ask_busy: bool = False,
+        by_name: bool = False,
     ) -> tuple[set[str], dict[str, str]]:
         """Replace the entries of links by what they lead to; where that cannot be told, they are unreadable.
+
+        Of what was asked for by its name it is looked at, too, when it was made, and whether it is being written.
 
         Returns:
             The names whose target is being written, and where each leads.
@@ -318,8 +322,11 @@ class Scanner:
                     status = os.stat(last or ".", dir_fd=fd, follow_symlinks=False)
                     if stat.S_ISDIR(status.st_mode) and (status.st_dev, status.st_ino) in circle:
                         raise tree.LinkError(errno.ELOOP, "a symbolic link in a loop")
-                    if ask_busy and stat.S_ISREG(status.st_mode) and _is_busy(last, fd):
-                        busy.add(name)
+                    entry = _entry_of(status)
+                    if by_name and stat.S_ISREG(status.st_mode):
+                        entry = _with_birth(entry, last, fd)
+                        if _is_busy(last, fd):
+                            busy.add(name)
                 finally:
                     os.close(fd)
             except OSError as error:
@@ -330,9 +337,17 @@ class Scanner:
                     del entries[name]
                     unreadable[name] = _words(error)
                 continue
-            entries[name] = _entry_of(status)
+            entries[name] = entry
             targets[name] = target
         return busy, targets
+
+
+def _with_birth(entry: Entry, name: str, directory_fd: int) -> Entry:
+    """A file with when it was made: that may tell it from the one before (`Row.may_be_another`).
+
+    Asked after the stat: should another one have come in between, it tells that.
+    """
+    return entry._replace(born_ns=birth.named_ns(name, directory_fd))
 
 
 def _entry_of(status: os.stat_result) -> Entry:

@@ -12,7 +12,8 @@ from collections.abc import Callable, Generator
 from itertools import chain
 
 from ftpsyncd.core.deletes import gone_s
-from ftpsyncd.core.plan import Enter, Gone, Look, Selection, Settled, Swapped, Wait, plan_directory
+from ftpsyncd.core.plan import Ask, Enter, Gone, Look, Selection, Settled, Swapped, Wait, plan_directory
+from ftpsyncd.core.settle import Work
 from ftpsyncd.core.turn import Order
 from ftpsyncd.mapping.forgetting import Forgetting
 from ftpsyncd.mapping.inquiries import Leaving
@@ -57,7 +58,7 @@ class Comparing:
         removals: what is gone.
         offers: the way to the queue.
         intents: what was handed out.
-        looks: whether a pass is under way.
+        looks: whether a pass is under way; and the way to the disk, for when a file was made.
         other_names: hard links.
         is_native: whether this machine's clock stamps the files.
     """
@@ -198,12 +199,15 @@ class Comparing:
             moved_from=lambda path, fingerprint: self._offers.moved_from(path, fingerprint, at.now),
         )
         below: list[str] = []
+        asked: list[str] = []
         for decision in plan_directory(listing, rows, failures, look):
             match decision:
                 case Enter(path, _, known):
                     self._waits.is_directory(path)
                     if deep or not known:
                         below.append(path)
+                case Ask(path):
+                    asked.append(basename(path))
                 case MakeDir(path=path) if rows.get(basename(path)) is None:
                     # What is in it is looked at next (`Enter`).
                     self._to_make[path] = decision
@@ -212,15 +216,10 @@ class Comparing:
                     self._offer_present(decision, listing, at, order)
                 case Gone() | Swapped(gone=True):
                     self._found_gone(decision, listing, rows[basename(decision.path)], at, trusted=trusted)
-                case Settled(path, had_failure) if self._was_more(path, listing, had_failure=had_failure):
-                    # It may have been a directory: what failed below it, or was to be done there, is over as well.
-                    self._nothing_below(path)
-                    self._note(decision, at)
-                case Adopt(path=path) if self._site.queue.makes(self._site.spec.name, path):
-                    # A row with an inode says that it is there; the outcome has it looked at again.
-                    self._waits.present(path)
-                case _:
-                    self._note(decision, at)
+                case Settled() | Wait() | Swapped() | Forget() | Adopt():
+                    self._note(decision, facts, at)
+        if asked:
+            self._looks.ask(Work(listing.directory, frozenset(asked), deep=False, order=order))
         self._mark_known_directories(listing, rows, at)
         self._site.dirty.push_deep(below, order)
 
@@ -250,17 +249,31 @@ class Comparing:
         # A clock that was set forward makes it longer than it was.
         return min(at.wall_goes_s, gone_s(listing, directory, row.published_ns))
 
-    def _note(self, decision: Settled | Wait | Swapped | Forget | Adopt, at: Moment) -> None:
+    def _adopt(self, decision: Adopt, rows: dict[str, Row]) -> None:
+        """What is true already is recorded, and in ``rows``: the file may have to be published because of it."""
+        if self._site.queue.makes(self._site.spec.name, decision.path):
+            # A row with an inode says that it is there; the outcome has it looked at again.
+            self._waits.present(decision.path)
+            return
+        rows[basename(decision.path)] = decision.row
+        self._record(decision)
+
+    def _note(self, decision: Settled | Wait | Swapped | Forget | Adopt, facts: Facts, at: Moment) -> None:
         """What needs no action at the server, or not yet."""
         match decision:
             case Settled(path, had_failure, gone):
+                if self._was_more(path, facts.listing, had_failure=had_failure):
+                    # It may have been a directory: what failed below it, or was to be done there, is over as well.
+                    self._nothing_below(path)
                 self._waits.settled(path, had_failure=had_failure, gone=gone)
             case Wait(path, due, why, sighting, gone):
                 self._waits.wait(path, due, why, sighting, at, gone=gone)
             case Swapped(path):
                 self._waits.present(path)
                 self._removals.source.swapped(decision, at)
-            case Forget() | Adopt():
+            case Adopt():
+                self._adopt(decision, facts.rows)
+            case Forget():
                 self._record(decision)
 
     def _mark_known_directories(self, listing: Listing, rows: dict[str, Row], at: Moment) -> None:

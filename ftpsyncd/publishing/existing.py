@@ -148,7 +148,7 @@ class Existing:
         if seen is None or seen.kind is not Kind.FILE or not sizes.fits(seen.size, upload.fingerprint.size):
             return None
         session.set_time(remote, upload.fingerprint.mtime_ns // 10**9)
-        return Done(upload, Did.UNCHANGED, upload.fingerprint, upload.known_sha256)
+        return Done(upload, Did.UNCHANGED, upload.fingerprint, upload.known_sha256, ctime_ns=ctime_ns)
 
     def _is_our_own(self, session: RemoteSession, upload: Upload, there: RemoteEntry) -> bool:
         """Whether what is there is what an earlier try sent of this file: all of it, or a part under its final name.

@@ -184,15 +184,15 @@ class Publisher:
             uploads: the files.
             vacant: those under whose names the server was seen to have nothing, and when (monotonic seconds).
         """
-        open_jobs: dict[int, tuple[PublishJob, Upload]] = {}
+        open_jobs: dict[int, tuple[PublishJob, Upload, PlannedFile]] = {}
         retry: list[tuple[Upload, PublishResult]] = []
         left, more = iter(uploads), True
 
         def jobs() -> Iterator[PublishJob]:
             nonlocal more
             for upload in left:
-                job = self._job(session, upload, vacant.get(upload))
-                open_jobs[id(job)] = (job, upload)
+                job, file = self._job(session, upload, vacant.get(upload))
+                open_jobs[id(job)] = (job, upload, file)
                 yield job
                 if retry:
                     return
@@ -200,12 +200,12 @@ class Publisher:
 
         while more and session.usable:
             for result in session.publish(jobs()):
-                upload = open_jobs.pop(id(result.job))[1]
+                _, upload, file = open_jobs.pop(id(result.job))
                 if isinstance(result.error, NameRefusedError) and not result.arrived:
                     # The directory may be missing.
                     retry.append((upload, result))
                 else:
-                    yield _uploaded(upload, result)
+                    yield _uploaded(upload, result, file)
             self._show(None)
             for upload, first in retry:
                 outcome = self._send_again(session, upload, vacant.get(upload))
@@ -214,29 +214,29 @@ class Publisher:
                     outcome = outcome._replace(gone=gone, refused=refused)
                 yield outcome
             retry.clear()
-        for _, upload in open_jobs.values():
+        for _, upload, _ in open_jobs.values():
             yield Failed(upload, TurnMissedError("The connection ended before this file's turn."))
 
     def _send_again(self, session: RemoteSession, upload: Upload, vacant_at: float | None) -> Outcome:
         """STOR was refused: perhaps somebody removed the directory. Make it and try once more."""
-        job = self._job(session, upload, vacant_at)
+        job, file = self._job(session, upload, vacant_at)
         try:
             session.make_dirs(parent(job.path))
             for result in session.publish([job]):
-                return _uploaded(upload, result)
+                return _uploaded(upload, result, file)
         except FtpsyncdError as error:
             return Failed(upload, error)
         finally:
             self._show(None)
         return Failed(upload, TurnMissedError("The connection ended before this file's turn."))
 
-    def _job(self, session: RemoteSession, upload: Upload, vacant_at: float | None) -> PublishJob:
+    def _job(self, session: RemoteSession, upload: Upload, vacant_at: float | None) -> tuple[PublishJob, PlannedFile]:
         # What was there, and is to be sent over all the same, is a part of ours.
         keeps = vacant_at is not None and self._existing.keeps(upload)
         free = vacant_at is not None or self._existing.is_free(upload)
         spec = self._folder(upload.mapping).spec
         file = PlannedFile(session, spec, upload, self._show, vacant_at=vacant_at if keeps else None)
-        return PublishJob(
+        job = PublishJob(
             path=file.remote,
             temporary=file.temporary,
             size=upload.fingerprint.size,
@@ -253,6 +253,7 @@ class Publisher:
             begun=lambda continuable: self._received(upload, file.ctime_ns if continuable else 0),
             exposed=lambda begun: self._exposed(upload) if free or begun else None,
         )
+        return job, file
 
     # ── everything else ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -401,7 +402,7 @@ class Publisher:
         return remote_join(self._folder(mapping).spec.remote, path)
 
 
-def _uploaded(upload: Upload, result: PublishResult) -> Outcome:
+def _uploaded(upload: Upload, result: PublishResult, file: PlannedFile) -> Outcome:
     if result.error is not None:
         return Failed(
             upload,
@@ -419,6 +420,7 @@ def _uploaded(upload: Upload, result: PublishResult) -> Outcome:
         result.sha256,
         duration_s=result.duration_s,
         reply=result.reply,
+        ctime_ns=file.ctime_ns,
         left=result.left,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import time
@@ -12,6 +13,7 @@ import pytest
 from ftpsyncd.claim import Claim
 from ftpsyncd.engine.report import iso
 from ftpsyncd.errors import NameRefusedError
+from ftpsyncd.local.scan import fingerprint_of
 from tests.cli.terminal import fail
 from tests.cli.test_plan_command import PAUSED_NS, publish
 
@@ -27,6 +29,20 @@ def test_a_directory_in_the_place_of_a_published_file_is_not_called_published(ft
     (config_file.parent / "gallery" / "x.jpg").mkdir()
     said = sentence(ftpsyncd, config_file, "x.jpg")
     assert said.startswith("a file was published under this name: it is deleted at the server first; no daemon runs: ")
+
+
+@pytest.mark.parametrize("date_ns", [5 * 10**9, 5 * 10**9 + 1])
+def test_a_file_that_looks_as_it_was_published_and_was_made_since_is_not_called_published(
+    ftpsyncd, config_file, monkeypatch, date_ns
+):
+    """Its fingerprint is that of the one before; dates agree by accident in whole seconds only."""
+    monkeypatch.setattr("ftpsyncd.local.birth.named_ns", lambda _name, _directory: time.time_ns())
+    path = config_file.parent / "gallery" / "x.jpg"
+    path.write_text("x")
+    os.utime(path, ns=(date_ns, date_ns))
+    publish(config_file, ["x.jpg"], fingerprint=fingerprint_of(path.stat()))
+    anew = "changed since it was published; no daemon runs: "
+    assert sentence(ftpsyncd, config_file, "x.jpg").startswith("published " if date_ns % 10**9 else anew)
 
 
 def test_a_file_in_the_place_of_a_published_directory_did_not_change(ftpsyncd, config_file):

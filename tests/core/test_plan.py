@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ftpsyncd.core.plan import AWAITED, KEPT, Decision, Enter, Gone, Look, Settled, Swapped, Wait, plan_directory
+from ftpsyncd.core.plan import AWAITED, KEPT, Ask, Decision, Enter, Gone, Look, Settled, Swapped, Wait, plan_directory
 from ftpsyncd.core.settle import BUSY_AGAIN_S, Sighting
 from ftpsyncd.model import (
     MISSING,
@@ -36,6 +36,7 @@ from tests.core.vocabulary import (
     SHA,
     WALL,
     M,
+    S,
     Scene,
     Without,
     failed,
@@ -577,7 +578,67 @@ WRITERS = {
     ),
 }
 
-CASES = WRITERS | FILES | RENAMES | REPLACED | EXCLUDED | FAILURES | UNSETTLED | DIRECTORIES | PARTIAL
+WHOLE = file(mtime=5 * S)
+"""Of a date in whole seconds."""
+IN_PART = file(mtime=5 * S + 1)
+WHOLE_ROW, PART_ROW = published(WHOLE)._replace(ctime_ns=WHOLE.ctime_ns), published(IN_PART)._replace(ctime_ns=1)
+SINCE_NS, LONG_AGO_NS = WALL - 30 * S, WALL - 86_400 * S
+
+
+def changed(entry: Entry, *, born_ns: int | None = None) -> Entry:
+    """It was changed since it was published, in a way that its fingerprint does not show."""
+    return entry._replace(ctime_ns=SINCE_NS, born_ns=born_ns)
+
+
+def seen_again(row: Row) -> Adopt:
+    return Adopt(M, "a", row._replace(ctime_ns=SINCE_NS), "it is the same file")
+
+
+DOUBTED_ROW = WHOLE_ROW._replace(fingerprint=WHOLE.fingerprint.doubted())
+ANEW = {
+    "a file that looks unchanged is asked when it was made if it has been changed since": (
+        Scene({"a": changed(WHOLE)}, {"a": WHOLE_ROW}),
+        [Ask("a")],
+    ),
+    "so it is where an older version recorded when it was published only": (
+        Scene({"a": changed(WHOLE)}, {"a": published(WHOLE)}),
+        [Ask("a")],
+    ),
+    "but for that, one that has not been changed since that is taken for what it looks like": (
+        Scene({"a": WHOLE}, {"a": published(WHOLE)}),
+        [settled()],
+    ),
+    "whatever was noted about it stays until it is known": (
+        Scene({"a": changed(WHOLE)}, {"a": WHOLE_ROW}, {"a": failed(WHOLE)}),
+        [Ask("a")],
+    ),
+    "a date that no other file has by accident is believed": (
+        Scene({"a": changed(IN_PART)}, {"a": PART_ROW}),
+        [settled()],
+    ),
+    "a file that was made since is another one, and read before it is sent": (
+        Scene({"a": changed(WHOLE, born_ns=SINCE_NS)}, {"a": WHOLE_ROW}),
+        [Adopt(M, "a", DOUBTED_ROW, "the file was made anew"), replace(WHOLE, known=SHA)],
+    ),
+    "one that was made before is the same, and not asked again": (
+        Scene({"a": changed(WHOLE, born_ns=LONG_AGO_NS)}, {"a": WHOLE_ROW}),
+        [settled(), seen_again(WHOLE_ROW)],
+    ),
+    "one that was made before its ctime of then is the same": (
+        Scene({"a": changed(WHOLE, born_ns=WHOLE.ctime_ns)}, {"a": WHOLE_ROW}),
+        [settled(), seen_again(WHOLE_ROW)],
+    ),
+    "where the file system does not tell, it counts as the same": (
+        Scene({"a": changed(WHOLE, born_ns=0)}, {"a": WHOLE_ROW}),
+        [settled(), seen_again(WHOLE_ROW)],
+    ),
+    "an excluded one is asked nothing": (
+        Scene({"a": changed(WHOLE)}, {"a": WHOLE_ROW}, excluded={"a"}),
+        [forget(Kind.FILE)],
+    ),
+}
+
+CASES = ANEW | WRITERS | FILES | RENAMES | REPLACED | EXCLUDED | FAILURES | UNSETTLED | DIRECTORIES | PARTIAL
 
 
 @pytest.mark.parametrize(("scene", "expected"), CASES.values(), ids=CASES.keys())

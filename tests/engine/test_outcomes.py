@@ -460,6 +460,15 @@ def test_a_renamed_file_moves_in_the_ledger(story: Story):
     assert story.events[-1].source == "d/a"
 
 
+def test_a_renamed_file_is_known_by_its_ctime_of_before_since_the_rename_has_changed_it(story: Story):
+    story.apply(Done(UPLOAD, Did.PUBLISHED, sha256=SHA, ctime_ns=5))
+    for source, path in (("d/a", "b"), ("b", "c")):
+        story.apply(Done(Rename(M, path, source, A, SHA), Did.RENAMED))
+        row = story.ledger.row(story.id, path)
+        assert row is not None
+        assert row.ctime_ns == 5
+
+
 @pytest.mark.parametrize(("did", "recorded"), [(Did.PUBLISHED, ["b", "d", "d/a"]), (Did.KEPT, ["d", "d/a"])])
 def test_a_rename_that_became_an_upload_leaves_the_old_path_to_another_look(
     story: Story, did: Did, recorded: list[str]

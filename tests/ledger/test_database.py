@@ -396,7 +396,7 @@ def test_a_million_rows_are_checked_in_bounded_time(tmp_path: Path, figures):
     with Ledger(path) as ledger:
         mapping = ledger.mappings.number("gallery", "here")
         ledger._write_many(
-            "INSERT INTO entry VALUES(?,?,?,0,?,?,?,?,?,0)",
+            "INSERT INTO entry VALUES(?,?,?,0,?,?,?,?,?,0,0)",
             (
                 (mapping, b"2026/folder%04d" % (n // 1000), b"picture-%07d.jpg" % n, n, n, n, os.urandom(32), n)
                 for n in range(rows)

@@ -27,7 +27,7 @@ from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.ledger.history import RECORDED, Recorded
 from ftpsyncd.ledger.tables import MIGRATIONS, SCHEMA_VERSION
 from ftpsyncd.mapping.site import Clock, Moment
-from ftpsyncd.model import Delete, Did, Done, Failed, Fingerprint, HoldKind, Rename, RenameDir, Upload
+from ftpsyncd.model import Delete, Did, Done, Entry, Failed, Fingerprint, HoldKind, Kind, Rename, RenameDir, Upload
 from ftpsyncd.receipts import HistoryQuery
 from tests.core.vocabulary import NOW, SHA, WALL, M, S
 from tests.engine.test_outcomes import Story
@@ -598,7 +598,12 @@ def test_an_upgrade_that_is_cut_off_changes_nothing(old: Path, monkeypatch):
 def test_a_ledger_of_version_1_that_is_only_read_has_no_history_and_stays_as_it_is(old: Path):
     with Ledger(old, read_only=True) as ledger:
         assert not ledger.has_history
-        assert ledger.row(1, "d/a\udcff") is not None
+        row = ledger.row(1, "d/a\udcff")
+        assert row is not None
+        assert row.seen_ns == row.published_ns
+        assert ledger.rows(1, "d") == ledger.in_bulk.rows_of(1, "d", ["a\udcff"]) == {"a\udcff": row}
+        assert ledger.inodes.files(1, row.fingerprint) == [("d/a\udcff", row)]
+        assert ledger.in_bulk.beside(1, "d", {"a\udcff": Entry(Kind.FILE, row.fingerprint, 0, 0)}).same == {"a\udcff"}
         # Older than what is told of a part; `verify` reads it beside a daemon that is not started anew yet.
         assert ledger.begun.of(1) == []
     assert sqlite3_version(old) == 1

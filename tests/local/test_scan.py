@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from ftpsyncd.errors import NoDescriptorError
-from ftpsyncd.local import mounts, quiet, tree
+from ftpsyncd.local import birth, mounts, quiet, tree
 from ftpsyncd.local.scan import Scanner, fingerprint_of
 from ftpsyncd.model import Kind, Listing, Presence, join
 
@@ -125,6 +125,16 @@ def test_a_probe_sees_only_what_was_asked(root: Path) -> None:
     assert set(listing.entries) == {"a.jpg"}
     assert listing.unreadable == {}
     assert listing.busy == frozenset()
+
+
+def test_a_probe_tells_when_a_file_was_made_and_a_listing_does_not_ask(root: Path) -> None:
+    (root / "link.jpg").symlink_to("a.jpg")
+    with (root / "a.jpg").open("rb") as file:
+        made = birth.told_ns(file.fileno())
+    scanner = Scanner(root, follow_symlinks=True)
+    told = scanner.probe("", ["a.jpg", "link.jpg", "sub"]).entries
+    assert {name: entry.born_ns for name, entry in told.items()} == {"a.jpg": made, "link.jpg": made, "sub": None}
+    assert {entry.born_ns for entry in scanner.list_dir("").entries.values()} == {None}
 
 
 def test_both_tell_that_a_file_has_other_names(root: Path) -> None:

@@ -1037,3 +1037,14 @@ def test_a_renamed_file_that_may_not_be_read_is_renamed(worker: Worker, monkeypa
     os.utime(worker.local / "b", (1000, 1000))
     worker.server.files[f"{BASE}/a"] = MemoryFile(CONTENT, 1)
     assert did(worker.does(Rename(M, "b", "a", worker.sees("b"), hashlib.sha256(CONTENT).digest()))) == [Did.RENAMED]
+
+
+def test_what_is_at_the_server_is_told_with_the_ctime_of_the_file_that_was_looked_at(worker: Worker):
+    path = worker.local / "a"
+    path.write_bytes(CONTENT)
+    seen, sha256 = worker.sees("a"), hashlib.sha256(CONTENT).digest()
+    sent, known = Upload(M, "a", seen), Upload(M, "a", seen, sha256, replaces=True)
+    told = [
+        outcome.ctime_ns for action in (sent, known) for outcome in worker.does(action) if isinstance(outcome, Done)
+    ]
+    assert told == [path.stat().st_ctime_ns] * 2
