@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ftpsyncd.model import Action, Delete, MakeDir, RemoveDir, Rename, RenameDir, Upload
+from ftpsyncd.model import Action, Delete, MakeDir, Probe, RemoveDir, Rename, RenameDir, Sweep, Upload
 
 Key = tuple[str, str]
 """(mapping, path)"""
@@ -12,11 +12,17 @@ SMALL_BYTES = 256 << 10
 
 UNITS_PER_CONNECTION = 64
 """A connection is handed up to 64 deletes, 8 small files or 2 larger ones ahead of time."""
+SENDS = (Upload, Rename)
+"""What sends a file, or may. (All of these are tuples: `A | B` is made anew wherever it is asked for.)"""
 MOVES = (Rename, RenameDir)
 REMOVALS = (RemoveDir, RenameDir, Delete)
 MAKES_ROOM = (Delete, RemoveDir)
 """What a full server is glad of."""
+MAKES_DIRECTORY = (MakeDir, RenameDir)
+ASKS = (Sweep, Probe)
+"""What changes nothing of what is published."""
 _STRUCTURAL = (MakeDir, *REMOVALS)
+_ARRIVALS = (*SENDS, *MAKES_DIRECTORY)
 
 
 def keys_of(action: Action) -> tuple[Key, ...]:
@@ -44,9 +50,9 @@ def is_large(action: Action) -> bool:
 
     Then that one is a copy (a hard link), and sent.
     """
-    return isinstance(action, Upload | Rename) and action.fingerprint.size >= LARGE_BYTES
+    return isinstance(action, SENDS) and action.fingerprint.size >= LARGE_BYTES
 
 
 def arrives(key: Key, action: Action) -> bool:
     """Whether it leaves something under this one of its paths."""
-    return isinstance(action, Upload | Rename | MakeDir | RenameDir) and key[1] == action.path
+    return isinstance(action, _ARRIVALS) and key[1] == action.path

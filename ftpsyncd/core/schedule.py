@@ -28,6 +28,7 @@ from ftpsyncd.core.extent import (
     MAKES_ROOM,
     MOVES,
     REMOVALS,
+    SENDS,
     UNITS_PER_CONNECTION,
     Key,
     is_large,
@@ -38,7 +39,7 @@ from ftpsyncd.core.gate import Breaker, Gate
 from ftpsyncd.core.space import Space
 from ftpsyncd.core.turn import Lane, Order, Place, Places, Turn
 from ftpsyncd.core.underway import UnderWay
-from ftpsyncd.model import Action, Fingerprint, MakeDir, Probe, RemoveDir, Rename, Upload, above
+from ftpsyncd.model import Action, Fingerprint, MakeDir, Probe, RemoveDir, Upload, above
 
 _ADDITIONS = (Upload, MakeDir, Probe)
 PARKED_AT_ONCE = 2000
@@ -134,7 +135,7 @@ class Queue:
         """Of the files that wait to be sent to this path, or are being sent."""
         for action in (self.waiting(mapping, path), self.at_work(mapping, path)):
             # What runs may also be a rename away from it.
-            if isinstance(action, Upload | Rename) and action.path == path:
+            if isinstance(action, SENDS) and action.path == path:
                 yield action.fingerprint
 
     def makes(self, mapping: str, path: str) -> bool:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ftpsyncd.model import Did, Done, Outcome, Rename, Upload
+from ftpsyncd.core.extent import SENDS
+from ftpsyncd.model import Did, Done, Outcome
+
+_DELETED = frozenset({Did.DELETED, Did.TRASHED})
 
 
 @dataclass(slots=True)
@@ -21,10 +24,16 @@ class Counters:
 
     def count(self, outcome: Outcome) -> None:
         """Add what was done; what failed is counted by the ledger, which has it until it succeeds."""
-        if isinstance(outcome, Done):
-            if outcome.did is Did.PUBLISHED and isinstance(outcome.action, Upload | Rename):
+        if not isinstance(outcome, Done):
+            return
+        did, action = outcome.did, outcome.action
+        if did is Did.PUBLISHED:
+            if isinstance(action, SENDS):
                 self.files += 1
-                self.bytes += outcome.action.fingerprint.size
-            self.deletes += outcome.did in {Did.DELETED, Did.TRASHED}
-            self.renames += outcome.did is Did.RENAMED
-            self.adopted += outcome.did is Did.ADOPTED and isinstance(outcome.action, Upload | Rename)
+                self.bytes += action.fingerprint.size
+        elif did in _DELETED:
+            self.deletes += 1
+        elif did is Did.RENAMED:
+            self.renames += 1
+        elif did is Did.ADOPTED and isinstance(action, SENDS):
+            self.adopted += 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ftpsyncd.core.extent import ASKS, MOVES, SENDS
 from ftpsyncd.core.plan import KEPT
 from ftpsyncd.events import EventKind
 from ftpsyncd.mapping.doubts import doubt_tree, join_in_doubt
@@ -119,7 +120,7 @@ def apply(mirror: Mirror, done: Done, at: Moment, *, lost: int) -> None:
     mirror.intents.end(action, sent=done.did is Did.PUBLISHED, told=done.did is Did.KEPT)
     mirror.intents.left(done.left)
     # A swept leftover says nothing about the failure that left it; a file that was kept is recorded as one.
-    if not isinstance(action, Sweep | Probe) and done.did is not Did.KEPT:
+    if not isinstance(action, ASKS) and done.did is not Did.KEPT:
         ledger.failures.clear(mirror.id, path)
         mirror.mended.done(path, at)
     _tell(mirror, done, before, at, lost=lost)
@@ -237,12 +238,12 @@ def _look_at_links(mirror: Mirror, action: Action, at: Moment) -> None:
     Where links are followed, the kernel tells of none of the other names. A name that leads to a directory has a row
     with that directory's inode; whether something in it is new there, too, only a look can tell.
     """
-    if not mirror.spec.follow_symlinks or isinstance(action, Sweep | Probe):
+    if not mirror.spec.follow_symlinks or isinstance(action, ASKS):
         return
     ledger, path = mirror.ledger, action.path
     row, above = ledger.row(mirror.id, path), ledger.row(mirror.id, parent(path))
     inodes = {row.fingerprint.inode} if row is not None else set()
-    if isinstance(action, Upload | Rename):
+    if isinstance(action, SENDS):
         inodes.add(action.fingerprint.inode)
     elif isinstance(action, RenameDir):
         inodes.add(action.inode)
@@ -262,13 +263,13 @@ def _tell(mirror: Mirror, done: Done, before: _Before, at: Moment, *, lost: int)
     if kind is None:
         return
     action, size, sha256 = done.action, 0, done.sha256
-    if isinstance(action, Upload | Rename):
+    if isinstance(action, SENDS):
         size = action.fingerprint.size
     if isinstance(action, Rename) and not sha256:
         sha256 = action.sha256
     if isinstance(action, Delete) and before.row is not None:
         size, sha256 = before.row.fingerprint.size, before.row.sha256
-    source = action.source if isinstance(action, Rename | RenameDir) and done.did is Did.RENAMED else ""
+    source = action.source if isinstance(action, MOVES) and done.did is Did.RENAMED else ""
     mirror.site.tell(
         kind,
         action.source if isinstance(action, RenameDir) and not source else action.path,
@@ -290,14 +291,14 @@ def _words(mirror: Mirror, done: Done) -> str:
     if done.did is Did.KEPT and isinstance(action, Sweep):
         return _SWEPT_IN_VAIN
     direct = mirror.spec.publish is PublishMode.DIRECT
-    if done.did is Did.KEPT and isinstance(action, Upload | Rename) and action.ours and (direct or action.exposed):
+    if done.did is Did.KEPT and isinstance(action, SENDS) and action.ours and (direct or action.exposed):
         return PERHAPS_A_PART
     return _WORDS.get(done.did, "")
 
 
 def look_at_source(mirror: Mirror, action: Action, at: Moment, in_s: float = 0.0) -> None:
     """What a rename was to take away is still at the server, and nobody else may care for it."""
-    if isinstance(action, Rename | RenameDir):
+    if isinstance(action, MOVES):
         mirror.dirty.mark(action.source, at.now + in_s)
     if isinstance(action, RenameDir):
         # It may be here still, where a link that is followed leads to it: what waited below it was taken back.

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ftpsyncd.core.extent import Key, is_large
+from ftpsyncd.core.extent import SENDS, Key, is_large
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.mapping.leftovers import Leftovers
@@ -97,7 +97,7 @@ def take(server: Server, mirrors: Mapping[str, Mirror], ledger: Ledger, at: Mome
 def _begun(mirror: Mirror, action: Action, at: Moment) -> Action:
     """An action that is handed out, with its intent."""
     action = mirror.intents.begin(action)
-    if isinstance(action, Upload | Rename) and action.replaces and mirror.spec.publish is PublishMode.DIRECT:
+    if isinstance(action, SENDS) and action.replaces and mirror.spec.publish is PublishMode.DIRECT:
         # What has its name is ours, and known before a worker could tell.
         mirror.intents.exposures.begun(action, at)
     return action

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ftpsyncd.core.extent import MAKES_ROOM
+from ftpsyncd.core.extent import MAKES_ROOM, SENDS
 from ftpsyncd.core.gate import Breaker
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import BUSY_AGAIN_S
@@ -43,7 +43,6 @@ from ftpsyncd.model import (
     Failure,
     Outcome,
     Probe,
-    Rename,
     RenameDir,
     Sweep,
     Upload,
@@ -101,14 +100,14 @@ class Outcomes:
 
     def _failed(self, mirror: Mirror, failed: Failed, at: Moment) -> bool:
         action, error = failed.action, failed.error
-        if isinstance(action, Upload | Rename) and (failed.connecting or isinstance(error, TurnMissedError)):
+        if isinstance(action, SENDS) and (failed.connecting or isinstance(error, TurnMissedError)):
             mirror.intents.exposures.not_begun(action)
         if failed.connecting or error.retry is Retry.AGAIN:
             return True
         if error.retry is Retry.MACHINE:
             return _put_off(mirror, action, error, at)
         _note_what_is_left(mirror, failed, at)
-        if failed.unanswered and isinstance(action, Upload | Rename) and error.retry not in NO_ANSWER:
+        if failed.unanswered and isinstance(action, SENDS) and error.retry not in NO_ANSWER:
             # The disk may be to blame for the try, and what was said of it arrive when the next one is under way.
             mirror.intents.doubt(action, at)
         if self.tries.came_forward((action.mapping, action.path), failed.kept):
@@ -279,7 +278,7 @@ def _not_swept(mirror: Mirror, sweep: Sweep, error: FtpsyncdError, at: Moment) -
 def _note_what_is_left(mirror: Mirror, failed: Failed, at: Moment) -> None:
     """What a try that failed changed at the server, and whether it can have left anything there."""
     action = failed.action
-    if not isinstance(action, Upload | Rename):
+    if not isinstance(action, SENDS):
         return
     if failed.in_place:
         mirror.intents.exposures.begun(action, at)
@@ -305,7 +304,7 @@ def _refused(mirror: Mirror, action: Action, error: FtpsyncdError) -> None:
     """It was not done, and that is certain; a file may have left something under its temporary name."""
     if isinstance(action, Sweep):
         mirror.intents.inquiries.put_off(action.path)
-    elif not isinstance(action, Upload | Rename) or isinstance(error, NameNotSendableError):
+    elif not isinstance(action, SENDS) or isinstance(error, NameNotSendableError):
         # What cannot be said was not sent: of this try nothing is left.
         mirror.intents.end(action, sent=False)
 
@@ -319,10 +318,10 @@ def _replan(mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment) ->
     look_at_source(mirror, action, at, max(BUSY_AGAIN_S, mirror.spec.settle_s) if busy else LOOK_AGAIN_S)
     if isinstance(error, SourceMissingError):
         mirror.check_source(at.now)
-    if isinstance(error, FileBusyError) and isinstance(action, Upload | Rename):
+    if isinstance(error, FileBusyError) and isinstance(action, SENDS):
         mirror.waits.for_writer(action.path, action.fingerprint, at)
         return
-    if isinstance(error, FileChangedError) and isinstance(action, Upload | Rename):
+    if isinstance(error, FileChangedError) and isinstance(action, SENDS):
         mirror.waits.overtaken(action.path, at)
         mirror.other_names.changed_under_way(action, at)
     if isinstance(action, RenameDir) and not late:
@@ -350,7 +349,7 @@ def _record_failure(mirror: Mirror, action: Action, error: FtpsyncdError, at: Mo
             _not_renamed(mirror, action, at)
         return
     before = mirror.ledger.failures.of(mirror.id, action.path)
-    fingerprint = action.fingerprint if isinstance(action, Upload | Rename) else None
+    fingerprint = action.fingerprint if isinstance(action, SENDS) else None
     attempts = before.attempts + 1 if before is not None and before.fingerprint == fingerprint else 1
     wait_s = retry_after(error.retry, attempts)
     # Of whom all paths are that a person hears of with this one.

@@ -13,6 +13,7 @@ from collections.abc import Callable, Container, Iterator
 from itertools import chain
 from typing import NamedTuple
 
+from ftpsyncd.core.extent import MAKES_DIRECTORY
 from ftpsyncd.mapping.doubts import doubt_directory, is_in_doubt
 from ftpsyncd.mapping.exposures import Exposures
 from ftpsyncd.mapping.late import Late
@@ -167,7 +168,7 @@ class Inquiries:
         tells = intent is not None and intent.kind is Kind.DIR and not self._late.is_awaited(path)
         if tells and not isinstance(action, MakeDir) and self._have_asked(path):
             return True
-        if isinstance(action, MakeDir | RenameDir) and self._may_have_come(path) and self._have_asked(path):
+        if isinstance(action, MAKES_DIRECTORY) and self._may_have_come(path) and self._have_asked(path):
             return True
         if not self._open:
             return False

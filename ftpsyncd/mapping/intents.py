@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ftpsyncd.core import names
+from ftpsyncd.core.extent import SENDS
 from ftpsyncd.mapping.doubts import doubt_directory, doubt_row, is_in_doubt
 from ftpsyncd.mapping.exposures import PRINTS_KEPT, Exposures
 from ftpsyncd.mapping.inquiries import Inquiries
@@ -176,14 +177,14 @@ class Intents:
             self.inquiries.ended(path)
             return
         reused = self._temporaries.over(path)
-        replaced = sent or not reused if isinstance(action, Upload | Rename) else isinstance(action, Sweep)
+        replaced = sent or not reused if isinstance(action, SENDS) else isinstance(action, Sweep)
         temporary = "" if replaced else self._open.temporary_of(path)
         # What was sent is what is there, and a sweep that asked for the file has told which it is.
-        known = (isinstance(action, Upload | Rename) and sent) or (isinstance(action, Sweep) and action.fingerprints)
+        known = (isinstance(action, SENDS) and sent) or (isinstance(action, Sweep) and action.fingerprints)
         prints: tuple[Fingerprint, ...] = ()
         if before is not None and not known and is_in_doubt(self._site.ledger, self._site.id, path):
             # Of an upload that was not sent, those of the tries before.
-            prints = action.ours if isinstance(action, Upload | Rename) else before.fingerprints
+            prints = action.ours if isinstance(action, SENDS) else before.fingerprints
         exposed = before.exposed if before is not None and prints else None
         rest = Intent(Kind.FILE, temporary, fingerprints=prints, exposed=exposed)
         self.late.settled(action, rest, told=told)

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from itertools import islice
 
+from ftpsyncd.core.extent import SENDS
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.mapping.brought import Brought
 from ftpsyncd.mapping.exposures import Exposures
@@ -142,7 +143,7 @@ class Late:
             if not isinstance(action, RemoveDir) or self._site.spec.empty_dirs:
                 # An intent of its own takes the place of the one that only awaits.
                 del self._awaited[action.path]
-        if isinstance(action, Upload | Rename) and action.path in self._expected:
+        if isinstance(action, SENDS) and action.path in self._expected:
             self.inherit(action.path, Intent(Kind.FILE, exposed=self._expected.pop(action.path)))
 
     def arrived(self, action: Upload | Rename, at: Moment) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import chain
 
-from ftpsyncd.core.extent import arrives, keys_of
+from ftpsyncd.core.extent import ASKS, MAKES_DIRECTORY, MOVES, SENDS, arrives, keys_of
 from ftpsyncd.core.plan import Selection
 from ftpsyncd.core.turn import Order
 from ftpsyncd.ledger.failures import CHANGED
@@ -25,7 +25,6 @@ from ftpsyncd.model import (
     Listing,
     MakeDir,
     Presence,
-    Probe,
     RemoveDir,
     Rename,
     RenameDir,
@@ -108,7 +107,7 @@ class Offers:
         for directory in above(action.path):
             if self.is_recorded(directory) or self._queue.occupied(self._name, directory):
                 break
-            if isinstance(self._queue.waiting(self._name, directory), MakeDir | RenameDir):
+            if isinstance(self._queue.waiting(self._name, directory), MAKES_DIRECTORY):
                 # Those above it were offered with it.
                 break
             directories.append(directory)
@@ -268,7 +267,7 @@ class Offers:
                 if self.is_recorded(path):
                     # What was seen in it was passed over, and a look at the directory above does not enter it.
                     self._site.dirty.mark_directory(path, at.now)
-        if isinstance(action, Rename | RenameDir):
+        if isinstance(action, MOVES):
             self._look_above(action.source, at.now)
 
     def _look_above(self, source: str, now: float) -> None:
@@ -353,13 +352,12 @@ class Offers:
 
 def _is_left_by(action: Action, path: str, entry: Entry | None) -> bool:
     """Whether what is on disk under one of an action's paths is what the server has there when it is done."""
-    if isinstance(action, Sweep | Probe):
-        # They change nothing of what is published.
+    if isinstance(action, ASKS):
         return True
     if not arrives((action.mapping, path), action):
         return entry is None
     if entry is None:
         return False
-    if isinstance(action, Upload | Rename):
+    if isinstance(action, SENDS):
         return entry.fingerprint == action.fingerprint
     return entry.kind is Kind.DIR
