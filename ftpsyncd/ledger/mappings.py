@@ -82,6 +82,14 @@ class Mappings:
         found = ((other, overlap(places[mapping], place)) for other, place in places.items() if other != mapping)
         return [(other, each) for other, each in found if each is not None]
 
+    def namesakes(self, mapping: int) -> list[int]:
+        """The mappings of other times that published from the same folder to the same place: it had other names."""
+        sql = (
+            "SELECT other.id FROM mapping AS this JOIN mapping AS other USING(destination, root_inode, root_filesystem)"
+            " WHERE this.id=? AND other.id<>this.id"
+        )
+        return [other for (other,) in self._read(sql, (mapping,))]
+
     # ── their folders ────────────────────────────────────────────────────────────────────────────────────────
 
     def root(self, mapping: int) -> RootIdentity | None:

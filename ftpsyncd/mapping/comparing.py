@@ -15,7 +15,7 @@ from ftpsyncd.core.deletes import gone_s
 from ftpsyncd.core.plan import Ask, Enter, Gone, Look, Selection, Settled, Swapped, Wait, plan_directory
 from ftpsyncd.core.settle import Work
 from ftpsyncd.core.turn import Order
-from ftpsyncd.mapping.forgetting import Forgetting
+from ftpsyncd.mapping.forgetting import KEPT, Forgetting
 from ftpsyncd.mapping.inquiries import Leaving
 from ftpsyncd.mapping.intents import Intents
 from ftpsyncd.mapping.looks import Looks
@@ -380,4 +380,4 @@ class Comparing:
                 # Dropped from the ledger now, it would be sent anew, and be at the server twice.
                 self._offers.again.add(path)
                 return
-            self._record(Forget(self._site.spec.name, path, kind, "kept at the server"))
+            self._record(Forget(self._site.spec.name, path, kind, KEPT))

@@ -20,6 +20,8 @@ from ftpsyncd.model import Forget, Kind
 
 FORGOTTEN_AT_ONCE = 10_000
 """Rows below directories that are dropped from the ledger, or looked through, in one turn: some forty milliseconds."""
+KEPT = "kept at the server"
+"""Why something is forgotten that is gone here."""
 ROWS_OF_ONE = 40
 """To drop a directory with nothing in it takes as long as so many rows of a larger one."""
 
@@ -71,7 +73,7 @@ class Forgetting:
             if rows >= FORGOTTEN_AT_ONCE:
                 rows, at = 0, (yield)
             forget = self._directories[-1]
-            if self._site.ledger.forget_some(self._site.id, forget.path):
+            if any(self._site.ledger.forget_some(mapping, forget.path) for mapping in self._known_to(forget)):
                 rows = FORGOTTEN_AT_ONCE
             else:
                 self._directories.pop()
@@ -107,23 +109,35 @@ class Forgetting:
             if descend(directory) and not (includes(path) if kind is Kind.FILE else descend(path)):
                 self.forget(Forget(mapping, path, kind, NO_LONGER_INCLUDED))
 
+    def _known_to(self, forget: Forget) -> list[int]:
+        """In which mappings of the ledger a path is dropped.
+
+        Where this one had another name before, what stays at the server would be deleted there as soon as it has that
+        again: it is gone from the folder.
+        """
+        site = self._site
+        return [site.id, *(site.ledger.mappings.namesakes(site.id) if forget.why == KEPT else ())]
+
     def _forget(self, forget: Forget) -> int:
         """Drop a path, with all below it, from the ledger; the server is not touched.
 
         Returns:
             The number of rows.
         """
-        path, kind, rows = forget.path, forget.kind, 1
+        path, kind, rows = forget.path, forget.kind, 0
         self._site.queue.withdraw(self._site.spec.name, path)
         self._intents.forgotten(path)
         # A try that ran when it was left out has ended since.
         self._waits.sent(path)
         if kind is Kind.DIR:
             self._site.queue.withdraw_below(self._site.spec.name, path)
-            rows = self._site.ledger.forget_tree(self._site.id, path)
             self._offers.directory_gone(path)
-        else:
-            self._site.ledger.forget(self._site.id, path)
+        for mapping in self._known_to(forget):
+            if kind is Kind.DIR:
+                rows += self._site.ledger.forget_tree(mapping, path)
+            else:
+                self._site.ledger.forget(mapping, path)
+                rows += 1
         self._site.ledger.failures.clear(self._site.id, path)
         self._site.tell(EventKind.FORGOTTEN, path, forget.why)
         return rows
