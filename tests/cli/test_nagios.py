@@ -42,7 +42,7 @@ def of(tmp_path: Path, **changes: Any) -> tuple[int, str]:
     return checked(tmp_path, f"cat {tmp_path}/status")
 
 
-NUMBERS = "| gallery_pending=0 gallery_failed=0 gallery_parked=0 gallery_held=0"
+NUMBERS = "| gallery_pending=0 gallery_failed=0 gallery_parked=0 gallery_held=0 gallery_directories_held=0"
 
 
 def test_all_is_well(tmp_path: Path) -> None:
@@ -68,6 +68,7 @@ def test_all_is_well(tmp_path: Path) -> None:
             "WARNING: gallery is paused",
         ),
         ({"mappings": (GALLERY._replace(oldest_pending_s=1700.0),)}, 0, "OK: all is well"),
+        ({"daemon": WELL.daemon._replace(notice="a new ledger was begun")}, 1, "WARNING: a new ledger was begun"),
         ({"daemon": WELL.daemon._replace(alerts="no")}, 1, "WARNING: the last alert was not delivered: no"),
         (
             {"servers": (WEB._replace(state=ServerState.REFUSED, message="530 No|"),)},
