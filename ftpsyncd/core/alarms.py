@@ -113,7 +113,7 @@ def conditions(status: Status, limits: AlertLimits) -> dict[Key, Condition]:
                 "Mount the disk, put the folder back, or let the service read it.",
                 limits.source_missing_s,
             )
-        if mapping.held or mapping.directories_held:
+        if mapping.held or mapping.directories_held or mapping.state is MappingState.HELD:
             # In another state its sentence is about something else: that it is paused, for instance.
             why = f": {mapping.message}" if mapping.state is MappingState.HELD else ""
             # Most reasons name both, with what they do.
@@ -122,9 +122,10 @@ def conditions(status: Status, limits: AlertLimits) -> dict[Key, Condition]:
             if mapping.state is MappingState.SOURCE_MISSING:
                 # Nothing is decided about one that is not there; where another one is, its own alert says what does.
                 remedy = "See to the folder first: `ftpsyncd status` says what is wrong with it."
-            found[AlertKind.HELD, name] = Condition(
-                f"{name}: {deletes(mapping.held, mapping.directories_held, 'is', 'are')} held{why}", remedy
-            )
+            # What is held may not be known: another folder is there, or a part of it cannot be read.
+            known = mapping.held or mapping.directories_held
+            what = deletes(mapping.held, mapping.directories_held, "is", "are") if known else "whatever is deleted is"
+            found[AlertKind.HELD, name] = Condition(f"{name}: {what} held{why}", remedy)
         if mapping.parked:
             found[AlertKind.PARKED, name] = Condition(
                 f"{name}: {number(mapping.parked, 'file')} cannot be published without you",

@@ -378,7 +378,8 @@ def headline(status: Status) -> str:
     """One line for ``systemctl status``."""
     files = sum(m.published_files for m in status.mappings)
     pending = sum(m.pending + m.in_flight for m in status.mappings)
-    trouble = sum(m.parked + m.held + m.directories_held for m in status.mappings)
+    # What is held may not be known: another folder is there, or a part of it cannot be read.
+    trouble = sum(m.parked + (m.held + m.directories_held or (m.state is MappingState.HELD)) for m in status.mappings)
     offline = [s.name for s in status.servers if s.state in {ServerState.OFFLINE, ServerState.REFUSED}]
     full = [s.name for s in status.servers if s.state is ServerState.FULL]
     missing = [m.name for m in status.mappings if m.state is MappingState.SOURCE_MISSING]

@@ -22,7 +22,7 @@ from ftpsyncd.errors import LocalUnreadableError
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.ledger.decisions import UNDATED
 from ftpsyncd.ledger.failures import CHANGED
-from ftpsyncd.model import Failure, HoldKind
+from ftpsyncd.model import Failure
 from ftpsyncd.quoting import as_word, quote
 from ftpsyncd.status import MappingState, MappingStatus, Problem, ServerState, ServerStatus, Status, Transfer
 
@@ -145,7 +145,7 @@ def _state(mirror: Mirror, changed: int, at: Moment) -> tuple[MappingState, str]
         state = MappingState.SOURCE_MISSING, hold.message
     elif mirror.paused:
         state = MappingState.PAUSED, f"paused by a person; `ftpsyncd resume {as_word(mirror.spec.name)}` goes on"
-    elif hold is not None and (removals.held or removals.directories_held or hold.kind is not HoldKind.MASS_DELETE):
+    elif hold is not None and (removals.held or removals.directories_held or removals.may_hold_more):
         state = MappingState.HELD, hold.message
     elif changed:
         state = MappingState.HELD, changed_message(mirror.spec.name, changed)

@@ -95,6 +95,16 @@ class Removals:
         return self.absent.empty if self.hold is not None else 0
 
     @property
+    def may_hold_more(self) -> bool:
+        """Whether a hold is, or may be, about what nobody can look at, so that `held` does not tell of it.
+
+        So it is after a start: what it was about is found gone anew, but not in a folder that cannot be read.
+        """
+        if self.hold is None or not self.source.is_published:
+            return self.hold is not None
+        return self._all_seen and not self._all_read and bool(self.unread())
+
+    @property
     def working(self) -> bool:
         """Whether directories that are gone, or decisions, are being gone through."""
         return bool(self._clearing or self._unsure)

@@ -81,6 +81,7 @@ def test_a_mapping_that_needs_somebody(change: dict[str, Any], kind: AlertKind):
         ({"directories_held": 1, "message": "why", "state": MappingState.HELD}, "a: 1 directory is held: why"),
         ({"directories_held": 2}, "a: 2 directories are held"),
         ({"held": 1, "directories_held": 2}, "a: 1 delete is held"),
+        ({"message": "why", "state": MappingState.HELD}, "a: whatever is deleted is held: why"),
     ],
 )
 def test_one_is_not_told_as_many(change: dict[str, Any], expected: str):

@@ -411,6 +411,8 @@ def test_systemctl_tells_one_as_one(files: int, parked: int, told: str) -> None:
     assert process.headline(Fake().status()._replace(mappings=(mapping,))) == told
     held = mapping._replace(parked=0, directories_held=parked)
     assert process.headline(Fake().status()._replace(mappings=(held,))) == told
+    unknown = mapping._replace(parked=parked - 1, state=MappingState.HELD)
+    assert process.headline(Fake().status()._replace(mappings=(unknown,))) == told
 
 
 def test_systemctl_tells_what_is_wrong_with_folders_servers_and_the_ledger() -> None:

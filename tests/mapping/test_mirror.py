@@ -1146,6 +1146,20 @@ def test_what_cannot_be_read_waits_as_a_file_does_so_that_somebody_is_told(story
     assert mapping_status(story.mirror, Moment(NOW + 4000, WALL)).oldest_pending_s is None
 
 
+def test_a_hold_that_outlives_a_restart_is_told_also_where_what_it_is_about_cannot_be_read(ledger: Ledger):
+    """The mapping was in sync, and nobody told of a decision that was to be made, until something else went."""
+    ledger.decisions.set_hold(ledger.mappings.number(M, "there"), Hold(HoldKind.MASS_DELETE, WALL, "Too many."))
+    story = Story(ledger)
+    story.mirror.on_answer(Listing("old", Presence.UNREADABLE, {}, None, problem="Permission denied"), AT)
+    story.mirror.looks.pass_ended(AT)
+    story.mirror.removals.pass_ended(AT)
+    told = mapping_status(story.mirror, AT)
+    assert (told.state, told.held, told.message) == (MappingState.HELD, 0, "Too many.")
+    story.lists("old", a=PICTURE)
+    story.mirror.removals.pass_ended(AT)
+    assert story.mirror.removals.hold is None
+
+
 @pytest.mark.parametrize("what", ["a directory", "a name"])
 def test_what_cannot_be_read_is_looked_at_again_ever_more_rarely_until_it_can(story: Story, what: str):
     closed = Listing("old", Presence.UNREADABLE, {}, None, problem="Input/output error")
