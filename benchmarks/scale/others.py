@@ -25,8 +25,8 @@ LINK_MTU = 9000
 LINK_RTT_MS = 1.0
 THREADS_EACH = 3
 """Of a mapping: its disk, and a watcher's reader and dispatcher."""
-OTHER_THREADS = 8
-"""Main, engine, control socket and up to four calls that wait, and one to spare."""
+OTHER_THREADS = 9
+"""Main, engine, control socket and up to five calls of the daemon, and one to spare."""
 
 _HASH = """
 import hashlib, sys, time

@@ -6,7 +6,6 @@ stand in it as the escaped surrogates of PEP 383, and may be given as those in a
 
 from __future__ import annotations
 
-import asyncio
 import difflib
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
@@ -36,10 +35,12 @@ from ftpsyncd.control.sharing import Few, Sharing, in_time
 from ftpsyncd.control.sse import SUBSCRIBERS_MAX, Broadcast, EventStream
 from ftpsyncd.errors import ControlError, ExitCode, FtpsyncdError, UnknownNameError, UsageError
 from ftpsyncd.logs import logger, quote
-from ftpsyncd.questions import CommandName, Why
+from ftpsyncd.questions import CommandName
 
-THREADS = 4
-"""Calls of the daemon that may wait at the same time."""
+THREADS = 5
+"""Calls of the daemon at the same time."""
+_WAITING_MAX = THREADS - 1
+"""Of these, those that may wait, for a disk or the engine: who asks for the status is answered whatever hangs."""
 _WHY_MAX = 2
 """Of the server's threads; those who ask for paths on disks that do not answer keep only each other waiting."""
 _HISTORY_MAX = 2
@@ -53,7 +54,8 @@ _Endpoint = Callable[[Request], Awaitable[Response]]
 
 def create_app(daemon: Daemon, broadcast: Broadcast, metrics: Metrics) -> Starlette:
     """The application that speaks for ``daemon``."""
-    reader = _Reader(daemon, broadcast, metrics)
+    waiting = Few(_WAITING_MAX)
+    reader = _Reader(daemon, broadcast, metrics, waiting)
     routes = [
         Route("/healthz", _guarded(reader.health), methods=["GET"]),
         Route("/metrics", _guarded(reader.metrics), methods=["GET"]),
@@ -63,9 +65,11 @@ def create_app(daemon: Daemon, broadcast: Broadcast, metrics: Metrics) -> Starle
         Route("/v1/history", _guarded(reader.history), methods=["GET"]),
         Route("/v1/events", _guarded(reader.events), methods=["GET"]),
     ]
-    routes += [Route(f"/v1/{name}", _guarded(_Command(daemon, name)), methods=["POST"]) for name in CommandName]
-    routes.append(Route("/v1/repair", _guarded(_Repair(daemon)), methods=["POST"]))
-    routes.append(Route("/v1/profile", _guarded(_Learn(daemon)), methods=["POST"]))
+    routes += [
+        Route(f"/v1/{name}", _guarded(_Command(daemon, name, waiting)), methods=["POST"]) for name in CommandName
+    ]
+    routes.append(Route("/v1/repair", _guarded(_Repair(daemon, waiting)), methods=["POST"]))
+    routes.append(Route("/v1/profile", _guarded(_Learn(daemon, waiting)), methods=["POST"]))
     app = Starlette(routes=routes, exception_handlers={HTTPException: _refused})
     app.router.redirect_slashes = False  # a redirect is no JSON, and curl does not follow it
     return app
@@ -74,13 +78,13 @@ def create_app(daemon: Daemon, broadcast: Broadcast, metrics: Metrics) -> Starle
 class _Reader:
     """The routes that only look."""
 
-    def __init__(self, daemon: Daemon, broadcast: Broadcast, metrics: Metrics) -> None:
+    def __init__(self, daemon: Daemon, broadcast: Broadcast, metrics: Metrics, waiting: Few) -> None:
         self._daemon = daemon
         self._broadcast = broadcast
         self._metrics = metrics
         self._sharing = Sharing()
-        self._why_turns = asyncio.Semaphore(_WHY_MAX)
-        self._histories = Few(_HISTORY_MAX)
+        self._whys = Few(_WHY_MAX, waiting)
+        self._histories = Few(_HISTORY_MAX, waiting)
 
     async def health(self, _request: Request) -> Response:
         """200 while the engine turns, 503 when it has not turned lately."""
@@ -116,11 +120,7 @@ class _Reader:
         if not path:
             raise BadRequestError(400, "The query needs one `path`, as in /v1/why?path=/srv/drop/a.jpg.")
         path = checked_path(path)
-        return answer(shapes.why_to_json(await in_time(self._why(path))))
-
-    async def _why(self, path: str) -> Why:
-        async with self._why_turns:
-            return await asyncio.to_thread(self._daemon.why, path)
+        return answer(shapes.why_to_json(await in_time(self._whys.run(lambda: self._daemon.why(path)))))
 
     async def history(self, request: Request) -> Response:
         fields = fields_of(request, ("mapping", "kind", "since", "until", "path", "limit", "before"))
@@ -143,10 +143,10 @@ class _Reader:
 class _Command:
     """A route that steers."""
 
-    def __init__(self, daemon: Daemon, name: CommandName) -> None:
+    def __init__(self, daemon: Daemon, name: CommandName, waiting: Few) -> None:
         self._daemon = daemon
         self._name = name
-        self._few = Few(_RELOAD_MAX if name is CommandName.RELOAD else THREADS)
+        self._few = Few(_RELOAD_MAX, waiting) if name is CommandName.RELOAD else waiting
 
     async def __call__(self, request: Request) -> Response:
         scope = scope_of(await body_of(request))
@@ -169,12 +169,13 @@ class _Command:
 class _Repair:
     """Publishes again what ``ftpsyncd verify`` found not to be as it should be."""
 
-    def __init__(self, daemon: Daemon) -> None:
+    def __init__(self, daemon: Daemon, waiting: Few) -> None:
         self._daemon = daemon
+        self._few = waiting
 
     async def __call__(self, request: Request) -> Response:
         mapping, files, directories = findings_of(await body_of(request))
-        return answer({"message": await _ask(lambda: self._perform(mapping, files, directories))})
+        return answer({"message": await _ask(lambda: self._perform(mapping, files, directories), self._few.run)})
 
     def _perform(self, mapping: str, files: list[str], directories: list[str]) -> str:
         known = [each.name for each in self._daemon.status().mappings]
@@ -186,12 +187,13 @@ class _Repair:
 class _Learn:
     """Takes what ``ftpsyncd probe`` measured."""
 
-    def __init__(self, daemon: Daemon) -> None:
+    def __init__(self, daemon: Daemon, waiting: Few) -> None:
         self._daemon = daemon
+        self._few = waiting
 
     async def __call__(self, request: Request) -> Response:
         account, learned = measured_of(await body_of(request))
-        return answer({"message": await _ask(lambda: self._daemon.learn(account, learned))})
+        return answer({"message": await _ask(lambda: self._daemon.learn(account, learned), self._few.run)})
 
 
 def _guarded(endpoint: _Endpoint) -> _Endpoint:
@@ -241,9 +243,7 @@ async def _refused(request: Request, problem: Exception) -> Response:
     return refusal(status, f"{quote(request.method)} {path} cannot be served.", DOCS, headers)
 
 
-async def _ask(
-    call: Callable[[], _Answer], run: Callable[[Callable[[], _Answer]], Awaitable[_Answer]] = asyncio.to_thread
-) -> _Answer:
+async def _ask(call: Callable[[], _Answer], run: Callable[[Callable[[], _Answer]], Awaitable[_Answer]]) -> _Answer:
     """Calls the daemon in a thread, since it may wait for a lock or the disk, and not for ever, since it may hang.
 
     Nothing is done for somebody who has left: he has given up while the daemon was stopped, or all threads were busy.

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from typing import Any, TypeVar
 
 from ftpsyncd.control.port import ANSWER_S, gives_up_at
 from ftpsyncd.errors import ControlError
 
 _Answer = TypeVar("_Answer")
+_Begin = Callable[[Callable[[], Any]], Coroutine[Any, Any, Any]]
 
 
 class Sharing:
@@ -67,15 +68,17 @@ class Few:
 
     Args:
         most: so many; used on one loop.
+        of: others that are under way with these, of which there are so many at most together.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, of: Few | None = None) -> None:
         self._free = asyncio.Semaphore(most)
+        self._begin: _Begin = asyncio.to_thread if of is None else of.run
 
     async def run(self, call: Callable[[], _Answer]) -> _Answer:
         """What a call returns; it waits for its turn."""
         await self._free.acquire()
-        running = asyncio.ensure_future(asyncio.to_thread(call))
+        running: asyncio.Future[_Answer] = asyncio.ensure_future(self._begin(call))
         running.add_done_callback(self._over)
         # Who gives up waiting does not end it.
         return await asyncio.shield(running)

@@ -498,6 +498,32 @@ def test_who_waits_for_a_reload_that_takes_long_keeps_nobody_waiting_who_asks_so
             assert asker.recv(100).startswith(b"HTTP/1.1 200 ")
 
 
+@pytest.mark.parametrize(
+    "requests",
+    [
+        [b"POST /v1/pause", b"POST /v1/resume", b"POST /v1/retry"],
+        [b"GET /v1/why?path=/srv/a", b"GET /v1/history", b"POST /v1/reload", b"POST /v1/rescan"],
+    ],
+    ids=["commands", "some of each"],
+)
+def test_what_a_daemon_that_hangs_is_told_or_asked_leaves_a_thread_for_its_status(path, requests):
+    """Four commands had all threads for as long as anybody waits: `status`, which needs no engine, was not answered."""
+    daemon = HangingDaemon(why_only=True)
+    with ControlServer(daemon, path), ExitStack() as asking:
+        askers = [asking.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(2 * app.THREADS)]
+        for number, asker in enumerate(askers):
+            asker.connect(str(path))
+            asker.sendall(requests[number % len(requests)] + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+        try:
+            assert healthy(path)  # so the earlier ones were read, too
+            assert daemon.entered.wait(30)
+            assert ControlClient(path, timeout_s=10.0).status()["daemon"]["pid"] == 4711
+        finally:
+            daemon.let_go.set()
+        for asker in askers:
+            assert asker.recv(100).startswith(b"HTTP/1.1 200 ")
+
+
 def test_many_may_ask_at_once(path):
     answers = []
 
