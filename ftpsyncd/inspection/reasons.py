@@ -330,7 +330,7 @@ class Known(NamedTuple):
             if failure.kind not in FOR_GOOD:
                 after += f", and ever more rarely {itself}"
             if failure.kind == NameNotSendableError.__name__:
-                after = "it is published under another name"
+                after = "it is published once it has another name"
         tries = number(failure.attempts, "try", "tries")
         sentence = " ".join(filter(None, (f"{before}{_words(failure)}.", failure.remedy, f"After {tries}: {after}.")))
         state = "parked" if failure.parked else "failed"

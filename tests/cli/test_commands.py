@@ -628,6 +628,7 @@ def test_why_proposes_no_retry_for_a_name_that_cannot_be_sent(ftpsyncd, config_f
     park(config_file, name, NameNotSendableError("The name cannot be sent."))
     told = ftpsyncd("why", config_file.parent / "gallery" / name, "-c", config_file).out
     assert "Rename the file." in told
+    assert told.rstrip().endswith("After 1 try: it is published once it has another name."), "and is not published yet"
     assert "retry" not in told
 
 
