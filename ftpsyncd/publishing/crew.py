@@ -133,9 +133,10 @@ class Crew:
             self._start(max(len(self._handed) - self._idle, expected - len(self._workers)))
             if self._idle:
                 self._ready.notify(len(actions))
-            nobody = not self._workers
+            nobody, tries = not self._workers, self.door.tries
         if nobody:
-            self._without_session(NoSocketError("The system lets no thread begin.", remedy=ThreadLimitError.remedy))
+            lack = NoSocketError("The system lets no thread begin.", remedy=ThreadLimitError.remedy)
+            self._without_session(lack, tries)
 
     def _start(self, count: int) -> None:
         """Start so many workers more, as far as there may be; `_ready` is held."""
@@ -320,6 +321,7 @@ class Crew:
     def _shift(self, worker: Worker, publisher: Publisher) -> None:
         """Perform what there is on one session; every action taken gets an outcome, whatever happens."""
         error: FtpsyncdError
+        tries = self.door.tries
         try:
             with worker.at_work(), ExitStack() as stack:
                 session = self._lease(stack)
@@ -338,7 +340,7 @@ class Crew:
                     self.door.ended(ServerUnavailableError("The connection ended before anything was done over it."))
             error = TurnMissedError("The connection ended before its turn.")
         except NoSessionError as none:
-            self._without_session(none.error)
+            self._without_session(none.error, tries)
             return
         except FtpsyncdError as failed:
             error = failed
@@ -372,9 +374,16 @@ class Crew:
         except Exception as bug:
             raise NoSessionError(internal(bug)) from bug
 
-    def _without_session(self, error: FtpsyncdError) -> None:
-        """No connection: everything handed over comes back, or just one action if the others may have connections."""
+    def _without_session(self, error: FtpsyncdError, tries: int) -> None:
+        """No connection: everything handed over comes back, or just one action if the others may have connections.
+
+        Args:
+            error: why there is none.
+            tries: those of the `door` when it was wanted. What was handed over to be tried afresh since then is tried.
+        """
         with self._ready:
+            if self.door.tries != tries:
+                return
             if counts_for_all(error) or not self._pool.open_count:
                 actions = list(self._handed)
                 self._handed.clear()

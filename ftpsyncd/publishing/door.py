@@ -50,10 +50,13 @@ class Door:
         self._greeted_at = -math.inf
         self.down: FtpsyncdError | None = None
         """Why no connection can be opened, until it may be tried `afresh`."""
+        self.tries = 0
+        """How often it could be."""
 
     def afresh(self) -> None:
         """It may be tried again, although it was down."""
         self.down, self._doubted = None, True
+        self.tries += 1
 
     def open(self) -> RemoteSession:
         """One more connection. That a wrong password is told once is the account's.

@@ -440,6 +440,31 @@ def test_it_is_told_once_that_a_connection_came_about_after_that_was_in_doubt() 
         assert crew.stop(10)
 
 
+def test_what_is_handed_over_afresh_is_tried_also_while_an_earlier_try_is_given_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As by `retry`, when the server has come back: it came back itself with what had been found before."""
+    server, outcomes = MemoryServer(online=False), list[Outcome]()
+    crew = Crew("web", server.connect, 1, dict[str, Folder]().__getitem__, outcomes.append)
+    give_back, given_back = crew._without_session, list[FtpsyncdError]()
+
+    def give_back_late(error: FtpsyncdError, tries: int) -> None:
+        if not given_back:
+            given_back.append(error)
+            server.online = True
+            crew.hand([Probe("web")], afresh=True)
+        give_back(error, tries)
+
+    monkeypatch.setattr(crew, "_without_session", give_back_late)
+    try:
+        crew.hand([Probe("web")])
+        until(lambda: len(outcomes) == 2, "both are told of")
+        assert given_back
+        assert all(isinstance(outcome, Done) for outcome in outcomes), outcomes
+    finally:
+        assert crew.stop(10)
+
+
 def test_a_server_that_answers_nothing_is_left_alone_when_all_connections_have_ended_twice() -> None:
     server, outcomes = MemoryServer(), list[Outcome]()
     server.fail("NOOP", ServerUnavailableError("It ended."), times=1000)
