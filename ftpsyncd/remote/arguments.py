@@ -26,7 +26,7 @@ def remote_path(value: str) -> str:
     Raises:
         MisuseError: it is no text.
         NameNotSendableError: it is relative, or has ``..`` in it: what that is, only the server knows, and a temporary
-            file might not be beside its file.
+            file might not be beside its file; or it holds half a character (a lone surrogate).
     """
     if not isinstance(value, str):
         raise _wrong("remote", value, "a `str`")
@@ -35,6 +35,10 @@ def remote_path(value: str) -> str:
     parts = [part for part in value.split("/") if part not in {"", "."}]
     if ".." in parts:
         raise NameNotSendableError(f"{named(value)} has `..` in it.", remedy="Name the path from the root.")
+    try:
+        os.fsencode(value)
+    except UnicodeEncodeError:
+        raise NameNotSendableError(f"{named(value)} holds half a character, as no name does.", remedy="") from None
     return "/" + "/".join(parts)
 
 

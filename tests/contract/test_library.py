@@ -512,27 +512,32 @@ def contents(root: Path) -> dict[str, bytes | None]:
     }
 
 
-def test_a_path_that_is_not_absolute_is_refused_before_anything_is_done(ftp, remote, picture, tmp_path):
+@pytest.mark.parametrize(
+    ("a", "why"),
+    [("a", "no absolute path"), ("/\ud83d", "half a character")],
+    ids=["relative", "half a character"],
+)
+def test_a_path_that_is_none_is_refused_before_anything_is_done(ftp, remote, picture, tmp_path, a, why):
     (here := tmp_path / "here").mkdir()
     calls = (
-        lambda: ftp.upload(picture, "a"),
-        lambda: list(ftp.upload_tree(here, "a")),
-        lambda: ftp.download("a", tmp_path / "a"),
-        lambda: list(ftp.download_tree("a", tmp_path / "b")),
-        lambda: ftp.delete("a"),
-        lambda: ftp.rename("/a", "a"),
-        lambda: ftp.rename("a", "/a"),
-        lambda: ftp.make_dirs("a"),
-        lambda: ftp.remove_dir("a"),
-        lambda: list(ftp.delete_tree("a")),
-        lambda: ftp.list("a"),
-        lambda: ftp.stat("a"),
-        lambda: ftp.exists("a"),
+        lambda: ftp.upload(picture, a),
+        lambda: list(ftp.upload_tree(here, a)),
+        lambda: ftp.download(a, tmp_path / "a"),
+        lambda: list(ftp.download_tree(a, tmp_path / "b")),
+        lambda: ftp.delete(a),
+        lambda: ftp.rename("/a", a),
+        lambda: ftp.rename(a, "/a"),
+        lambda: ftp.make_dirs(a),
+        lambda: ftp.remove_dir(a),
+        lambda: list(ftp.delete_tree(a)),
+        lambda: ftp.list(a),
+        lambda: ftp.stat(a),
+        lambda: ftp.exists(a),
     )
     for call in calls:
-        with pytest.raises(NameNotSendableError, match="no absolute path"):
+        with pytest.raises(NameNotSendableError, match=why):
             call()
-    (result,) = ftp.upload_many([(picture, "a")])
+    (result,) = ftp.upload_many([(picture, a)])
     assert isinstance(result.error, NameNotSendableError)
     assert remote.names() == set()
 
