@@ -164,8 +164,7 @@ def open_directory(
         LinkError: ``follow_symlinks`` is set and a link on the way may not be followed.
         OSError: as openat(2); a link that is not followed is ENOTDIR.
     """
-    current = os.dup(root_fd)
-    real = ""
+    current, real = root_fd, ""
     seen = {_place(root_fd)} if follow_symlinks else set()
     try:
         for name in directory.split("/") if directory else ():
@@ -182,13 +181,15 @@ def open_directory(
                 if spellings is not None and not spellings.is_listed(name, above):
                     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
             finally:
-                os.close(above)
+                if above != root_fd:
+                    os.close(above)
             if follow_symlinks:
                 _go_to_new(current, seen)
     except BaseException:
-        os.close(current)
+        if current != root_fd:
+            os.close(current)
         raise
-    return current, real
+    return current if directory else os.dup(root_fd), real
 
 
 def places_on_the_way(root: Path, root_fd: int, directory: str) -> set[tuple[int, int]]:

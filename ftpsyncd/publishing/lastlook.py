@@ -96,14 +96,13 @@ def require_same(
         FileChangedError: it is not.
         LocalUnreadableError: that cannot be found out.
     """
-    status = planned_stat(spec, upload.path)
-    if (
-        status is None
-        or fingerprint_of(status) != upload.fingerprint
-        or fingerprint_of(hashes.status_of(file)) != upload.fingerprint
-        or not hashes.still_holds(file, sha256, ctime_ns, sign)
-    ):
-        raise FileChangedError("It changed while it was sent.")
+    named = planned_stat(spec, upload.path)
+    if named is not None and fingerprint_of(named) == upload.fingerprint:
+        sent = hashes.status_of(file)
+        same = fingerprint_of(sent) == upload.fingerprint
+        if same and hashes.still_holds(file, sent.st_ctime_ns, sha256, ctime_ns, sign):
+            return
+    raise FileChangedError("It changed while it was sent.")
 
 
 def require_planned(spec: MappingSpec, path: str, fingerprint: Fingerprint) -> None:

@@ -136,6 +136,8 @@ class DataLine:
         self._answer = answer
         self._sock = control.data = sock
         self._protected: ssl.SSLSocket | None = None
+        self._handed = 0
+        """Bytes that were to be sent: no more of them are on their way."""
         sock.settimeout(0)
 
     @classmethod
@@ -187,6 +189,7 @@ class DataLine:
             TransferFailedError: no byte moved for the stall time, the line broke, or the server gave up.
         """
         stall_s = self._control.timeouts.stall_s
+        self._handed += len(data)
         try:
             while data:
                 data = data[self._until(lambda view=data: self._sock.send(view), select.POLLOUT, stall_s) :]  # type: ignore[misc]
@@ -210,6 +213,7 @@ class DataLine:
             OSError: the file cannot be read, or not in this way.
         """
         stall_s = self._control.timeouts.stall_s
+        self._handed += count
         out = self._sock.fileno()
         try:
             return self._until(lambda: os.sendfile(out, descriptor, offset, count), select.POLLOUT, stall_s)
@@ -277,7 +281,7 @@ class DataLine:
             Whether there was one.
         """
         parted = begun is not None and self._part(begun, patience_s)
-        if not parted:
+        if not parted and (self._protected is not None or self._handed > _NEARLY_ALL):
             with contextlib.suppress(RemoteError, *FAILURES):
                 if self._protected is not None:
                     self._unwrap(self._protected)

@@ -110,8 +110,8 @@ def of_file(algorithm: str, file: BinaryIO, sign: Callable[[], None] = lambda: N
     return str(made.hexdigest())
 
 
-def still_holds(file: BinaryIO, sha256: bytes, ctime_ns: int, sign: Callable[[], None]) -> bool:
-    """Whether an open file holds what was read from it when it had this ctime.
+def still_holds(file: BinaryIO, now_ns: int, sha256: bytes, ctime_ns: int, sign: Callable[[], None]) -> bool:
+    """Whether an open file, whose ctime is ``now_ns`` by now, holds what was read from it when it had the other one.
 
     A program that writes in place and sets the date back changes the ctime only. So do a chmod, a chown and one more
     name (a hard link): then it is read once more, if its hash is known (``sha256`` is not empty).
@@ -119,7 +119,6 @@ def still_holds(file: BinaryIO, sha256: bytes, ctime_ns: int, sign: Callable[[],
     Raises:
         LocalError: it cannot be read; else what ``sign`` raises (see `blocks`).
     """
-    now_ns = status_of(file).st_ctime_ns
     if now_ns == ctime_ns:
         return True
     same = bool(sha256) and of_file("SHA-256", file, sign) == sha256.hex()

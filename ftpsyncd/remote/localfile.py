@@ -60,7 +60,7 @@ def job(
     def confirm(file: BinaryIO, sha256: bytes) -> None:
         now = hashes.status_of(file)
         same = (now.st_size, now.st_mtime_ns, now.st_ino) == (before.st_size, before.st_mtime_ns, before.st_ino)
-        if not same or not hashes.still_holds(file, sha256, before.st_ctime_ns, session().noop):
+        if not same or not hashes.still_holds(file, now.st_ctime_ns, sha256, before.st_ctime_ns, session().noop):
             raise FileChangedError(f"{named(path)} changed while it was sent.")
         if _has_more(file, before.st_size):
             size = number(before.st_size, "byte")

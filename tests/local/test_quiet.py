@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from ftpsyncd.errors import FileBusyError, FileChangedError, LocalUnreadableError, SourceMissingError
-from ftpsyncd.local import mounts, quiet
+from ftpsyncd.local import mounts, quiet, tree
 
 
 @pytest.fixture
@@ -174,6 +174,31 @@ def test_what_is_not_the_file_any_more(path: Path, tmp_path: Path) -> None:
     for name in ("gone", "dir", "link", "socket", "gone/x", "file.jpg/x", "way/x"):
         with pytest.raises(FileChangedError):
             quiet.open_quietly(tmp_path, name)
+
+
+@pytest.mark.parametrize("way", ["", "sub", "sub/below", "sub/none", "none", "file", "link", "sub/below/none"])
+@pytest.mark.parametrize("follow", [True, False])
+def test_on_the_way_to_a_directory_no_descriptor_is_left_open_and_the_root_stays(
+    tmp_path: Path, way: str, *, follow: bool
+) -> None:
+    (tmp_path / "sub" / "below").mkdir(parents=True)
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / "link").symlink_to("sub")
+    root = tree.open_root(tmp_path)
+    try:
+        before = set(Path("/proc/self/fd").iterdir())
+        try:
+            descriptor, real = tree.open_directory(tmp_path, root, way, follow_symlinks=follow)
+        except OSError:
+            assert "none" in way or way in {"file", "link"}
+        else:
+            assert descriptor != root
+            assert os.path.samestat(os.fstat(descriptor), (tmp_path / real).stat())
+            os.close(descriptor)
+        assert set(Path("/proc/self/fd").iterdir()) == before
+        os.fstat(root)
+    finally:
+        os.close(root)
 
 
 def test_a_link_is_opened_where_links_are_followed(path: Path, tmp_path: Path) -> None:
