@@ -83,10 +83,10 @@ class Existing:
 
     def may_be_foreign(self, upload: Upload) -> bool:
         """Whether something that we never published has to be looked for under the name of an upload."""
-        policy = self._folder(upload.mapping).spec.existing
-        if upload.replaces or policy is ExistingPolicy.OVERWRITE:
+        spec = self._folder(upload.mapping).spec
+        if upload.replaces or spec.existing is ExistingPolicy.OVERWRITE:
             return False
-        return policy is ExistingPolicy.KEEP or parent(self._remote(upload.mapping, upload.path)) not in self._fresh
+        return spec.existing is ExistingPolicy.KEEP or parent(remote_join(spec.remote, upload.path)) not in self._fresh
 
     def is_free(self, upload: Upload) -> bool:
         """Whether it is known without a look that nothing foreign can be under the name of an upload."""

@@ -233,9 +233,13 @@ class Publisher:
     def _job(self, session: RemoteSession, upload: Upload, vacant_at: float | None) -> tuple[PublishJob, PlannedFile]:
         # What was there, and is to be sent over all the same, is a part of ours.
         keeps = vacant_at is not None and self._existing.keeps(upload)
-        free = vacant_at is not None or self._existing.is_free(upload)
         spec = self._folder(upload.mapping).spec
         file = PlannedFile(session, spec, upload, self._show, vacant_at=vacant_at if keeps else None)
+
+        def exposed(begun: bool) -> None:  # noqa: FBT001 - the port's
+            if begun or vacant_at is not None or self._existing.is_free(upload):
+                self._exposed(upload)
+
         job = PublishJob(
             path=file.remote,
             temporary=file.temporary,
@@ -251,7 +255,7 @@ class Publisher:
             left=upload.left if file.resume else (*upload.left, *upload.parts),
             keep_part=not file.direct,
             begun=lambda continuable: self._received(upload, file.ctime_ns if continuable else 0),
-            exposed=lambda begun: self._exposed(upload) if free or begun else None,
+            exposed=exposed,
         )
         return job, file
 

@@ -14,6 +14,7 @@ import time
 
 from ftpsyncd.core import sizes
 from ftpsyncd.errors import ProtocolError
+from ftpsyncd.expression import Expression
 from ftpsyncd.remote.replies import Reply
 
 
@@ -32,10 +33,26 @@ def parse_feat(reply: Reply) -> dict[str, str]:
     return features
 
 
+_EXTENDED = Expression(rb"\(([\x21-\x7e])\1\1(\d{1,5})\1\)")
+
+
+def find_epsv(reply: Reply) -> int:
+    """The port of a 229 reply (RFC 2428 §3): ``(|||port|)`` with any delimiter; the address is the control peer's.
+
+    0: it names none.
+    """
+    match = _EXTENDED.search(reply.lines[-1])
+    port = int(match[2]) if match else 0
+    return port if port < 65536 else 0
+
+
 def parse_epsv(reply: Reply) -> int:
-    """The port of a 229 reply (RFC 2428 §3): ``(|||port|)`` with any delimiter; the address is the control peer's."""
-    match = re.search(rb"\(([\x21-\x7e])\1\1(\d{1,5})\1\)", reply.lines[-1])
-    return _port(int(match[2]) if match else 0, reply)
+    """The same port.
+
+    Raises:
+        ProtocolError: it names none.
+    """
+    return _port(find_epsv(reply), reply)
 
 
 _SIX = re.compile(rb"[ ]{0,3},[ ]{0,3}".join([rb"(\d{1,3})"] * 6))
@@ -66,11 +83,13 @@ def _port(port: int, reply: Reply) -> int:
 
 
 _BYTES = rb"(?i:[ ]bytes?)?\s*"
+_SIZE = Expression(rb"213[ ](?:[^\d]*[ ])?(\d{1,19})%b" % _BYTES)
+_SIGNED_SIZE = Expression(rb"213[ ](?:[^\d-]*[ ])?(-?\d{1,19})%b" % _BYTES)
 
 
 def parse_size(reply: Reply) -> int | None:
     """The number of a 213 reply to SIZE (RFC 3659 §4), which some put between words (Zope); None if it is none."""
-    match = re.fullmatch(rb"213[ ](?:[^\d]*[ ])?(\d{1,19})%b" % _BYTES, reply.lines[-1])
+    match = _SIZE.fullmatch(reply.lines[-1])
     return int(match[1]) if reply.code == 213 and match else None
 
 
@@ -78,7 +97,7 @@ def tells_size(reply: Reply, size: int) -> bool:
     """Whether the answer to SIZE is this number of bytes (`sizes.tells`); ftp-srv says words where it is none."""
     if size == 0 and reply.code == 213 and not re.search(rb"\d", reply.lines[-1][4:]):
         return True
-    match = re.fullmatch(rb"213[ ](?:[^\d-]*[ ])?(-?\d{1,19})%b" % _BYTES, reply.lines[-1])
+    match = _SIGNED_SIZE.fullmatch(reply.lines[-1])
     return reply.code == 213 and match is not None and sizes.tells(int(match[1]), size)
 
 

@@ -35,7 +35,7 @@ _REFUSALS = frozenset({"421", "500", "501"})
 
 
 def require(session: Session, name: bytes) -> None:
-    """Refuse a path that needs longer commands than the server takes.
+    """Refuse a path that needs longer commands than the server takes, where it has refused one for its length.
 
     Never one for which `assure` has found that it does: what was begun is ended.
 
@@ -47,7 +47,7 @@ def require(session: Session, name: bytes) -> None:
         NameNotSendableError: it is too long.
     """
     profile = session.profile
-    if profile.too_long and profile.taken < len(name) + SPARE >= profile.too_long:
+    if profile.taken < len(name) + SPARE >= profile.too_long:
         raise NameNotSendableError(
             f"The path has {len(name):,} bytes at the server, which takes no command of {profile.too_long:,} bytes."
         )

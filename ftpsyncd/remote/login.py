@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from ftpsyncd.errors import NameNotSendableError, RemoteError, TlsError
 from ftpsyncd.expression import Expression
 from ftpsyncd.remote import described, facts, transfer
-from ftpsyncd.remote.profile import reads_in_turn
 from ftpsyncd.remote.replies import Reply
 from ftpsyncd.remote.saying import BEGIN_TLS
 from ftpsyncd.remote.tls import TlsContext
@@ -66,8 +65,7 @@ def _begin(session: Session) -> None:
     (greeting,) = session.finals(1)
     if not greeting.good:
         raise session.error(greeting, "")
-    session.greeting = greeting.text
-    session.profile.greeted(session.greeting)
+    session.greeted(greeting.text)
     if spec.tls is TlsMode.EXPLICIT and context is not None:
         # The user's name is a secret, too: refused TLS ends here (RFC 4217 §4.2, no silent downgrade).
         # 334 wants something more in RFC 2228, and nothing with TLS; VxWorks says 200.
@@ -79,7 +77,7 @@ def _begin(session: Session) -> None:
         _judge(session, reply)
         _agree(session)
         return
-    together = session.pipelines and reads_in_turn(session.greeting)
+    together = session.pipelines and session.reads_in_turn
     with account.entrance(refusals, admissions):
         password = described.secret(spec.password)
         login = _secret("PASS", password)

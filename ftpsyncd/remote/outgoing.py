@@ -228,7 +228,8 @@ def _found(session: Session, upload: Outgoing) -> None:
 
 def _sized(session: Session, upload: Outgoing, reply: Reply) -> None:
     size = _size_told(upload, reply)
-    if not upload.parted and not session.waited_in_vain and _may_be_late(session, upload, reply, size):
+    patient = size != upload.job.size and not upload.parted and not session.waited_in_vain
+    if patient and _may_be_late(session, upload, reply, size):
         reply = _patiently(session, upload)
         size = _size_told(upload, reply)
     if size == upload.job.size:

@@ -32,7 +32,7 @@ def say(session: Session, commands: Sequence[bytes]) -> None:
         session.control.send(commands)
     except ProtocolError:
         if session.control.said_too_much and time.monotonic() < session.batched_until:
-            session.answered_twice(renames=session.batch_renames)
+            session.answered_twice(renames=_renames(session.batch))
         raise
     session.batched_until = 0.0
 
@@ -40,7 +40,7 @@ def say(session: Session, commands: Sequence[bytes]) -> None:
 def batched(session: Session, commands: Sequence[bytes]) -> None:
     """Note which commands were said together with others, and that all of them are answered right now."""
     if commands:
-        session.batched_until, session.batch_renames = time.monotonic() + LATE_S, _renames(commands)
+        session.batched_until, session.batch = time.monotonic() + LATE_S, commands
 
 
 def said(session: Session, commands: Sequence[bytes], timeout_s: float | None = None) -> Generator[Reply, None, None]:

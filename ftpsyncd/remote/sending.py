@@ -23,7 +23,6 @@ from ftpsyncd.errors import (
 from ftpsyncd.remote.outgoing import Outgoing
 from ftpsyncd.remote.port import RESUMABLE
 from ftpsyncd.remote.pour import pour
-from ftpsyncd.remote.profile import reads_in_turn
 from ftpsyncd.remote.replies import Reply, says_filtered, says_unwritten
 from ftpsyncd.remote.transfer import Offer, agree
 
@@ -80,7 +79,7 @@ class Sending:
         upload.stored = True
         opening_s = (now := time.monotonic()) - began
         upload.slow_after = now + max(SLOW_S, SLOW_ROUND_TRIPS * opening_s)
-        if upload.job.size <= SMALL and session.announces and not reads_in_turn(session.greeting):
+        if upload.job.size <= SMALL and session.announces and not session.reads_in_turn:
             # All of it, with its end, may overtake the command: pyftpdlib would then wait for another connection. The
             # answer of such a server comes while the data connection opens.
             session.announces = session.control.await_answer(self._first)

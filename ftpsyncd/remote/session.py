@@ -76,9 +76,13 @@ class Session:
         """Several commands are on their way; still True afterwards if their replies did not all come, or do not fit."""
         self.batched_until = 0.0
         """Until then what nobody asked for may answer one of several commands once more, which were the last words."""
-        self.batch_renames = False
-        """There was a rename among these."""
+        self.batch: Sequence[bytes] = ()
+        """These."""
         self.greeting = ""
+        self.reads_in_turn = self.lingers = False
+        """As far as the greeting tells (`profile`)."""
+        self.is_passive = account.spec.mode is DataMode.PASSIVE
+        """The server listens for data connections, and not we."""
         self.relative = self.profile.relative
         """Names are told only within the working directory; as it began: what it was told of others it would have to
         ask anew."""
@@ -129,7 +133,7 @@ class Session:
     def overlaps(self) -> bool:
         """Whether the EPSV for the next file may follow STOR in one write."""
         profile = self.profile
-        if not (profile.overlapping and profile.pipelining and profile.epsv and reads_in_turn(self.greeting)):
+        if not (self.reads_in_turn and profile.overlapping and profile.pipelining and profile.epsv):
             return False
         return self.is_passive and self.joins
 
@@ -137,12 +141,7 @@ class Session:
     def may_part(self) -> bool:
         """Whether a data connection may be reset right behind its end (`parting`): its size has to be told then."""
         profile = self.profile
-        return profile.parting and profile.size and lingers(self.greeting)
-
-    @property
-    def is_passive(self) -> bool:
-        """Whether the server listens for data connections, and not we."""
-        return self.account.spec.mode is DataMode.PASSIVE
+        return self.lingers and profile.parting and profile.size
 
     @property
     def joins(self) -> bool:
@@ -157,6 +156,12 @@ class Session:
     def agrees_ahead(self) -> bool:
         """Whether a data connection may be agreed on before there is a file for it, and other commands be said."""
         return self.is_passive and self.profile.meanwhile is not False
+
+    def greeted(self, banner: str) -> None:
+        """Conclude from the server's greeting."""
+        self.greeting = banner
+        self.reads_in_turn, self.lingers = reads_in_turn(banner), lingers(banner)
+        self.profile.greeted(banner)
 
     def doubt(self, *, renames: bool = True) -> None:
         """A batch may have ended this session, one with a rename in it or not.
@@ -216,9 +221,11 @@ class Session:
         Raises:
             NameNotSendableError: as `names.on_the_wire`, or this server does not bear it.
         """
-        name = names.on_the_wire(path, self.account.spec.encoding)
-        lengths.require(self, name)
-        undecoded.require(self, name)
+        name, profile = names.on_the_wire(path, self.account.spec.encoding), self.profile
+        if profile.too_long:
+            lengths.require(self, name)
+        if profile.bytes_borne is False:
+            undecoded.require(name)
         return name
 
     def exchange(self, commands: Sequence[bytes], timeout_s: float | None = None) -> list[Reply]:
@@ -261,7 +268,8 @@ class Session:
 
     def first(self, timeout_s: float | None = None) -> Reply:
         """The next reply, whatever it is; 421 finishes the session (RFC 959 §4.2)."""
-        self.unmet.before_answer()
+        if self.profile.meanwhile is None:
+            self.unmet.before_answer()
         reply = self.control.reply(timeout_s)
         if reply.code == 421:
             self.abandon()

@@ -27,7 +27,6 @@ from ftpsyncd.quoting import named
 from ftpsyncd.remote import facts, replies
 from ftpsyncd.remote.data import ACTIVE_REMEDY, PASSIVE_REFUSED_REMEDY, DataLine, Listener, dial
 from ftpsyncd.remote.replies import Reply
-from ftpsyncd.specs import DataMode
 
 if TYPE_CHECKING:
     from ftpsyncd.remote.port import Sink
@@ -88,7 +87,7 @@ class Offer:
 def prepare(session: Session) -> tuple[bytes, Listener | None]:
     """The command that agrees on a data connection; the one agreed on before is void."""
     session.offers += 1
-    if session.account.spec.mode is DataMode.PASSIVE:
+    if session.is_passive:
         # Another session may learn something else before the answer comes. No reply to PASV has room for an address of
         # version 6 (RFC 2428 §1): what was learned of EPSV is about version 4.
         session.extended = session.profile.epsv or ":" in session.control.local
@@ -119,9 +118,9 @@ def agree(session: Session, reply: Reply, listener: Listener | None, *, joined: 
             raise
         return Offer(listener=listener, number=session.offers)
     if session.extended:
-        if reply.code == 229:
-            with contextlib.suppress(ProtocolError):  # no port in it: PASV may have one
-                return Offer(facts.parse_epsv(reply), number=session.offers, extended=True, joined=joined)
+        if reply.code == 229 and (port := facts.find_epsv(reply)):
+            return Offer(port, number=session.offers, extended=True, joined=joined)
+        # Without a port in it, PASV may have one.
         extended, reply = reply, session.exchange([b"PASV"])[0]
         joined = False
         # A server that is about to go away refuses both, which says nothing about EPSV; nor does one with no port free.

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 MOST_ENDS = 2
 
 
-def require(session: Session, name: bytes) -> None:
-    """Refuse a name, as it travels, that would end the session.
+def require(name: bytes) -> None:
+    """Refuse a name, as it travels, that would end the session, as it did before (`Profile.bytes_borne` is False).
 
     Raises:
         NameNotSendableError: it would.
     """
-    if session.profile.bytes_borne is False and not _is_text(name):
+    if not _is_text(name):
         raise NameNotSendableError("The server ends the connection where a name is said that is not UTF-8.")
 
 

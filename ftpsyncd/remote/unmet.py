@@ -59,7 +59,7 @@ class Unmet:
     def before_answer(self) -> None:
         """See whether the server answers what was said meanwhile, as long as that is not known."""
         session, control = self._session, self._session.control
-        if not self._port or session.profile.meanwhile is not None:
+        if not self._port:
             return
         if not control.await_answer(control.earliest, min(SILENCE_S, control.timeouts.reply_s / 2)):
             if control.broken:

@@ -191,10 +191,10 @@ class _Cycle:
             # Before anything else: the rename of the file before may show that there is none.
             yield from self._flush()
         temporary = job.temporary if session.profile.renames_at(job.path) else job.path
-        store = session.command("STOR", temporary)
+        session.name(temporary)
         if session.relative:
             reaching.try_again(session, temporary)
-            session.stand(store)
+            session.stand(session.command("STOR", temporary))
         session.assure(job.path)
         # A part that will not be continued here goes with what has to go.
         left = (*job.left, *job.parts, job.temporary) if job.resume and temporary != job.temporary else job.left

@@ -123,6 +123,8 @@ class Control:
                 raise translate(error, f"connecting to {self._where}") from error
             undo.pop_all()
         self.peer, self.local = str(self.peer_address[0]), str(self.local_address[0])
+        self.family = self._sock.family
+        """AF_INET or AF_INET6."""
         self.context: ssl.SSLContext | None = None
         self._protected: ssl.SSLSocket | None = None
         """The socket, once TLS has begun."""
@@ -130,14 +132,9 @@ class Control:
         self._asked = 0
         """How often for the session."""
         self._secured_at = 0
-        """Wall clock, whole seconds; 0: there is no TLS."""
+        """Wall clock, whole seconds."""
         self._poll = select.poll()
         self._poll.register(self._sock, select.POLLIN)
-
-    @property
-    def family(self) -> socket.AddressFamily:
-        """AF_INET or AF_INET6."""
-        return self._sock.family
 
     @property
     def session(self) -> ssl.SSLSession | None:
@@ -173,6 +170,8 @@ class Control:
 
         Lifetimes seen: pure-ftpd one hour, pyftpdlib two, proftpd 4.4 hours, vsftpd a week (TLS 1.3) or no end.
         """
+        if self._protected is None:
+            return False
         aged_s = int(time.time()) - self._secured_at
         if aged_s < 0 and self.tls_version == "TLS 1.3":
             return True
@@ -325,13 +324,9 @@ class Control:
                 raise
 
     def _hear(self, deadline: float) -> None:
-        self._receive(max(0.001, deadline - time.monotonic()))
+        self._take_in(self._recv(deadline))
         if not self.queued and time.monotonic() >= deadline:
             raise TimeoutError  # a trickle of bytes is silence, too
-
-    def _receive(self, timeout_s: float) -> None:
-        """Wait for bytes and queue the replies in them; an end of the stream is an EOFError."""
-        self._take_in(self._recv(time.monotonic() + timeout_s))
 
     def _recv(self, deadline: float) -> bytes:
         # Waiting first saves a call: what is asked for is seldom there yet. What TLS has decrypted, poll cannot see.
@@ -357,20 +352,21 @@ class Control:
                 self._poll.modify(self._sock, select.POLLIN)
 
     def _take_in(self, data: bytes) -> None:
+        """Queue the replies in what has come; an end of the stream is an EOFError."""
         if not data:
             raise EOFError
         self._reader.feed(data)
         try:
-            while (reply := self._reader.next()) is not None:
-                self._queue(reply)
+            self._queue_replies()
         except ProtocolError:
             self.broken = True
             raise
 
-    def _queue(self, reply: Reply) -> None:
-        if len(self.queued) >= _QUEUE_MAX:
-            raise ProtocolError("The server sends replies without end.")
-        self.queued.append(reply)
+    def _queue_replies(self) -> None:
+        while (reply := self._reader.next()) is not None:
+            if len(self.queued) >= _QUEUE_MAX:
+                raise ProtocolError("The server sends replies without end.")
+            self.queued.append(reply)
 
     def pump(self) -> None:
         """Queue what has come, without waiting.
@@ -417,7 +413,7 @@ class Control:
         deadline = time.monotonic() + (self.timeouts.close_s if at_most_s is None else at_most_s)
         with contextlib.suppress(RemoteError, *FAILURES):
             while answer() is None and time.monotonic() < deadline:
-                self._receive(max(0.001, deadline - time.monotonic()))
+                self._take_in(self._recv(deadline))
         return answer() is not None
 
     def cut(self) -> None:
