@@ -84,7 +84,8 @@ def _keep(config: Config, account: Account) -> tuple[bool, str]:
     """Put the profile into the ledger, or hand it to the daemon that has it; whether that was done, and a sentence."""
     try:
         with Claim(config.state_dir), Ledger(config.state_dir / LEDGER) as ledger:
-            ledger.put_profile(account.key, kept(account.profile, time.time()))
+            before = ledger.profile(account.key)
+            ledger.put_profile(account.key, kept(account.profile, time.time(), before))
     except LockHeldError:
         return _hand_over(config, account)
     except LedgerError as error:

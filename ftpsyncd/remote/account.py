@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from ftpsyncd.errors import LoginRefusedError, RemoteError, TlsError
-from ftpsyncd.remote import login
+from ftpsyncd.remote import login, scratch
 from ftpsyncd.remote.addresses import Known
 from ftpsyncd.remote.described import checked
 from ftpsyncd.remote.profile import Profile, lasting
@@ -58,6 +58,8 @@ class Account:
         """Sessions that ended while they found out how names are to be told (`reaching`)."""
         self.moves = 0
         """How often a session has renamed or removed what may be a directory, in which others stand (`standing`)."""
+        self.scratching = threading.Lock()
+        """Held while it is noted what trials have left (`scratch`)."""
         self._door = threading.Lock()
         self.refusals = 0
         """How often a password was refused."""
@@ -93,7 +95,13 @@ class Account:
         Raises:
             ServerUnavailableError, TooManyConnectionsError, TlsError, LoginRefusedError.
         """
-        return self._begun()
+        session = self._begun()
+        try:
+            scratch.clear_up(session, fresh=True)
+        except BaseException:
+            session.abandon()
+            raise
+        return session
 
     def _begun(self, *, suspected: bool = False, patient: bool = False) -> Session:
         """See `__call__`.
@@ -172,7 +180,7 @@ class Account:
 
     def leave(self) -> None:
         """In a process that was forked: who is telling a password is in the other one."""
-        self._door = threading.Lock()
+        self._door, self.scratching = threading.Lock(), threading.Lock()
 
     def _one_at_a_time(self, *, suspected: bool) -> Session:
         """Try again without batches; if that works, once more with them, unless that is what failed just now.

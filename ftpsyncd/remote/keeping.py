@@ -7,6 +7,8 @@ running daemon too. The ledger has the text. Pure.
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -79,6 +81,9 @@ _READ: Mapping[str, Callable[[Any], Any]] = {
 }
 """The fields that outlive a run, and how each is read back."""
 
+_SCRATCH = re.compile(r"(?:DELE|RMD) /(?:.*/)?[^/]*[0-9a-f]{8}\.filepart[^/]*", re.DOTALL)
+"""What removes something that a trial may have left, by a name that only such things have."""
+
 _HOPELESS: Mapping[str, object] = {
     "paths": Paths.RELATIVE,
     "pipelining": False,
@@ -120,6 +125,12 @@ def learned(profile: Profile) -> dict[str, Any]:
     known = {name: value for name, value in values.items() if value is not None}
     keeps = {str(oddity): kept for oddity, kept in profile.keeps.items()}
     return {**known, "face": profile.face, "keeps": keeps}
+
+
+def _scratch(value: object) -> dict[str, float]:
+    """`Profile.scratch`, as it was kept."""
+    known = value if isinstance(value, list) else []
+    return {each: -math.inf for each in known if isinstance(each, str) and _SCRATCH.fullmatch(each)}
 
 
 def _take_over(profile: Profile, known: Mapping[str, Any]) -> None:
@@ -169,7 +180,9 @@ class Keeper:
         except ValueError:
             document = {}
         document = document if isinstance(document, dict) else {}
-        known, since = document.get("learned"), document.get("since")
+        known, since, scratch = (document.get(each) for each in ("learned", "since", "scratch"))
+        profile.scratch = profile.scratch | _scratch(scratch)
+        self._saved_scratch = [*profile.scratch]
         if isinstance(known, dict):
             _take_over(profile, known)
             face = known.get("face")
@@ -198,16 +211,24 @@ class Keeper:
         for key in [key for key, moment in since.items() if now_s - moment > REFUSALS_LAST_S]:
             hope(profile, key)
             del since[key]
-        known = learned(profile)
-        if known == self._saved and since.keys() == self._since.keys():
+        known, scratch = learned(profile), [*profile.scratch]
+        if known == self._saved and since.keys() == self._since.keys() and scratch == self._saved_scratch:
             return None
-        self._saved, self._since = known, since
-        return json.dumps({"learned": known, "since": since})
+        self._saved, self._since, self._saved_scratch = known, since, scratch
+        return json.dumps({"learned": known, "since": since, "scratch": scratch})
 
 
-def kept(profile: Profile, now_s: float) -> str:
-    """What `Keeper` takes: a profile as it was learned just now."""
-    return json.dumps({"learned": learned(profile), "since": dict.fromkeys(sorted(refusals(profile)), now_s)})
+def kept(profile: Profile, now_s: float, before: str = "") -> str:
+    """What `Keeper` takes: a profile as it was learned just now.
+
+    Args:
+        profile: of the server.
+        now_s: wall clock.
+        before: what was kept of it until now; trials may have left something.
+    """
+    Keeper(earlier := Profile(), before, now_s)
+    since, scratch = dict.fromkeys(sorted(refusals(profile)), now_s), [*(earlier.scratch | profile.scratch)]
+    return json.dumps({"learned": learned(profile), "since": since, "scratch": scratch})
 
 
 def _moment(value: object, now_s: float) -> float:

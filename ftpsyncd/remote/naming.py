@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ftpsyncd.errors import NameRefusedError, NotFoundError, NotSupportedError
 from ftpsyncd.expression import Expression
 from ftpsyncd.quoting import named
-from ftpsyncd.remote import facts, lengths
+from ftpsyncd.remote import facts, lengths, scratch
 from ftpsyncd.remote.profile import PATTERN, SAMPLES, Oddity, oddities
 from ftpsyncd.remote.transfer import deliver
 
@@ -98,17 +98,20 @@ def keeps_name(session: Session, directory: str, name: str) -> bool:
     path = f"{directory}/{name}"
     end = name.index(".filepart")
     token = name[end - 8 : end]
-    verb = _store(session, path)
     stored: set[str] = set()
-    try:
-        with contextlib.suppress(NameRefusedError):  # not of this name: the directory may not be read
-            stored = {entry.name for entry in session.list_dir(directory or "/", dated=False) if token in entry.name}
-    finally:
-        if session.usable:
+    with scratch.noted(session, _either_way(path)) as removals:
+        verb = _store(session, path)
+        try:
+            with contextlib.suppress(NameRefusedError):  # not of this name: the directory may not be read
+                entries = session.list_dir(directory or "/", dated=False)
+                stored = {entry.name for entry in entries if token in entry.name}
+        finally:
             # Under every name that it might have: pure-ftpd makes "x " as "x_" and does not find it again as "x ".
             # The longest first: it may be within another.
-            left = sorted({name, *stored}, key=len, reverse=True)
-            session.exchange([session.command(verb, f"{directory}/{each}") for each in left])
+            left = [f"{directory}/{each}" for each in sorted({name, *stored}, key=len, reverse=True)]
+            removals[:] = [(verb, each) for each in left]
+            if session.usable:
+                session.exchange([session.command(verb, each) for each in left])
     if not stored:
         raise NameRefusedError(
             f"The server does not list {named(path)}, which it has stored: it may have another name."
@@ -129,6 +132,12 @@ def keeps_pattern(session: Session, directory: str, name: str) -> bool | None:
         RemoteError: the session ended.
     """
     path, other = (f"{directory}/{each}" for each in (name, name.replace(PATTERN, PATTERN.strip("[]"))))
+    with scratch.noted(session, [*_either_way(path), *_either_way(other)]):
+        return _keeps_both(session, path, other)
+
+
+def _keeps_both(session: Session, path: str, other: str) -> bool | None:
+    """`keeps_pattern`, of two directories."""
     made = session.exchange([session.command("MKD", other)])[0]
     if not made.good:
         error = session.error(made, "MKD", other)
@@ -158,12 +167,18 @@ def _is_stored_beside(session: Session, path: str, other: str) -> bool | None:
 def _takes_plain(session: Session, directory: str) -> bool:
     """Whether anything may be stored in a directory under a name of ours without any oddity; it goes again."""
     path = f"{directory}/{secrets.token_hex(4)}.filepart"
-    try:
-        verb = _store(session, path)
-    except NameRefusedError:
-        return False
-    session.exchange([session.command(verb, path)])
+    with scratch.noted(session, _either_way(path)):
+        try:
+            verb = _store(session, path)
+        except NameRefusedError:
+            return False
+        session.exchange([session.command(verb, path)])
     return True
+
+
+def _either_way(path: str) -> list[tuple[str, str]]:
+    """What removes what `_store` makes."""
+    return [("DELE", path), ("RMD", path)]
 
 
 def _store(session: Session, path: str) -> str:

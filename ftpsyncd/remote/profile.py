@@ -266,6 +266,9 @@ class Profile:
     keeps: dict[Oddity, bool] = field(default_factory=dict)
     """Whether names with an oddity are stored as they are; absent: not tried yet."""
 
+    scratch: dict[str, float] = field(default_factory=dict)
+    """What trials of ours may have left: what removes it, and when that was left (monotonic; -inf: long ago)."""
+
     _loaded: bool = False
     """What is here comes from an earlier run, and the server has not been met since."""
     _other_face: str = ""
@@ -291,8 +294,8 @@ class Profile:
         self.features = features
 
     def forget(self) -> None:
-        """Know nothing any more, but how commands surely get to the files that they are about."""
-        blank = Profile(paths=Paths.DOUBTED if self.relative else None)
+        """Know nothing any more, but how commands surely get to the files that they are about, and which are ours."""
+        blank = Profile(paths=Paths.DOUBTED if self.relative else None, scratch=self.scratch)
         for name in Profile.__slots__:
             setattr(self, name, getattr(blank, name))
 

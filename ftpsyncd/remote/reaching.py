@@ -27,7 +27,7 @@ from ftpsyncd.errors import (
     RemoteError,
 )
 from ftpsyncd.model import basename, parent
-from ftpsyncd.remote import facts, listings, trials
+from ftpsyncd.remote import facts, listings, scratch, trials
 from ftpsyncd.remote.looking import HOME
 from ftpsyncd.remote.profile import Paths
 from ftpsyncd.remote.transfer import deliver
@@ -187,26 +187,27 @@ def _learn(session: Session, path: str) -> bool:
         RemoteError: one is refused for a reason that has nothing to do with that, or the session ended.
     """
     directory = parent(path) or "/"
-    by_path = names.trial(path)
-    bare = names.trial(by_path)
-    try:
-        if not _goes(session, directory):
-            return False
-        here = session.name(basename(bare))
+    by_path = scratch.free(session, names.trial(path))
+    bare = scratch.free(session, names.trial(by_path))
+    with scratch.noted(session, [("DELE", bare), ("DELE", by_path)]):
         try:
-            if not deliver(session, b"STOR " + here, trials.CONTENT[: trials.PART]).good:
-                return True
-            seen = _size(session, here)
+            if not _goes(session, directory):
+                return False
+            here = session.name(basename(bare))
+            try:
+                if not deliver(session, b"STOR " + here, trials.CONTENT[: trials.PART]).good:
+                    return True
+                seen = _size(session, here)
+            finally:
+                if session.usable:
+                    session.exchange([b"DELE " + here])
+            if seen in {None, trials.PART}:
+                taken = _takes(session, by_path, is_told=seen is not None)
+                session.profile.paths = Paths.ABSOLUTE if taken else Paths.RELATIVE
+            return True
         finally:
             if session.usable:
-                session.exchange([b"DELE " + here])
-        if seen in {None, trials.PART}:
-            taken = _takes(session, by_path, is_told=seen is not None)
-            session.profile.paths = Paths.ABSOLUTE if taken else Paths.RELATIVE
-        return True
-    finally:
-        if session.usable:
-            session.exchange([HOME])
+                session.exchange([HOME])
 
 
 def _goes(session: Session, directory: str) -> bool:

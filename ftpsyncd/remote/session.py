@@ -12,6 +12,7 @@ Sources: RFC 959 §4, §5.4.
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from types import TracebackType
@@ -39,6 +40,7 @@ from ftpsyncd.remote import (
     renaming,
     replies,
     saying,
+    scratch,
     transfer,
     undecoded,
     upload,
@@ -104,6 +106,8 @@ class Session:
         """A listing has shown something: LIST works."""
         self.lists_all = True
         """It is asked for hidden names, too: ``-a`` was not refused."""
+        self.tidied = -math.inf
+        """When it has removed what trials had left (monotonic seconds)."""
         self.extended = False
         """EPSV was sent for the last of them."""
         self.unmet = Unmet(self)
@@ -392,6 +396,7 @@ class Session:
 
     def noop(self) -> None:
         """See `port.RemoteSession.noop`: to say that it does not know the command is a sign of life, too."""
+        scratch.clear_up(self)
         reply = self.exchange([b"NOOP"])[0]
         if reply.code not in {200, 220, 250}:
             error = self.error(reply, "NOOP")

@@ -1,7 +1,8 @@
 """Experiments at a server with small files of our own: what FEAT does not tell, or tells wrongly.
 
-Each leaves nothing behind as long as the session lives. `resume` needs the answers before it continues a file for the
-first time, `outgoing` when a rename is refused; `probe` asks for all of them.
+Each leaves nothing behind as long as the session lives; what one that ended has left is noted (`scratch`). `resume`
+needs the answers before it continues a file for the first time, `outgoing` when a rename is refused, `removing` before
+a directory is removed; `probe` asks for most of them.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from ftpsyncd.errors import (
     ServerFullError,
 )
 from ftpsyncd.model import basename, parent
-from ftpsyncd.remote import facts, hashes, renaming, replies
+from ftpsyncd.remote import facts, hashes, renaming, replies, scratch
 from ftpsyncd.remote.port import RemoteSession
 from ftpsyncd.remote.profile import Beyond, Hashing, Removing, Resuming
 from ftpsyncd.remote.replies import Reply
@@ -52,14 +53,16 @@ MOST_TRIALS = 2
 
 
 @contextmanager
-def scratch(session: Session, path: str) -> Iterator[str]:
-    """A small file of our own; what is there afterwards is removed, if the session still lives."""
-    try:
-        yield path
-    finally:
-        if session.usable:
-            with contextlib.suppress(FtpsyncdError):
-                session.delete_many([path])
+def small_file(session: Session, path: str) -> Iterator[str]:
+    """A small file of our own under this path, or another one beside it; what is there afterwards is removed."""
+    path = scratch.free(session, path)
+    with scratch.noted(session, [("DELE", path)]):
+        try:
+            yield path
+        finally:
+            if session.usable:
+                with contextlib.suppress(FtpsyncdError):
+                    session.delete_many([path])
 
 
 def make_missing(session: RemoteSession, directory: str) -> list[str]:
@@ -111,7 +114,7 @@ def learn_resuming(session: Session, path: str) -> None:
 
     Args:
         session: at the server.
-        path: of the small file; who calls sees to what is left of it when the session, or this process, ends.
+        path: of the small file; who calls sees to what is left of it when this process ends.
 
     Raises:
         RemoteError: the session ended.
@@ -119,11 +122,11 @@ def learn_resuming(session: Session, path: str) -> None:
     profile = session.profile
     ended = profile.trials
     try:
-        with scratch(session, path):
-            if not deliver(session, session.command("STOR", path), CONTENT[:PART]).good:
+        with small_file(session, path) as ours:
+            if not deliver(session, session.command("STOR", ours), CONTENT[:PART]).good:
                 return
-            profile.hashing = hashing(session, path, CONTENT[:PART])
-            profile.resuming = resuming(session, path)
+            profile.hashing = hashing(session, ours, CONTENT[:PART])
+            profile.resuming = resuming(session, ours)
     except RemoteError:
         if not session.usable:
             # A cut line ends those of several sessions, which counts once.
@@ -146,11 +149,11 @@ def learn_renaming(session: Session, path: str, other: str) -> None:
     Raises:
         RemoteError: the session ended.
     """
-    with scratch(session, path), scratch(session, other):
-        session.delete_many([other])
-        if not deliver(session, session.command("STOR", path), CONTENT[:PART]).good:
+    with small_file(session, path) as source, small_file(session, other) as target:
+        session.delete_many([target])
+        if not deliver(session, session.command("STOR", source), CONTENT[:PART]).good:
             return
-        reply = renaming.one_by_one(session, path, other)
+        reply = renaming.one_by_one(session, source, target)
         if reply.good:
             session.renames = True
         elif reply.code in NOT_KNOWN:
@@ -168,7 +171,7 @@ def learn_removing(session: Session, path: str) -> None:
     """Find out what RMD does to a directory that holds something; the profile remembers it.
 
     Until that is known it is believed to remove what is in it. Where nothing can be stored, or the session ends, it is
-    tried another time, which clears up what was left; not for ever, if each ends.
+    tried another time; not for ever, if each ends.
 
     Args:
         session: at the server.
@@ -178,20 +181,21 @@ def learn_removing(session: Session, path: str) -> None:
         NameNotSendableError: a name is too long for the server; nothing was tried.
         RemoteError: the session ended.
     """
-    profile = session.profile
+    profile, path = session.profile, scratch.free(session, path)
     ours = [f"{path}/{basename(path)}", names.temporary(path, "")]
     make, *store = session.command("MKD", path), *(session.command("STOR", each) for each in ours)
     profile.removing = Removing.EMPTIES
     try:
-        try:
-            session.exchange([make])
-            stored = all(deliver(session, each, CONTENT[:PART]).good for each in store)
-            found = _removing(session, path, ours) if stored else None
-        finally:
-            if session.usable:
-                session.exchange([session.command("DELE", each) for each in ours])
-                _removed(session, path)
-        # Not before: what is left where the session ends under that goes with the next try.
+        with scratch.noted(session, [*(("DELE", each) for each in ours), ("RMD", path)]):
+            try:
+                session.exchange([make])
+                stored = all(deliver(session, each, CONTENT[:PART]).good for each in store)
+                found = _removing(session, path, ours) if stored else None
+            finally:
+                if session.usable:
+                    session.exchange([session.command("DELE", each) for each in ours])
+                    _removed(session, path)
+        # Not before: what is left where this process ends under that goes with the next try.
         profile.removing = found
     except RemoteError:
         profile.removing_missed += 1

@@ -12,7 +12,7 @@ from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.profile import Beyond, Hashing
 from ftpsyncd.remote.resume import REPEATED
 from ftpsyncd.remote.session import Session
-from ftpsyncd.remote.trials import beyond, scratch
+from ftpsyncd.remote.trials import beyond, small_file
 from tests.contract.remotes import Remote, job, publish, put
 from tests.servers import KINDS, running
 
@@ -133,7 +133,7 @@ BEYOND = {
 @pytest.mark.real_server
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_a_rest_beyond_the_end_does(kind: str):
-    with running(kind) as server, Account(server.spec())() as session, scratch(session, "/trial") as path:
+    with running(kind) as server, Account(server.spec())() as session, small_file(session, "/trial") as path:
         assert beyond(session, path) is BEYOND[kind]
 
 

@@ -7,7 +7,7 @@ from dataclasses import fields
 
 import pytest
 
-from ftpsyncd.remote.keeping import REFUSALS_LAST_S, Keeper, hope, learned, refusals
+from ftpsyncd.remote.keeping import REFUSALS_LAST_S, Keeper, hope, kept, learned, refusals
 from ftpsyncd.remote.profile import Beyond, Dating, Oddity, Profile
 from tests.remote.profiles import FEATURES, hopeless
 
@@ -45,6 +45,7 @@ def test_everything_learned_comes_back():
         "parting_credit",
         "trials",
         "taken",
+        "scratch",
         "_loaded",
         "_other_face",
     }
@@ -52,6 +53,27 @@ def test_everything_learned_comes_back():
         if each.name not in transient:
             assert getattr(after, each.name) == getattr(before, each.name), each.name
     assert {each.name for each in fields(Profile)} - transient <= learned(before).keys()
+
+
+def test_what_trials_may_have_left_outlives_a_run_and_nothing_else_is_ever_taken_for_it():
+    ours = ["DELE /a/ftpsyncd.0123abcd.filepart", "RMD /89abcdef.filepart\udcfe\udcc3x"]
+    keeper = Keeper(Profile(), "", NOW)
+    keeper.profile.scratch = dict.fromkeys(ours, 1.0)
+    text = keeper.tend(NOW)
+    assert text is not None
+    assert [*loaded(text).scratch] == ours
+    # A server that looks otherwise is asked, too; what somebody else has measured of it changes nothing.
+    keeper.profile.forget()
+    keeper.adopt(learned(Profile()), NOW)
+    assert [*keeper.profile.scratch] == ours
+    assert [*loaded(kept(Profile(), NOW, text)).scratch] == ours
+    keeper.profile.scratch = {}
+    text = keeper.tend(NOW)
+    assert text is not None
+    assert not loaded(text).scratch
+    theirs = ["DELE /a.jpg", "RMD /", "RMD /a.0123abcd.filepart/b", "STOR /0123abcd.filepart", "DELE 0123abcd.filepart"]
+    for known in ([*theirs, 7], 7, None):
+        assert not loaded(json.dumps({"scratch": known})).scratch
 
 
 def test_nothing_learned_is_nothing_to_keep():
