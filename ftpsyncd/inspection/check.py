@@ -219,6 +219,17 @@ def _abilities(subject: str, session: RemoteSession) -> Iterator[Finding]:
     yield Finding(Level.OK, Area.SERVER, subject, f"The server offers: {', '.join(has) or 'the minimum'}.")
 
 
+@contextlib.contextmanager
+def _removed_anyway(session: RemoteSession, files: list[str], made: list[str]) -> Iterator[None]:
+    """Have another session remove what the block leaves where its own one has ended."""
+    try:
+        yield
+    finally:
+        if isinstance(session, Session) and not session.usable:
+            with contextlib.suppress(FtpsyncdError), session.account() as another:
+                _remove(another, files, made)
+
+
 def _remove(session: RemoteSession, files: list[str], made: list[str]) -> None:
     """Delete files, and the directories that were made for them."""
     session.delete_many(files)
@@ -232,34 +243,35 @@ def _rights(mapping: MappingSpec, session: RemoteSession) -> Finding:
     Raises:
         FtpsyncdError: that is not possible.
     """
-    made = make_missing(session, mapping.remote)
+    made: list[str] = []
     # Without a dot at its beginning, which many servers forbid: what is published has none there either.
     path = remote_join(mapping.remote, f"ftpsyncd-check-{secrets.token_hex(4)}")
     temporary = path if mapping.publish is PublishMode.DIRECT else names.temporary(path, "check")
     left: list[FtpsyncdError | None] = []
     ours = [path] if temporary == path else [temporary, path]
-    try:
-        error, taken = _publish(session, path, temporary)
-    except (KeyboardInterrupt, SystemExit):
-        if isinstance(session, Session):
-            # It was cut off in the middle of a word: what comes next would be taken for another answer.
-            session.abandon()
-            with contextlib.suppress(FtpsyncdError), session.account() as another:
-                _remove(another, ours, made)
-        raise
-    finally:
-        if session.usable:
-            left = session.delete_many(ours)
-            if mapping.deletes is DeletePolicy.TRASH:
-                left.append(_try_trash(session, mapping.remote))
-            _remove(session, [], made)
+    with _removed_anyway(session, ours, made):
+        make_missing(session, mapping.remote, made)
+        there = list(made)
+        try:
+            error, taken = _publish(session, path, temporary)
+        except (KeyboardInterrupt, SystemExit):
+            if isinstance(session, Session):
+                # It was cut off in the middle of a word: what comes next would be taken for another answer.
+                session.abandon()
+            raise
+        finally:
+            if session.usable:
+                left = session.delete_many(ours)
+                if mapping.deletes is DeletePolicy.TRASH:
+                    left.append(_try_trash(session, mapping.remote, made))
+                _remove(session, [], there)
     kept = {place: each for place, each in zip(ours, left, strict=False) if isinstance(each, _REFUSALS)}
     if kept and taken and (error is None or not session.hides(path)):
         return _keeps(mapping, kept, renames=session.hides(path))
     trouble = next((each for each in (error, *left) if each is not None), None)
     if trouble is not None:
         raise trouble
-    how = " (the directory is made at the first publish)" if made else ""
+    how = " (the directory is made at the first publish)" if there else ""
     if temporary != path and not session.hides(path):
         trash = "; `deletes: trash` cannot work" if mapping.deletes is DeletePolicy.TRASH else ""
         return Finding(
@@ -298,14 +310,21 @@ def _keeps(mapping: MappingSpec, kept: Mapping[str, FtpsyncdError], *, renames: 
     )
 
 
-def _try_trash(session: RemoteSession, remote: str) -> FtpsyncdError | None:
-    """Make the directory into which deleted files are moved, and take it away again; returns why that failed."""
+def _try_trash(session: RemoteSession, remote: str, made: list[str]) -> FtpsyncdError | None:
+    """Make the directory into which deleted files are moved, and take it away again; returns why that failed.
+
+    Should the session end under that, it is among those that were ``made``.
+    """
+    trash: list[str] = []
     try:
-        for directory in reversed(make_missing(session, remote_join(remote, names.TRASH))):
-            session.remove_dir(directory)
+        make_missing(session, remote_join(remote, names.TRASH), trash)
+        _remove(session, [], trash)
     except NameRefusedError as error:
         error.message = f"`deletes: trash` cannot work: {error.message}"
         return error
+    finally:
+        if not session.usable:
+            made += trash
     return None
 
 

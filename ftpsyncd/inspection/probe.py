@@ -140,22 +140,28 @@ class Probing:
             self._store(self._usable())
 
     def _store(self, session: Session) -> None:
-        self._made = trials.make_missing(session, self.directory)
+        trials.make_missing(session, self.directory, self._made)
         reply = deliver(session, session.command("STOR", self._path()), trials.CONTENT)
         if not reply.good:
             raise reaching.explained(session, session.error(reply, "STOR", self._path()), self._path())
 
     def _clean(self) -> None:
         """Remove all that is ours, whatever happened."""
-        with contextlib.suppress(FtpsyncdError):
-            session = self._usable()
-            session.delete_many([self._path(), self._path("ftpsyncd-2")])
-            if self._failed:
-                session.exchange([session.command("RMD", f"{self.directory}/{name}") for name in self._directories])
-            for directory in reversed(self._made):
-                session.remove_dir(directory)
+        # The connection may have ended in silence while others were opened.
+        for _ in range(MOST_ENDS):
+            with contextlib.suppress(FtpsyncdError):
+                self._remove_all(self._usable())
+            if self._session is None or self._session.usable:
+                break
         if self._session is not None:
             self._session.close()
+
+    def _remove_all(self, session: Session) -> None:
+        session.delete_many([self._path(), self._path("ftpsyncd-2")])
+        if self._failed:
+            session.exchange([session.command("RMD", f"{self.directory}/{name}") for name in self._directories])
+        for directory in reversed(self._made):
+            session.remove_dir(directory)
 
     # ── the fields ───────────────────────────────────────────────────────────────────────────────────────────────
 

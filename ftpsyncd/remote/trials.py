@@ -65,27 +65,32 @@ def small_file(session: Session, path: str) -> Iterator[str]:
                     session.delete_many([path])
 
 
-def make_missing(session: RemoteSession, directory: str) -> list[str]:
-    """Make the directories that are not there, from the top; returns them.
+def make_missing(session: RemoteSession, directory: str, made: list[str]) -> None:
+    """Make the directories that are not there, from the top.
+
+    Args:
+        session: at the server.
+        directory: the lowest one.
+        made: takes those that were made, or may have been when the session ended.
 
     Raises:
-        RemoteError: that is refused; what was made is removed.
+        RemoteError: that is refused, and what was made is removed; or the session ended.
     """
     missing: list[str] = []
     while directory.strip("/") and session.stat(directory) is None:
         missing.insert(0, directory)
         directory = parent(directory)
-    made: list[str] = []
     try:
-        # A comprehension would lose what was made before a refusal.
         for each in missing:
-            if session.make_dir(each):
-                made.append(each)  # noqa: PERF401
+            made.append(each)
+            if not session.make_dir(each):
+                made.pop()
     except FtpsyncdError:
-        for each in reversed(made):
-            session.remove_dir(each)
+        if session.usable:
+            made.pop()
+            while made:
+                session.remove_dir(made.pop())
         raise
-    return made
 
 
 def holds(session: Session, path: str, content: bytes) -> bool:

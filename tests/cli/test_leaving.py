@@ -1,0 +1,56 @@
+"""`check` and `probe` leave nothing at a server, wherever the line ends."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ftpsyncd.config import Config, ControlSpec
+from ftpsyncd.errors import FtpsyncdError
+from ftpsyncd.inspection.check import check
+from ftpsyncd.inspection.probe import Probing
+from ftpsyncd.remote.account import Account
+from ftpsyncd.specs import DeletePolicy, MappingSpec, ServerSpec
+from tests.remote.cutting import Cutting
+from tests.servers import running
+from tests.waiting import until
+
+
+def _check(spec: ServerSpec, place: Path) -> None:
+    mapping = MappingSpec("m", place, spec.name, "/site/made/here", deletes=DeletePolicy.TRASH)
+    config = Config(place / "c.yaml", {spec.name: spec}, {"m": mapping}, place, ControlSpec(place / "socket"))
+    for _ in check(config, offline=False):
+        pass
+
+
+def _probe(spec: ServerSpec, _place: Path) -> None:
+    for _ in Probing(Account(spec), "/site/made/here").run():
+        pass
+
+
+@pytest.mark.real_server
+@pytest.mark.parametrize(
+    ("ask", "places"),
+    [(_check, slice(None)), (_probe, slice(13)), (_probe, slice(-17, -1))],
+    ids=["check", "probe begins", "probe ends"],
+)
+def test_what_was_made_for_it_goes_over_another_connection(
+    ask: Callable[[ServerSpec, Path], None], places: slice, tmp_path: Path
+) -> None:
+    """Behind the last word nobody listens any more."""
+    with running("pyftpdlib") as server, Cutting(server.host, server.port) as proxy:
+        (server.home / "site").mkdir()
+        spec = server.spec(host="127.0.0.1", port=proxy.port)
+        ask(spec, tmp_path)
+        commands = proxy.said
+        for passing in range(commands)[places]:
+            for proxy.also in (False, True):
+                proxy.left = passing
+                with contextlib.suppress(FtpsyncdError):
+                    ask(spec, tmp_path)
+                proxy.left = math.inf
+                until(lambda: not list((server.home / "site").iterdir()), f"nothing is left after {passing}", 5)
