@@ -25,8 +25,12 @@ from ftpsyncd.remote.port import RemoteEntry, RemoteSession
 
 DEEPEST = 100
 """Levels below the directory that was asked for; more are taken for a directory that is listed within itself."""
+MOST_REPEATED = 20
+"""Levels that have the name of one above them, likewise: a server that shows links as directories goes through 40 of
+them (path_resolution(7)) and shows nothing below, so that no way would be too deep, and there would be no end of ways.
+"""
 TOO_DEEP_MAX = 10
-"""So many directories beyond `DEEPEST` end the walk: with two in each, the hundred levels would never be done."""
+"""So many directories beyond these end the walk: with two in each, the hundred levels would never be done."""
 _T = TypeVar("_T")
 
 Ready = Callable[[], RemoteSession]
@@ -86,12 +90,11 @@ class Depth:
 
     def check(self, remote: str, depth: int) -> None:
         """Refuse what is too deep; `given_up` says whether to go on with others."""
-        if depth > DEEPEST:
+        way = remote.rstrip("/").split("/")[-depth:] if depth else []
+        if depth > DEEPEST or depth - len(set(way)) > MOST_REPEATED:
             self._found += 1
-            raise NameRefusedError(
-                f"{named(remote[:200])}… is more than {DEEPEST} directories deep; perhaps it is listed within itself.",
-                remedy="",
-            )
+            what = f"is more than {DEEPEST} directories deep" if depth > DEEPEST else "repeats the names above it"
+            raise NameRefusedError(f"{named(remote[:200])}… {what}; perhaps it is listed within itself.", remedy="")
 
     @property
     def given_up(self) -> bool:

@@ -28,10 +28,12 @@ from ftpsyncd.remote.arrival import REPEATED
 from ftpsyncd.remote.fetchtree import unfit
 from ftpsyncd.remote.folders import Directory
 from ftpsyncd.remote.profile import Profile, Removing
-from ftpsyncd.remote.trees import DEEPEST, TOO_DEEP_MAX
+from ftpsyncd.remote.trees import DEEPEST, MOST_REPEATED, TOO_DEEP_MAX
 from ftpsyncd.remote.wire import Timeouts
 from tests.remote.scripted import Connection, Scripted
 
+MOST_LINKS = 40
+"""On the way to one file (path_resolution(7))."""
 QUICK = Timeouts(connect_s=5, reply_s=5, stall_s=5, final_s=5, close_s=1)
 Lines = Callable[[str], list[str]]
 
@@ -175,9 +177,16 @@ def test_a_directory_within_itself_ends(target):
         with connected(server) as ftp:
             results = list(ftp.download_tree("/", target))
             assert [type(r.error) for r in results] == [NameRefusedError]
-            assert len(everything(target)) == DEEPEST
+            assert len(everything(target)) == MOST_REPEATED + 1
             deleted = list(ftp.delete_tree("/d"))
         assert [r.step for r in deleted] == [Step.FAILED]
+
+
+def test_what_is_too_deep_ends(target):
+    with Hostile(lambda path: [f"type=dir; {path.count('/')}"]) as server, connected(server) as ftp:
+        results = list(ftp.download_tree("/", target))
+    assert [type(r.error) for r in results] == [NameRefusedError]
+    assert len(everything(target)) == DEEPEST
 
 
 def test_two_directories_within_themselves_end(target):
@@ -191,6 +200,24 @@ def test_two_directories_within_themselves_end(target):
             assert len(results) == TOO_DEEP_MAX
             deleted = list(ftp.delete_tree("/d"))
         assert [r.step for r in deleted] == [Step.FAILED] * TOO_DEEP_MAX
+
+
+def test_links_into_themselves_end_where_the_server_goes_through_no_more_than_forty(target):
+    """As Linux does: with two in each, nobody would see the end of it."""
+    lists = 0
+
+    def names(path: str) -> tuple[str, ...]:
+        nonlocal lists
+        lists += 1
+        assert lists < 1000, "this goes on for ever"
+        return () if path.count("/") > MOST_LINKS else ("d", "e")
+
+    with Hostile(
+        lambda path: [f"type=dir; {name}" for name in names(path)], lambda _path: ls("d", "e", kind="d")
+    ) as server:
+        with connected(server) as ftp:
+            results = list(ftp.download_tree("/", target))
+        assert [type(r.error) for r in results] == [NameRefusedError] * TOO_DEEP_MAX
 
 
 def test_a_name_that_comes_twice_is_not_replaced(target):
