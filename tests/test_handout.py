@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ftpsyncd.core.gate import Breaker
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.engine import handout
 from ftpsyncd.engine.handout import Server
@@ -18,9 +19,11 @@ from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.mapping.mirror import Mirror
 from ftpsyncd.mapping.openintents import LATE_S
 from ftpsyncd.mapping.site import Moment
-from ftpsyncd.model import Action, Delete, HoldKind, MakeDir, RemoveDir, Rename, RenameDir, Row, Sweep, Upload
+from ftpsyncd.model import Action, Delete, HoldKind, MakeDir, Probe, RemoveDir, Rename, RenameDir, Row, Sweep, Upload
 from ftpsyncd.publishing.lastlook import Folder
 from ftpsyncd.publishing.planned import Progress
+from ftpsyncd.remote.keeping import Keeper
+from ftpsyncd.remote.profile import Profile
 from ftpsyncd.specs import MappingSpec
 from tests.core.vocabulary import NOW, SHA, WALL, M, Without, file, made, published
 
@@ -82,6 +85,27 @@ RENAME, RENAME_DIR = Rename(M, "d/c", "d/a", PICTURE.fingerprint, SHA), RenameDi
 def test_what_the_ledger_calls_for_is_handed_out(waiting: Waiting, action: Action):
     (found,) = waiting.taken(action)
     assert (type(found), found.path) == (type(action), action.path)
+
+
+def test_what_trials_have_left_is_seen_to_when_nothing_else_is_to_be_done_and_once_more_a_minute_later(
+    waiting: Waiting,
+):
+    profile = Profile(scratch={"DELE /htdocs/ftpsyncd.0123abcd.filepart": NOW})
+    server = Server("web", waiting.queue, Nobody(), keeper=Keeper(profile, "", 0.0))
+
+    def probes(now: float) -> int:
+        found, _ = handout.take(server, {M: waiting.mirror}, waiting.ledger, AT._replace(now=now))
+        for each in found:
+            waiting.queue.finish(each)
+        return sum(isinstance(each, Probe) for each in found)
+
+    waiting.queue.offer(DELETE)
+    assert [probes(NOW + s) for s in (0, 1, 2, LATE_S, LATE_S + 1, LATE_S + 2)] == [0, 1, 0, 0, 1, 0]
+    profile.scratch = {}
+    assert probes(NOW + 3 * LATE_S) == 0
+    profile.scratch = {"RMD /htdocs/ftpsyncd.0123abcd.filepart": NOW}
+    waiting.queue.gate.failed(NOW + 3 * LATE_S, Breaker.OFFLINE, "gone")
+    assert probes(NOW + 3 * LATE_S) == 0
 
 
 Change = Callable[[Waiting], object]

@@ -6,6 +6,7 @@ engine's thread, which commits between `take` and `hand`, so that what begins is
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -19,6 +20,7 @@ from ftpsyncd.mapping.site import Moment
 from ftpsyncd.model import Action, Delete, Kind, MakeDir, Probe, RemoveDir, Rename, RenameDir, Sweep, Upload
 from ftpsyncd.publishing.planned import Progress
 from ftpsyncd.remote.keeping import Keeper
+from ftpsyncd.remote.scratch import LATE_S
 from ftpsyncd.specs import PublishMode
 
 BUSY_ACTIONS = 16
@@ -66,6 +68,8 @@ class Server:
     """What of it is worse than it should be, in a sentence; as it was told last."""
     sent: dict[Key, int] = field(default_factory=dict)
     """How much was sent of the files on their way when a further connection could not be opened, once more."""
+    tidy_at: float = -math.inf
+    """Not before then is somebody sent again to remove what trials have left (monotonic seconds)."""
     is_back: bool = False
     """It answers again, and the workers have not heard of that yet."""
 
@@ -85,13 +89,24 @@ def take(server: Server, mirrors: Mapping[str, Mirror], ledger: Ledger, at: Mome
                 mirror.offers.not_performed(action, at)
         else:
             taken.append(_begun(mirror, action, at))
-    if q.wants_probe(at.now):
-        probe = Probe(server.name)
+    probe = Probe(server.name) if q.wants_probe(at.now) else _to_tidy(server, at)
+    if probe is not None:
         q.start_probe(probe)
         taken.append(probe)
     if not q.only_additions:
         _ask_what_is_left(server, mirrors.values(), at)
     return taken, afresh
+
+
+def _to_tidy(server: Server, at: Moment) -> Probe | None:
+    """What has a connection opened or used for what trials have left, where nothing else is to be done."""
+    if server.keeper is None or not server.keeper.profile.scratch or at.now < server.tidy_at:
+        return None
+    if not server.queue.idle or server.queue.gate.is_doubtful:
+        return None
+    # The second time, it has come if it hung on the line.
+    server.tidy_at = at.now + LATE_S
+    return Probe(server.name, why="what have trials left?")
 
 
 def _begun(mirror: Mirror, action: Action, at: Moment) -> Action:

@@ -1,20 +1,25 @@
-"""`check` and `probe` leave nothing at a server, wherever the line ends."""
+"""Commands leave nothing at a server, wherever the line ends."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from ftpsyncd.config import Config, ControlSpec
+from ftpsyncd.config import Config, ControlSpec, load
 from ftpsyncd.errors import FtpsyncdError
 from ftpsyncd.inspection.check import check
 from ftpsyncd.inspection.probe import Probing
+from ftpsyncd.ledger.book import LEDGER, Ledger
 from ftpsyncd.remote.account import Account
+from ftpsyncd.remote.keeping import kept
+from ftpsyncd.remote.profile import Profile
 from ftpsyncd.specs import DeletePolicy, MappingSpec, ServerSpec
+from tests.cli.terminal import write_config
 from tests.remote.cutting import Cutting
 from tests.servers import running
 from tests.waiting import until
@@ -54,3 +59,25 @@ def test_what_was_made_for_it_goes_over_another_connection(
                     ask(spec, tmp_path)
                 proxy.left = math.inf
                 until(lambda: not list((server.home / "site").iterdir()), f"nothing is left after {passing}", 5)
+
+
+@pytest.mark.real_server
+def test_a_sync_that_has_nothing_to_publish_removes_what_a_trial_of_the_one_before_has_left(
+    tmp_path: Path, config_file: Path, ftpsyncd
+) -> None:
+    with running("pyftpdlib") as server:
+        config = load(write_config(tmp_path, port=server.port))
+        assert ftpsyncd("sync", "-c", config.path).code == 0
+        with Ledger(config.state_dir / LEDGER) as ledger:
+            key = Account(config.servers["web"]).key
+            left = Profile(scratch={"DELE /gallery/ftpsyncd.0123abcd.filepart": 0.0, "RMD / 89abcdef.filepart": 0.0})
+            ledger.put_profile(key, kept(left, 0.0, ledger.profile(key)))
+        (server.home / "gallery").mkdir(exist_ok=True)
+        (server.home / "gallery/ftpsyncd.0123abcd.filepart").write_bytes(b"ours")
+        (server.home / " 89abcdef.filepart").mkdir()
+        before = sorted(server.home.rglob("*"))
+        assert ftpsyncd("sync", "-c", config.path).code == 0
+        assert len(before) - len(sorted(server.home.rglob("*"))) == 2
+        assert not list(server.home.rglob("*.filepart"))
+        with Ledger(config.state_dir / LEDGER) as ledger:
+            assert not json.loads(ledger.profile(key))["scratch"]
