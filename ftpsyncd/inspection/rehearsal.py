@@ -134,9 +134,10 @@ class Obedient:
         """It was empty."""
         return True
 
-    def rename(self, source: str, target: str) -> None:
+    def rename(self, source: str, target: str) -> str:
         """Done."""
         self._require_sendable(source, target)
+        return ""
 
     def delete_many(self, paths: Sequence[str]) -> list[FtpsyncdError | None]:
         """Done, but for what it cannot be told."""

@@ -110,16 +110,18 @@ class Publisher:
             return
         if isinstance(outcome, Upload):
             yield from (_renamed_by_upload(action, o) for o in self._upload(session, [outcome]))
+        elif isinstance(outcome, Done):
+            yield outcome._replace(duration_s=time.monotonic() - started)
         elif isinstance(outcome, Fingerprint):
             yield Done(action, Did.ADOPTED, outcome, duration_s=time.monotonic() - started)
         else:
             yield Done(action, outcome, duration_s=time.monotonic() - started)
 
-    def _single(self, session: RemoteSession, action: Action) -> Did | Upload | Fingerprint:
+    def _single(self, session: RemoteSession, action: Action) -> Did | Done | Upload | Fingerprint:
         """One action; an Upload is to be performed instead; a Fingerprint is that of a file found to be ours."""
         match action:
             case MakeDir():
-                did: Did | Upload | Fingerprint = self._make_with_parents(session, action)
+                did: Did | Done | Upload | Fingerprint = self._make_with_parents(session, action)
             case RemoveDir():
                 did = self._remover.remove_dir(session, action)
             case Rename():
@@ -291,7 +293,7 @@ class Publisher:
             # Perhaps somebody removed the directory above, or one that is the same to the server: with those above.
             yield from self._one(session, action)
 
-    def _rename(self, session: RemoteSession, action: Rename) -> Did | Upload:
+    def _rename(self, session: RemoteSession, action: Rename) -> Done | Upload:
         spec = self._folder(action.mapping).spec
         upload = Upload(
             action.mapping,
@@ -324,10 +326,10 @@ class Publisher:
         if action.left:
             session.delete_many(action.left)
         try:
-            session.rename(source, target)
+            left = session.rename(source, target)
         except (NotFoundError, NameRefusedError, NotSupportedError, InUseError):
             return upload
-        return Did.RENAMED
+        return Done(action, Did.RENAMED, left=left)
 
     def _sweep(self, session: RemoteSession, action: Sweep) -> Did | Fingerprint:
         # What a mapping left that has gone is told by its remote path.

@@ -277,7 +277,7 @@ class MemorySession:
         """See `port.RemoteSession.remove_dir`."""
         return self._told("RMD", path, lambda: self.server.remove_dir(path))
 
-    def rename(self, source: str, target: str) -> None:
+    def rename(self, source: str, target: str) -> str:
         """See `port.RemoteSession.rename`."""
         server = self.server
         self.do("RNFR", source, lambda: server.lacks(source))
@@ -287,6 +287,7 @@ class MemorySession:
                     raise verdict
         # Whether it is there is asked again then: somebody may have been faster.
         self.do("RNTO", target, lambda: server.rename(source, target))
+        return ""
 
     def delete_many(self, paths: Sequence[str]) -> list[FtpsyncdError | None]:
         """See `port.RemoteSession.delete_many`."""

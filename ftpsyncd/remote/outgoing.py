@@ -401,7 +401,7 @@ def _rename_otherwise(session: Session, upload: Outgoing, refused: RenameRefused
     if refusal.good:
         session.renames = True
     elif upload.alone:
-        session.rename(upload.temporary, path)
+        upload.left = session.rename(upload.temporary, path)
     else:
         upload.left = renaming.refused(session, upload.temporary, path, refusal, is_it=upload.is_shown_as)
 

@@ -211,10 +211,14 @@ class RemoteSession(Protocol):
             MountPointError: it is empty, and a disk is mounted on it.
         """
 
-    def rename(self, source: str, target: str) -> None:
+    def rename(self, source: str, target: str) -> str:
         """Rename; a file at ``target`` is replaced (moved aside first where the server refuses to replace).
 
         Only a file takes another's place: a directory is refused where anything but an empty directory is.
+
+        Returns:
+            Where the file that was replaced is, which was moved aside and could not be deleted any more; empty: it is
+            gone, or there was none.
         """
 
     def delete_many(self, paths: Sequence[str]) -> list[FtpsyncdError | None]:

@@ -77,7 +77,7 @@ def is_begun(reply: Reply) -> bool:
     return reply.more or reply.code == 250
 
 
-def rename(session: Session, source: str, target: str) -> None:
+def rename(session: Session, source: str, target: str) -> str:
     """See :meth:`ftpsyncd.remote.port.RemoteSession.rename`."""
     words = commands(session, source, target)
     session.assure(target)
@@ -85,13 +85,15 @@ def rename(session: Session, source: str, target: str) -> None:
     began, ended = session.exchange(words)
     if not is_begun(began):
         raise session.error(began, "RNFR", source)
+    left = ""
     if not ended.good:
-        refused(session, source, target, ended)
+        left = refused(session, source, target, ended)
     elif not session.profile.renamed and session.stat(source) is not None:
         if names.folded(source) == names.folded(target):
-            return  # a server that does not tell the two apart has it under its old name, too
+            return ""  # a server that does not tell the two apart has it under its old name, too
         raise NotSupportedError(f"The server says yes to a rename and does nothing: {ended.text}", reply=ended.text)
     session.renames = session.profile.renamed = True
+    return left
 
 
 def refused(

@@ -379,10 +379,10 @@ class Session:
         """See `port.RemoteSession.remove_dir`."""
         return removing.directory(self, path)
 
-    def rename(self, source: str, target: str) -> None:
+    def rename(self, source: str, target: str) -> str:
         """See `port.RemoteSession.rename`."""
         try:
-            renaming.rename(self, source, target)
+            return renaming.rename(self, source, target)
         except RemoteError as error:
             raise reaching.explained_by_looking(self, error, source) from error.__cause__
 

@@ -124,15 +124,16 @@ class Server(MemoryServer):
 class _Session(MemorySession):
     """Tells which files a rename took away, and which delete was half of a rename."""
 
-    def rename(self, source: str, target: str) -> None:
+    def rename(self, source: str, target: str) -> str:
         server = self.server
         assert isinstance(server, Server)
         before, server.replacing, server.renaming = server.replacing, target, source
         try:
-            super().rename(source, target)
+            left = super().rename(source, target)
         finally:
             server.replacing = before
         server.renamed(source, target)
+        return left
 
 
 class Looker(Scanner):

@@ -6,8 +6,16 @@ import pytest
 
 from ftpsyncd.core import names
 from ftpsyncd.errors import FtpsyncdError, NameRefusedError
+from ftpsyncd.local.scan import fingerprint_of
+from ftpsyncd.local.tree import root_identity
+from ftpsyncd.model import Did, Done, Rename
+from ftpsyncd.publishing.existing import FreshDirectories
+from ftpsyncd.publishing.lastlook import Folder
+from ftpsyncd.publishing.publish import Publisher
 from ftpsyncd.remote.library import Ftp
+from ftpsyncd.specs import MappingSpec
 from tests.contract.remotes import job, publish
+from tests.publishing.test_publish import Actions
 from tests.remote.scripted import Act, Connection, Scripted, account, hang_up
 
 ASIDE = names.aside("/a")
@@ -145,6 +153,21 @@ def test_one_that_cannot_be_deleted_any_more_is_told_of_with_the_published_file(
         (result,) = publish(session, job("/a"))
         assert (result.error, result.left) == (None, ASIDE)
         assert server.files == {"/a": b"content", ASIDE: b"old"}
+
+
+@pytest.mark.parametrize("end", ["550 Permission denied.", hang_up], ids=["refused", "lost"])
+def test_so_is_that_of_a_file_that_is_renamed_so_that_it_is_swept(end: str | Act, path):
+    """It stayed at the server for good."""
+    with kept(end) as server:
+        server.files.update({"/new": b"new"})
+        spec = MappingSpec("m", path.parent, "s", "/", include=("*",))
+        rename = Rename("m", "a", "new", fingerprint_of(path.stat()), b"", replaces=True)
+        publisher = Publisher(lambda _name: Folder(spec, root_identity(path.parent)), FreshDirectories())
+        with account(server)() as session:
+            (outcome,) = publisher.perform(session, Actions(rename))
+        assert isinstance(outcome, Done)
+        assert (outcome.did, outcome.left) == (Did.RENAMED, ASIDE)
+        assert server.files == {"/a": b"new", ASIDE: b"old"}
 
 
 @pytest.mark.parametrize("way", ["upload", "rename"])
