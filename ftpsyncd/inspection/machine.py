@@ -25,8 +25,9 @@ from ftpsyncd.config.places import too_long_for_socket
 from ftpsyncd.control import whereabouts
 from ftpsyncd.core.filters import Filter
 from ftpsyncd.counting import number
+from ftpsyncd.errors import LedgerDamagedError, LedgerError, LedgerNewerError
 from ftpsyncd.inspection.findings import Area, Finding, Level
-from ftpsyncd.ledger.book import LEDGER
+from ftpsyncd.ledger.book import LEDGER, Ledger
 from ftpsyncd.local.mounts import is_network_filesystem
 from ftpsyncd.local.tree import open_root
 from ftpsyncd.local.walking import walk
@@ -86,6 +87,8 @@ def _state_dir(state_dir: Path) -> Iterator[Finding]:
             "All in it has to belong to the user that runs ftpsyncd; for the service:"
             f" `chown -R ftpsyncd: {as_word(state_dir)}`.",
         )
+    elif (unusable := _unusable(state_dir / LEDGER)) is not None:
+        yield unusable
     else:
         made = "" if place == state_dir else " (it is made at the first start)"
         yield Finding(Level.OK, Area.MACHINE, "state_dir", f"{state_dir} is writable{made}.")
@@ -97,6 +100,22 @@ def _state_dir(state_dir: Path) -> Iterator[Finding]:
                 f"every user of this machine can read what is in {state_dir}: its disk keeps no rights.",
                 "Close it, or a directory above it, to others (`chmod o-rwx`), or set state_dir.",
             )
+
+
+def _unusable(ledger: Path) -> Finding | None:
+    """What keeps a start from going on with the ledger that is there, if anything is known to."""
+    if not ledger.exists():
+        return None
+    try:
+        Ledger(ledger, read_only=True).close()
+    except LedgerNewerError as error:
+        return Finding(Level.ERROR, Area.MACHINE, "state_dir", f"{error}.", error.remedy)
+    except LedgerDamagedError as error:
+        return Finding(Level.WARNING, Area.MACHINE, "state_dir", f"{error}.", error.remedy)
+    except LedgerError:
+        # Whoever has it for himself on a full disk says so in `status`.
+        return None
+    return None
 
 
 def _require_possible(folder: Path) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import socket
+import sqlite3
 import tempfile
 import threading
 from pathlib import Path
@@ -21,6 +22,7 @@ from ftpsyncd.errors import LoginRefusedError, NameRefusedError, ServerFullError
 from ftpsyncd.inspection.check import check
 from ftpsyncd.inspection.findings import Area, Finding, Level, exit_code
 from ftpsyncd.inspection.machine import machine
+from ftpsyncd.ledger.book import LEDGER, Ledger
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.memory import MemoryServer
 from ftpsyncd.specs import AlertSpec, DeletePolicy, PublishMode, TlsMode
@@ -510,6 +512,26 @@ def test_a_disk_without_room_for_a_new_ledger_is_as_good_as_full(config, tmp_pat
     with small_disk(tmp_path / "small", f"size={size}") as place:
         findings = list(check(config._replace(state_dir=place), offline=True))
     assert [subject for subject, _ in errors(findings)] == ([] if fits else ["state_dir"])
+
+
+def test_a_ledger_that_no_start_goes_on_with_is_told(config):
+    """After a step back to an older version it works no more, whatever else is in order."""
+    config.state_dir.mkdir()
+    path = config.state_dir / LEDGER
+    Ledger(path).close()
+    assert [each.level for each in check(config, offline=True) if each.subject == "state_dir"] == [Level.OK]
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        db.execute(f"PRAGMA user_version={version + 1}")
+    findings = list(check(config, offline=True))
+    [found] = [each for each in findings if each.subject == "state_dir"]
+    assert (found.level, exit_code(findings)) == (Level.ERROR, 78)
+    assert f"was written by a newer ftpsyncd (schema {version + 1}, known {version})" in found.message
+    assert "Install the newer version again" in found.remedy
+    path.write_bytes(b"no database" * 1000)
+    [found] = [each for each in check(config, offline=True) if each.subject == "state_dir"]
+    assert found.level is Level.WARNING
+    assert "sets it aside and begins a new one" in found.remedy
 
 
 @pytest.mark.parametrize(("rights", "warned"), [(0o755, True), (0o750, False)])
