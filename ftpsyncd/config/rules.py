@@ -16,11 +16,16 @@ from ftpsyncd.config.password import File
 from ftpsyncd.config.places import too_long_for_socket
 from ftpsyncd.config.unfit import closest
 from ftpsyncd.core.filters import GROUPS, Filter
+from ftpsyncd.expression import Expression
 from ftpsyncd.quoting import as_word
 from ftpsyncd.specs import AlertSpec, MappingSpec, ServerSpec
 
 _Mappings = list[MappingSpec]
 _ENDINGS = frozenset(ending for endings in GROUPS.values() for ending in endings)
+_BRACES = Expression(r"(.*)\{([^{}]*,[^{}]*)\}(.*)")
+_BETWEEN = Expression(r"\s*[,;|]\s*|\s+")
+_LIKE_WINDOWS = Expression(r"\\\w|[^\\/]\\\*\.")
+"""A backslash before what means nothing special, or an asterisk that is more likely one than a letter."""
 
 
 def check(
@@ -41,6 +46,7 @@ def check(
         if mapping.name in seen:
             _check_local(document, mapping, seen[mapping.name])
             _check_words(document, mapping, seen[mapping.name])
+            _check_spelling(document, mapping)
     _check_same_account(document, [mapping for mapping in known if mapping.server], servers)
     routed = [(mapping, server) for mapping in local if (server := servers.get(mapping.server))]
     _check_same_host(document, routed, real)
@@ -102,6 +108,33 @@ def _words(mapping: MappingSpec) -> Iterator[tuple[int, str, str]]:
         word = pattern.removeprefix(".").lower()
         if meant := f"@{word}" if f"@{word}" in GROUPS else f"*.{word}" if word in _ENDINGS else "":
             yield index, pattern, meant
+
+
+def _check_spelling(document: Document, mapping: MappingSpec) -> None:
+    """What a shell, a form or Windows would understand is to gitignore a name that hardly any file has."""
+    for key, patterns in (("include", mapping.include), ("exclude", mapping.exclude)):
+        for index, pattern in enumerate(patterns):
+            if text := _spelled_for_others(pattern):
+                document.warn((*_loc(mapping, key), index), text)
+
+
+def _spelled_for_others(pattern: str) -> str:
+    """What is wrong with a pattern that is written in another language; empty if it is not."""
+    parts = _BETWEEN.compiled.split(pattern)
+    braces = _BRACES.fullmatch(pattern)
+    if braces is not None:
+        before, inside, behind = braces.groups()
+        parts = [f"{before}{each.strip()}{behind}" for each in inside.split(",")]
+        what = "braces are letters of a name"
+    elif len(parts) > 1 and all(part.lstrip("!").startswith(("*.", "@")) for part in parts):
+        what = "this is one pattern"
+    elif _LIKE_WINDOWS.search(pattern):
+        parts = [pattern.replace("\\", "/")]
+        what = "a backslash only has what follows taken as it is"
+    else:
+        return ""
+    meant = ", ".join(f'"{part}"' for part in parts)
+    return f"`{pattern}`: {what}; did you mean {meant}?"
 
 
 def _check_words(document: Document, mapping: MappingSpec, seen: disks.Seen) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -381,6 +382,36 @@ def test_a_word_that_was_meant_as_a_group_or_an_ending_is_warned_of(loaded, home
     assert [f'did you mean "{meant}"?' in warning for warning in warnings] == ([True] if meant else [])
     (home / "drop" / word).mkdir()
     assert loaded(text).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "meant"),
+    [
+        ("*.{psd,ai}", '"*.psd", "*.ai"'),
+        ("!raw/{a, b}_*.tif", '"!raw/a_*.tif", "!raw/b_*.tif"'),
+        ("*.psd, *.ai", '"*.psd", "*.ai"'),
+        ("*.psd;*.ai", '"*.psd", "*.ai"'),
+        ("*.psd *.ai", '"*.psd", "*.ai"'),
+        ("*.psd|!*.ai", '"*.psd", "!*.ai"'),
+        ("drafts\\2026\\*.psd", '"drafts/2026/*.psd"'),
+        ("drafts\\*.psd", '"drafts/*.psd"'),
+        ("Report, *.pdf", ""),
+        ("*.psd ", ""),
+        ("a, b; c.jpg", ""),
+        ("{a}.jpg", ""),
+        ("\\@home", ""),
+        ("\\*.jpg", ""),
+        ("a\\ b\\#.jpg", ""),
+        ("[a-z,;]*.jpg", ""),
+    ],
+)
+@pytest.mark.parametrize("key", ["include", "exclude"])
+def test_a_pattern_in_another_language_than_that_of_gitignore_is_warned_of(loaded, key, pattern, meant):
+    """It would leave out everything, or, worse, nothing."""
+    patterns = ["*", pattern] if key == "include" else [pattern]
+    mapping = f"local: drop, remote: 'web:/g', {key}: {json.dumps(patterns)}"
+    warnings = loaded(f"{SERVERS}mappings:\n  g: {{{mapping}}}\n").warnings
+    assert [f"did you mean {meant}?" in warning for warning in warnings] == ([True] if meant else [])
 
 
 @pytest.mark.parametrize(
