@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from ftpsyncd.core.plan import Swapped, swapped_away
+from ftpsyncd.core.plan import Swapped, swapped_away, swapped_directory
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.logs import one_line
 from ftpsyncd.model import MIXED, HoldKind, Kind, Listing, RootIdentity, basename, parent
@@ -196,18 +196,22 @@ class Places:
         row = self._ledger.row(self._mapping, directory) if path.startswith(f"{directory}/") else None
         return row is not None and row.device != MIXED
 
-    def arrived(self, path: str) -> bool:
-        """Something is published here; returns whether it was seen in another folder than the published one.
+    def arrived(self, path: str) -> str | None:
+        """Something is published here; returns where it was seen: None if that is where it should be.
 
-        What was seen on a disk, or where one is missing, is noted at its directory: else it would be taken for deleted
-        when everything is mounted as it was.
+        Empty: in another folder than the published one. What was seen on a disk, or where one is missing, is noted at
+        its directory: else it would be taken for deleted when everything is mounted as it was.
         """
         where = self._elsewhere.pop(path, None)
-        if where:
-            row = self._ledger.row(self._mapping, where)
-            if row is not None:
-                self._ledger.put(self._mapping, where, row._replace(device=MIXED))
-        return where == ""
+        row = self._ledger.row(self._mapping, where) if where else None
+        if where and row is not None and row.device != MIXED:
+            mixed = row._replace(device=MIXED)
+            self._ledger.put(self._mapping, where, mixed)
+            known = self._swapped.get(where)
+            if known is not None:
+                now = swapped_directory(where, mixed, mount_point=known.mounted, filesystem=known.filesystem)
+                self._swapped[where] = now or known
+        return where
 
     # ── What a person decides ──────────────────────────────────────────────────────────────────────────────────
 

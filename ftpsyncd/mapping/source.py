@@ -179,8 +179,12 @@ class Source:
 
     def arrived(self, path: str, at: Moment) -> None:
         """Something is published here (`Places.arrived`)."""
-        if self.places.arrived(path):
+        where = self.places.arrived(path)
+        if where == "":
             self._hold(at, two=True)
+        elif where and self._holding.kind is HoldKind.REPLACED_SOURCE and self.places.root_is_back:
+            # Whoever decides by the words of a `sync` would be told by the next one that these are not so any more.
+            self._holding.reword(self._about_disks())
 
     def accept(self) -> None:
         """A person decided: from now on it is what is published."""

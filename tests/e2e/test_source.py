@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -709,6 +709,37 @@ def test_another_disk_in_place_of_one_inside_the_source_deletes_nothing(
             (second / "sub/y.jpg").write_bytes(b"of the second, too")
             s.until_equal()
             s.stop()
+
+
+@pytest.mark.root
+@as_root
+@pytest.mark.parametrize("decision", ["approve", "discard"])
+@pytest.mark.parametrize("other", ["none", "disk"])
+def test_what_a_sync_says_of_a_disk_can_be_decided_though_it_has_published_in_its_place(
+    server: Server, tmp_path: Path, decision: str, other: str
+) -> None:
+    """It was told that what is held is not what was told before, which it had itself said a moment ago."""
+    card, place = tmp_path / "store", tmp_path / "place"
+    for folder in (card, place):
+        folder.mkdir()
+    with mounted("tmpfs", card), mounted("tmpfs", place), watchful(server, tmp_path) as s:
+        fill(card)
+        (s.drop / "card").mkdir()
+        with mounted(card, s.drop / "card"):
+            s.command("sync")
+            before = copies(s.published)
+        with mounted(place, s.drop / "card") if other == "disk" else nullcontext():
+            (s.drop / "card/new.jpg").write_bytes(b"in its place")
+            done = s.command("sync", ok=False)
+            assert done.returncode == 1
+            assert (s.published / "card/new.jpg").exists()
+            assert before.items() <= copies(s.published).items()
+            s.command(decision, "drop")
+            s.command("sync")
+        if decision == "approve":
+            assert contents(s.published).keys() == {b"card/new.jpg"}
+        else:
+            assert before.items() <= copies(s.published).items()
 
 
 @pytest.mark.root
