@@ -14,10 +14,13 @@ from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
 
-import yaml
-
 from ftpsyncd.config.reading import content
 from ftpsyncd.errors import ConfigError
+from ftpsyncd.expression import Expression, compiled_when_needed
+
+with compiled_when_needed():
+    # An eighth of a start would go into expressions for numbers and dates of YAML 1.1, and for characters (`_Loader`).
+    import yaml
 
 Loc = tuple[str | int, ...]
 """The way to a value: keys and list indices."""
@@ -28,19 +31,20 @@ _LONGEST_KEY = 64
 
 _INT = re.compile(r"[-+]?[0-9]{1,18}")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")
+_CONTROL = Expression("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")
 
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 
-_BLANK = re.compile("[\u00a0\u1680\u2000-\u200b\u202f\u205f\u3000\ufeff]")
+_BLANK = Expression("[\u00a0\u1680\u2000-\u200b\u202f\u205f\u3000\ufeff]")
 """What looks like a space, or like nothing, and is a letter to YAML: copied from a web page or a mail."""
-_LINE_END = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
-_QUOTED_OTHERWISE = re.compile("[\u00ab\u00bb\u2018-\u201e\u2039\u203a].*[\u00ab\u00bb\u2018-\u201e\u2039\u203a]")
+_COMMON_BLANKS = str.maketrans("", "", "\t\n\r")
+_LINE_END = Expression("\r\n|[\n\r\x85\u2028\u2029]")
+_QUOTED_OTHERWISE = Expression("[\u00ab\u00bb\u2018-\u201e\u2039\u203a].*[\u00ab\u00bb\u2018-\u201e\u2039\u203a]")
 """In quotation marks that are none to YAML."""
 _COMMENT_AT_ONCE = re.compile(r"[ \t]+#[^\s#]")
 """What ends a plain value in YAML, and was hardly meant to: people put a space behind the # of a comment."""
-_BEGUN = re.compile(r"simple key|flow (sequence|mapping)|quoted scalar")
+_BEGUN = Expression(r"simple key|flow (sequence|mapping)|quoted scalar")
 """What PyYAML finds unfinished when it is some lines further on: the mistake is where it began."""
 
 # What PyYAML says → what a person can check. Its texts never hold more than one character of the file, except the
@@ -201,7 +205,7 @@ class Document:
 
     def _scalar(self, node: yaml.ScalarNode, loc: Loc) -> object:
         text: str = node.value
-        if found := _CONTROL.search(text):
+        if not text.isprintable() and (found := _CONTROL.search(text)):
             what = {"\n": "a line break", "\r": "a carriage return", "\t": "a tab"}.get(
                 found[0], f"the control character U+{ord(found[0]):04X}"
             )
@@ -211,7 +215,7 @@ class Document:
         end = node.end_mark
         if node.style is None and end.buffer is not None and _COMMENT_AT_ONCE.match(end.buffer, end.pointer):
             self._cut.add(loc)
-        if node.style is None and _QUOTED_OTHERWISE.fullmatch(text):
+        if node.style is None and not text.isascii() and _QUOTED_OTHERWISE.fullmatch(text):
             self.warn(loc, "its quotation marks are a part of it: YAML knows ' and \" only")
         if node.style is not None or node.tag == "tag:yaml.org,2002:str":
             return text
@@ -226,7 +230,9 @@ class Document:
                 self._keys[(*loc, "?")] = _place(key_node.start_mark)
                 self.complain((*loc, "?"), "found a list or mapping as key; expected a word", at_key=True)
                 continue
-            key = _CONTROL.sub("?", key_node.value)
+            key = key_node.value
+            if not key.isprintable():
+                key = _CONTROL.sub("?", key)
             inner = (*loc, key)
             if merged and key in out:
                 continue
@@ -327,11 +333,20 @@ def salvage(path: Path, raw: bytes, keys: Collection[str]) -> Document | None:
         return None
 
 
+class _Loader(yaml.SafeLoader):
+    """PyYAML's, but its expression of all characters that YAML allows, which it takes long to compile."""
+
+    def check_printable(self, data: str) -> None:
+        """Refuse other characters: none of them is printable, and of those that are not, most files have these only."""
+        if not data.translate(_COMMON_BLANKS).isprintable():
+            super().check_printable(data)
+
+
 def _compose(path: Path, text: str) -> yaml.Node | None:
     """The tree of nodes of the one document in ``text``; None if it is empty."""
     loader = None
     try:
-        loader = yaml.SafeLoader(text)
+        loader = _Loader(text)
         node: yaml.Node | None = loader.get_single_node()
     except yaml.MarkedYAMLError as error:
         message = _explain(path, error, text)
@@ -369,7 +384,7 @@ def _explain(path: Path, error: yaml.MarkedYAMLError, text: str) -> str:
 
 def _odd_blank(text: str, first: int, last: int) -> str:
     """What only looks like a space in some lines, to be put after a complaint about them; empty if nothing does."""
-    for number, line in enumerate(_LINE_END.split(text)[max(0, first - 1) : last], max(1, first)):
+    for number, line in enumerate(_LINE_END.compiled.split(text)[max(0, first - 1) : last], max(1, first)):
         if found := _BLANK.search(line):
             return f"; line {number} has the character U+{ord(found[0]):04X}, which is no space, whatever it looks like"
     return ""

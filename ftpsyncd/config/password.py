@@ -17,14 +17,15 @@ from ftpsyncd.config.reading import content
 from ftpsyncd.config.unanswered import UnansweredError
 from ftpsyncd.config.unfit import Unfit, closest
 from ftpsyncd.errors import ConfigError
+from ftpsyncd.expression import Expression
 
 _Answer = TypeVar("_Answer")
 
 EXPECTED = "{env: NAME}, {file: PATH}, {credential: NAME}, or the password as text"
 _KINDS = ("env", "file", "credential")
 NAME_PATTERNS = {"env": r"^[A-Za-z_][A-Za-z0-9_]*$", "file": r"^.+$", "credential": r"^[A-Za-z0-9_][A-Za-z0-9_.@:-]*$"}
-_VARIABLE = re.compile(r"\$(\{[A-Z_][A-Z0-9_]*\}|[A-Z_][A-Z0-9_]*)")
-_CONTROL = re.compile("[\x00-\x1f\x7f]")
+_VARIABLE = Expression(r"\$(\{[A-Z_][A-Z0-9_]*\}|[A-Z_][A-Z0-9_]*)")
+_CONTROL = Expression("[\x00-\x1f\x7f]")
 _MAX_BYTES = 4096
 _GLANCES = patience.Glances()
 """At the files with secrets: a disk that hangs holds up one thread for each of them, however often they are read."""

@@ -10,19 +10,20 @@ import re
 from collections.abc import Callable
 
 from ftpsyncd.config.unfit import Unfit
+from ftpsyncd.expression import Expression
 from ftpsyncd.specs import DeleteLimit
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-_ONE_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?) *(ms|s|min|m|h|d)")
+_ONE_DURATION = Expression(r"([0-9]+(?:\.[0-9]+)?) *(ms|s|min|m|h|d)")
 
 DURATION_PATTERN = r"^ *([0-9]+(\.[0-9]+)? *(ms|s|min|m|h|d) *)+$|^ *[0-9]+(\.[0-9]+)? *$"
 """ECMA 262 and Python alike."""
 
 _PREFIXES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
-_RATE = re.compile(r" *([0-9]+(?:\.[0-9]+)?) *([kKmMgGtT]i?)?(B|bit)?(/s)? *")
+_RATE = Expression(r" *([0-9]+(?:\.[0-9]+)?) *([kKmMgGtT]i?)?(B|bit)?(/s)? *")
 RATE_PATTERN = r"^ *[0-9]+(\.[0-9]+)? *([kKmMgGtT]i?)?(B|bit)?(/s)? *$"
 
-_PERCENT = re.compile(r" *([0-9]+(?:\.[0-9]+)?) *% *")
+_PERCENT = Expression(r" *([0-9]+(?:\.[0-9]+)?) *% *")
 PERCENT_PATTERN = r"^ *[0-9]+(\.[0-9]+)? *% *$"
 
 _MAX_DIGITS = 30
@@ -60,7 +61,7 @@ def _seconds(value: object) -> float | None:
         return seconds if seconds >= 0 else None
     if not isinstance(value, str) or len(value) > _MAX_DIGITS or not re.fullmatch(DURATION_PATTERN, value):
         return None
-    parts = _ONE_DURATION.findall(value)
+    parts = _ONE_DURATION.compiled.findall(value)
     return sum(float(number) * _SECONDS[unit] for number, unit in parts) if parts else float(value)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
+from ftpsyncd.expression import Expression
 
-_TWO_MEANINGS = re.compile("[\u00df\u03c2\u200c\u200d]")
+_TWO_MEANINGS = Expression("[\u00df\u03c2\u200c\u200d]")
 """The sharp s, the sigma that ends a word, and two joiners (RFC 5894 §7.2)."""
 
 
@@ -14,7 +14,7 @@ def meanings(host: str) -> tuple[str, ...]:
     Python encodes names as RFC 3490 (IDNA 2003) has it, where ``straße.example`` is ``strasse.example``; registries
     and browsers as RFC 5891 (IDNA 2008), where it is ``xn--strae-oqa.example``: another host, perhaps somebody else's.
     """
-    if not _TWO_MEANINGS.search(host):
+    if host.isascii() or not _TWO_MEANINGS.search(host):
         return ()
     labels = host.lower().split(".")
     newer = ".".join(each if each.isascii() else f"xn--{each.encode('punycode').decode('ascii')}" for each in labels)

@@ -114,8 +114,8 @@ SAMPLES = {
 """Names that have just one oddity, around a name of our own. None ends with a dot, which Windows leaves away."""
 
 
-_OPTION = re.compile(r" -\w(?: |\Z)")
-_PATTERN = re.compile(r"[\[*?{]")
+_OPTION = Expression(r" -\w(?: |\Z)")
+_PATTERN = Expression(r"[\[*?{]")
 _ODD = re.compile(rf'/ | (?:/|\Z)|[\\"]|{_OPTION.pattern}|{_PATTERN.pattern}')
 
 
