@@ -235,12 +235,12 @@ class Inquiries:
 
     def _may_have_come(self, path: str) -> bool:
         """Whether the server may have a file at a path, or a part of one, of which the ledger has nothing."""
-        if self._late.is_awaited(path):
-            return False
-        if path in self._exposures:
-            return True
         intent = self._open.get(path)
-        if intent is None or not intent.fingerprints:
+        if intent is None or self._late.is_awaited(path):
+            return False
+        if intent.exposed is not None:
+            return True
+        if not intent.fingerprints:
             return False
         site = self._site
         return not site.queue.occupied(site.spec.name, path) and site.ledger.row(site.id, path) is None

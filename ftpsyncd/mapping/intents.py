@@ -17,7 +17,7 @@ from ftpsyncd.core.extent import SENDS
 from ftpsyncd.mapping.doubts import doubt_directory, doubt_row, is_in_doubt
 from ftpsyncd.mapping.exposures import PRINTS_KEPT, Exposures
 from ftpsyncd.mapping.inquiries import Inquiries
-from ftpsyncd.mapping.late import Late
+from ftpsyncd.mapping.late import NOTHING, Late
 from ftpsyncd.mapping.openintents import OpenIntents, is_rename
 from ftpsyncd.mapping.site import Moment, Site
 from ftpsyncd.mapping.temporaries import Temporaries
@@ -100,14 +100,17 @@ class Intents:
 
     def _note(self, path: str, intent: Intent) -> None:
         """What is begun now takes the place of what was begun there before, but for what may come late all the same."""
-        earlier = self._open.get(path) or Intent(Kind.FILE)
+        earlier = self._open.get(path)
+        if earlier is None:
+            self._open.put(path, intent)
+            return
         if intent.kind is Kind.DIR:
             intent = intent._replace(fingerprints=earlier.fingerprints, exposed=earlier.exposed)
         self._open.put(path, intent._replace(brings=earlier.brings))
 
     def _begin_file(self, action: Upload | Rename) -> tuple[Upload | Rename, Intent]:
         source = action.source if isinstance(action, Rename) else ""
-        before = self._open.get(action.path) or Intent(Kind.FILE)
+        before = self._open.get(action.path) or NOTHING
         # Not if another content was on its way.
         received = before.received if before.fingerprints[-1:] == (action.fingerprint,) else 0
         temporary, unusual, left, parts = self._temporaries.of_next_try(action.path, before, going_on=received != 0)
@@ -133,7 +136,7 @@ class Intents:
 
     def _begin_delete(self, action: Delete) -> tuple[Delete, Intent]:
         # An upload that was cut off may have got there: then that is the size to be found.
-        before = self._open.get(action.path) or Intent(Kind.FILE)
+        before = self._open.get(action.path) or NOTHING
         # What only says that the row is true would say so of a delete that was cut off.
         prints = before.fingerprints if self.late.stands(action.path) is None else ()
         intent = Intent(Kind.FILE, before.temporary, fingerprints=prints, exposed=before.exposed)
@@ -177,16 +180,19 @@ class Intents:
             self.inquiries.ended(path)
             return
         reused = self._temporaries.over(path)
-        replaced = sent or not reused if isinstance(action, SENDS) else isinstance(action, Sweep)
+        is_file = isinstance(action, SENDS)
+        replaced = sent or not reused if is_file else isinstance(action, Sweep)
         temporary = "" if replaced else self._open.temporary_of(path)
         # What was sent is what is there, and a sweep that asked for the file has told which it is.
-        known = (isinstance(action, SENDS) and sent) or (isinstance(action, Sweep) and action.fingerprints)
+        known = (is_file and sent) or (isinstance(action, Sweep) and action.fingerprints)
         prints: tuple[Fingerprint, ...] = ()
         if before is not None and not known and is_in_doubt(self._site.ledger, self._site.id, path):
             # Of an upload that was not sent, those of the tries before.
             prints = action.ours if isinstance(action, SENDS) else before.fingerprints
         exposed = before.exposed if before is not None and prints else None
-        rest = Intent(Kind.FILE, temporary, fingerprints=prints, exposed=exposed)
+        rest = NOTHING
+        if temporary or prints:
+            rest = Intent(Kind.FILE, temporary, fingerprints=prints, exposed=exposed)
         self.late.settled(action, rest, told=told)
         self.inquiries.ended(path)
 
@@ -272,7 +278,7 @@ class Intents:
         """
         if not self.doubt_row(path):
             return False
-        before = self._open.get(path) or Intent(Kind.FILE)
+        before = self._open.get(path) or NOTHING
         if prints and before.kind is Kind.FILE:
             all_prints = tuple(dict.fromkeys((*prints, *before.fingerprints)))
             self._open.put(path, before._replace(fingerprints=all_prints[-PRINTS_KEPT - 1 :]))

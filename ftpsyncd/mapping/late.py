@@ -136,8 +136,7 @@ class Late:
     def begin(self, action: Action) -> None:
         """An action is about to be handed out: what may come late may happen to what it does."""
         self._came_along.discard(action.path)
-        asks = isinstance(action, Sweep) or (isinstance(action, RenameDir) and action.ask_only)
-        if action.path in self._awaited and not asks:
+        if action.path in self._awaited and not _asks(action):
             # That time is not over, and begins anew when this is settled.
             self._hang(action.path)
             if not isinstance(action, RemoveDir) or self._site.spec.empty_dirs:
@@ -340,6 +339,11 @@ class Late:
         """See `stands`."""
         intent = self._open.get(path)
         return stands(self._site.ledger, self._site.id, path, intent) if intent is not None else None
+
+
+def _asks(action: Action) -> bool:
+    """Whether it changes nothing, and only asks the server what has come."""
+    return isinstance(action, Sweep) or (isinstance(action, RenameDir) and action.ask_only)
 
 
 def stands(ledger: Ledger, mapping: int, path: str, intent: Intent) -> Fingerprint | None:

@@ -31,6 +31,7 @@ class OpenIntents:
 
     def __init__(self, site: Site) -> None:
         self._site = site
+        self._base = site.spec.remote.rstrip("/")
         self._open = dict(site.ledger.begun.of(site.id))
         self._ordered = Ordered(self._open)
         self.renames = {path: intent.source for path, intent in self._open.items() if is_rename(intent)}
@@ -46,8 +47,7 @@ class OpenIntents:
         self._continues: Counter[str] = Counter()
         """How many intents name a part that is to be continued: by the path under which that would be apart."""
         for path, intent in self._open.items():
-            self._note_if_apart(path, intent)
-            self._count_in(intent)
+            self._count_in(path, intent)
         self.exposed = {path for path, intent in self._open.items() if intent.exposed is not None}
         """Files that were sent under their final names and may not have arrived."""
         self._put_off: dict[str, float | None] = {}
@@ -97,64 +97,76 @@ class OpenIntents:
 
     def put(self, path: str, intent: Intent) -> None:
         """Note an intent, in the place of one about the same path; the engine commits."""
-        self._forget_if_apart(path)
-        self._count_out(path)
-        if path not in self._open:
+        before = self._open.get(path)
+        if before is None:
             self._ordered.add(path)
+        else:
+            self._put_off.pop(path, None)
+            self._count_out(path, before)
+            self._forget(path, before, after=intent)
         self._open[path] = intent
         self._changed[path] = None
-        self._count_in(intent)
-        self._note_if_apart(path, intent)
-        (self._sourced.add if intent.source or intent.brings else self._sourced.discard)(path)
+        self._count_in(path, intent)
+        if intent.source or intent.brings:
+            self._sourced.add(path)
         if is_rename(intent):
             self.renames[path] = intent.source
-        else:
-            self.renames.pop(path, None)
         if intent.brings:
             self.brings[path] = intent.brings
-        else:
-            self.brings.pop(path, None)
-        (self.exposed.discard if intent.exposed is None else self.exposed.add)(path)
-        self._put_off.pop(path, None)
+        if intent.exposed is not None:
+            self.exposed.add(path)
         self._site.ledger.begun.put(self._site.id, path, intent)
 
     def drop(self, path: str) -> None:
         """Nothing is open about a path any more; said by `late` only, which awaits nothing of it then."""
-        self._put_off.pop(path, None)
-        self._told.discard(path)
-        self.renames.pop(path, None)
-        self.brings.pop(path, None)
-        self._sourced.discard(path)
-        self.exposed.discard(path)
-        self._forget_if_apart(path)
-        self._count_out(path)
-        self._changed.pop(path, None)
-        if self._open.pop(path, None) is not None:
-            self._ordered.discard(path)
-            self._site.ledger.begun.clear(self._site.id, path)
-
-    def _count_in(self, intent: Intent) -> None:
-        self._uses[intent.temporary] += 1
-        for part in intent.parts:
-            self._continues[self.path_of(part)] += 1
-
-    def _count_out(self, path: str) -> None:
         before = self._open.get(path)
         if before is None:
             return
+        self._put_off.pop(path, None)
+        self._told.discard(path)
+        self._forget(path, before, after=None)
+        self._count_out(path, before)
+        self._changed.pop(path, None)
+        del self._open[path]
+        self._ordered.discard(path)
+        self._site.ledger.begun.clear(self._site.id, path)
+
+    def _forget(self, path: str, before: Intent, *, after: Intent | None) -> None:
+        """What an intent has that few have, and the one in its place, if there is one, has not."""
+        if (before.source or before.brings) and not (after and (after.source or after.brings)):
+            self._sourced.discard(path)
+        if is_rename(before) and not (after and is_rename(after)):
+            del self.renames[path]
+        if before.brings and not (after and after.brings):
+            del self.brings[path]
+        if before.exposed is not None and (after is None or after.exposed is None):
+            self.exposed.discard(path)
+
+    def _count_in(self, path: str, intent: Intent) -> None:
+        self._uses[intent.temporary] += 1
+        for part in intent.parts:
+            self._continues[self.path_of(part)] += 1
+        if intent.temporary and self.path_of(intent.temporary) == path:
+            self._apart.setdefault(names.final(intent.temporary), {})[intent.temporary] = None
+
+    def _count_out(self, path: str, before: Intent) -> None:
         _one_less(self._uses, before.temporary)
-        parts = [self.path_of(part) for part in before.parts]
-        for part in parts:
-            _one_less(self._continues, part)
-        # Nothing but what is open, so that it cannot grow while nobody asks.
-        left = [self.path_of(before.temporary), *parts] if before.temporary else parts
-        self._changed.update((each, None) for each in left if each in self._open)
+        # Of what is left nothing but what is open is noted, so that it cannot grow while nobody asks.
+        if before.temporary and (own := self.path_of(before.temporary)) in self._open:
+            self._changed[own] = None
+            if own == path:
+                self._forget_apart(before.temporary)
+        for part in before.parts:
+            own = self.path_of(part)
+            _one_less(self._continues, own)
+            if own in self._open:
+                self._changed[own] = None
 
     # ── temporary names ──────────────────────────────────────────────────────────────────────────────────────────
 
     def path_of(self, remote: str) -> str:
         """The path in the mapping of an absolute remote path: what is set apart is noted under its own."""
-        return remote.removeprefix(self._site.spec.remote.rstrip("/")).lstrip("/")
+        return remote.removeprefix(self._base).lstrip("/")
 
     def temporary_of(self, path: str) -> str:
         """The temporary file that an earlier upload may have left."""
@@ -170,16 +182,9 @@ class OpenIntents:
 
         A long name has lost its end: one of another file with the same beginning is no loss.
         """
-        return list(self._apart.get(names.final(temporary), ()))
+        return list(self._apart.get(names.final(temporary), ())) if self._apart else []
 
-    def _note_if_apart(self, path: str, intent: Intent) -> None:
-        if intent.temporary and self.path_of(intent.temporary) == path:
-            self._apart.setdefault(names.final(intent.temporary), {})[intent.temporary] = None
-
-    def _forget_if_apart(self, path: str) -> None:
-        if path not in self._open or not self.is_apart(path):
-            return
-        temporary = self._open[path].temporary
+    def _forget_apart(self, temporary: str) -> None:
         file = names.final(temporary)
         del self._apart[file][temporary]
         if not self._apart[file]:

@@ -96,8 +96,8 @@ class Temporaries:
 
         A mapping that is not there any more may have had some of these tries.
         """
-        remote, temporary = remote_join(self._spec.remote, path), usual
+        temporary = usual
         while self._open.path_of(temporary) in self._open:
-            temporary = names.temporary(remote, temporary)
+            temporary = names.temporary(remote_join(self._spec.remote, path), temporary)
         found = self._open.apart_of(usual)
         return tuple(each for each in found if not self._late.is_awaited(self._open.path_of(each))), temporary
