@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import io
 import os
 import signal
 import stat
@@ -76,10 +77,11 @@ def ignore_lease_signals() -> None:
         signal.signal(signal.SIGIO, lambda *_: None)
 
 
-def open_regular(name: str, directory_fd: int) -> int:
+def open_regular(name: str, directory_fd: int) -> tuple[int, os.stat_result]:
     """Open the regular file ``name`` in an open directory for reading; the caller closes the descriptor.
 
-    Never waits: not for the writer of a FIFO, not for the holder of a write lease. A symbolic link is not followed.
+    Returns its stat, too. Never waits: not for the writer of a FIFO, not for the holder of a write lease. A symbolic
+    link is not followed.
 
     Raises:
         OSError: as openat(2); EAGAIN: a write lease is held (Samba, for one); EINVAL: not a regular file.
@@ -87,17 +89,27 @@ def open_regular(name: str, directory_fd: int) -> int:
     descriptor = os.open(name, _FILE_FLAGS, dir_fd=directory_fd)
     regular = False
     try:
-        regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        status = os.fstat(descriptor)
+        regular = stat.S_ISREG(status.st_mode)
     finally:
         if not regular:
             os.close(descriptor)
     if not regular:
         raise OSError(errno.EINVAL, "not a regular file")
-    return descriptor
+    return descriptor, status
 
 
 def open_quietly(root: Path, path: str, *, follow_symlinks: bool = False) -> BinaryIO:
     """Open the regular file ``path`` below ``root`` for reading, unbuffered; the caller closes it.
+
+    Raises:
+        LocalError: as `open_and_look`.
+    """
+    return open_and_look(root, path, follow_symlinks=follow_symlinks)[0]
+
+
+def open_and_look(root: Path, path: str, *, follow_symlinks: bool) -> tuple[BinaryIO, os.stat_result]:
+    """`open_quietly`, and the stat of what was opened.
 
     Raises:
         SourceMissingError: the root is not there.
@@ -112,7 +124,7 @@ def open_quietly(root: Path, path: str, *, follow_symlinks: bool = False) -> Bin
         tree.require_descriptors(error)
         raise SourceMissingError(f"The folder {root} cannot be opened: {error.strerror}.") from error
     try:
-        descriptor = _open_below(root, root_fd, path, follow_symlinks=follow_symlinks)
+        descriptor, status = _open_below(root, root_fd, path, follow_symlinks=follow_symlinks)
     except OSError as error:
         tree.require_descriptors(error)
         if error.errno in tree.GONE | {errno.ELOOP, errno.EINVAL, errno.ENXIO, errno.EXDEV, errno.ESTALE}:
@@ -122,10 +134,10 @@ def open_quietly(root: Path, path: str, *, follow_symlinks: bool = False) -> Bin
         raise LocalUnreadableError(f"{path!r} cannot be read: {error.strerror}.") from error
     finally:
         os.close(root_fd)
-    return os.fdopen(descriptor, "rb", buffering=0)
+    return io.FileIO(descriptor), status
 
 
-def _open_below(root: Path, root_fd: int, path: str, *, follow_symlinks: bool) -> int:
+def _open_below(root: Path, root_fd: int, path: str, *, follow_symlinks: bool) -> tuple[int, os.stat_result]:
     directory_fd, real = tree.open_directory(root, root_fd, parent(path), follow_symlinks=follow_symlinks)
     try:
         return open_regular(basename(path), directory_fd)

@@ -374,7 +374,7 @@ def _is_no_name(path: str, error: OSError) -> bool:
 
 def _is_busy(name: str, directory_fd: int) -> bool:
     try:
-        descriptor = quiet.open_regular(name, directory_fd)
+        descriptor, _ = quiet.open_regular(name, directory_fd)
     except OSError as error:
         tree.require_descriptors(error)
         return error.errno == errno.EAGAIN

@@ -14,7 +14,7 @@ from typing import BinaryIO, TypeVar
 
 from ftpsyncd.errors import FileBusyError, FileChangedError, LocalUnreadableError, SourceMissingError
 from ftpsyncd.local.birth import born_ns
-from ftpsyncd.local.quiet import open_quietly, writer_present
+from ftpsyncd.local.quiet import open_and_look, open_quietly, writer_present
 from ftpsyncd.local.scan import fingerprint_of
 from ftpsyncd.local.tree import is_spelled_so, look_through, require_descriptors, root_identity
 from ftpsyncd.model import Fingerprint, Rename, RootIdentity, Upload, parent
@@ -62,21 +62,20 @@ def open_planned(spec: MappingSpec, upload: Upload) -> tuple[BinaryIO, int]:
         FileBusyError: a program writes it.
         LocalError: it cannot be opened.
     """
-    file = open_quietly(spec.local, upload.path, follow_symlinks=spec.follow_symlinks)
+    file, status = open_and_look(spec.local, upload.path, follow_symlinks=spec.follow_symlinks)
     try:
-        return file, _require_planned_and_quiet(file, upload)
+        _require_planned_and_quiet(file, status, upload)
     except BaseException:
         file.close()
         raise
+    return file, status.st_ctime_ns
 
 
-def _require_planned_and_quiet(file: BinaryIO, upload: Upload) -> int:
-    status = hashes.status_of(file)
+def _require_planned_and_quiet(file: BinaryIO, status: os.stat_result, upload: Upload) -> None:
     if fingerprint_of(status) != upload.fingerprint:
         raise FileChangedError("It changed since it was planned.")
     if writer_present(file.fileno()):
         raise FileBusyError("A program has it open for writing.")
-    return status.st_ctime_ns
 
 
 def require_same(

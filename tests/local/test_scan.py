@@ -354,7 +354,7 @@ def test_what_is_no_file_is_never_opened(root: Path, monkeypatch: pytest.MonkeyP
 def test_where_nothing_can_be_opened_no_file_is_taken_for_one_that_nobody_writes(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def none_left(_name: str, _directory: int) -> int:
+    def none_left(_name: str, _directory: int) -> tuple[int, os.stat_result]:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     monkeypatch.setattr(quiet, "open_regular", none_left)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from ftpsyncd.events import EventKind
 from ftpsyncd.inspection.reasons import Known
 from ftpsyncd.ledger.decisions import UNDATED
 from ftpsyncd.ledger.failures import FailureCounts
-from ftpsyncd.local.quiet import open_quietly
+from ftpsyncd.local.quiet import open_and_look
 from ftpsyncd.mapping.site import QUEUE_ROOM
 from ftpsyncd.mapping.unreadable import LONGEST_AGAIN_S
 from ftpsyncd.model import Action, MakeDir, RenameDir, parent
@@ -69,12 +70,12 @@ def test_what_could_not_be_read_is_looked_at_again_though_nobody_tells():
 def test_a_file_that_could_not_be_read_is_published_when_its_rights_change(
     closed_s: float, monkeypatch: pytest.MonkeyPatch, *, heard: bool
 ):
-    def opened(root: Path, path: str, *, follow_symlinks: bool) -> BinaryIO:
+    def opened(root: Path, path: str, *, follow_symlinks: bool) -> tuple[BinaryIO, os.stat_result]:
         if not (root / path).stat().st_mode & 0o400:
             raise LocalUnreadableError(f"{path!r} cannot be read: Permission denied.")
-        return open_quietly(root, path, follow_symlinks=follow_symlinks)
+        return open_and_look(root, path, follow_symlinks=follow_symlinks)
 
-    monkeypatch.setattr("ftpsyncd.publishing.lastlook.open_quietly", opened)
+    monkeypatch.setattr("ftpsyncd.publishing.lastlook.open_and_look", opened)
     with begun() as world:
         world.write("new", 20)
         world.drop.chmod("new", 0)

@@ -909,7 +909,7 @@ class Disturbed(Worker):
 
 
 @pytest.mark.parametrize(("code", "verdict"), [(errno.ESTALE, FileChangedError), (errno.EIO, LocalUnreadableError)])
-@pytest.mark.parametrize("nth", [1, 2, 3])
+@pytest.mark.parametrize("nth", [1, 2])
 def test_a_file_server_that_tells_nothing_of_an_open_file(
     worker: Worker, monkeypatch: pytest.MonkeyPatch, *, code: int, verdict: type[Exception], nth: int
 ):
