@@ -28,7 +28,7 @@ def command(session: Session, way: Dating, path: str, mtime_s: int) -> bytes:
     stamp = facts.format_time(mtime_s)
     match way:
         case Dating.MFMT | Dating.MDTM:
-            return session.command(f"{way.value} {stamp}", path)
+            return session.command(f"{way} {stamp}", path)
         case Dating.UTIME:
             return session.command(f"SITE UTIME {stamp}", path)
         case _:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from ftpsyncd.core import names
@@ -104,8 +105,17 @@ def pattern_of(secret: bytes) -> re.Pattern[bytes] | None:
 _AFTER_CODE = frozenset({b" ", b"-", b""})
 _ENDED_OTHERWISE: Mapping[bytes, bytes] = {b"221": b"211"}
 """Features that begin as a farewell and end as what they are: FEAT of ftpd on game consoles (mtheall)."""
-_SINGLE = re.compile(rb"([1-6][0-9][0-9] [^\r\n]{0,512})\r\n")
-"""A reply as RFC 959 has it, and of a length that every line may have."""
+_SINGLE = re.compile(rb"[1-6][0-9][0-9] [^\r\n]*")
+"""A reply of one line as RFC 959 has it, without its end."""
+_SHORT = 512
+"""Bytes that every line may have."""
+_KNOWN = 32
+"""Lines of one session that are remembered: a server answers most commands in the same words for each file."""
+
+
+def _of_one_line(line: bytes, secret: re.Pattern[bytes] | None) -> Reply | None:
+    """The reply that a line is by itself; None if it is none."""
+    return Reply(int(line[:3]), (line,), secret) if _SINGLE.fullmatch(line) else None
 
 
 class ReplyReader:
@@ -113,6 +123,7 @@ class ReplyReader:
 
     def __init__(self) -> None:
         self.secret: re.Pattern[bytes] | None = None
+        self._known = lru_cache(maxsize=_KNOWN)(_of_one_line)
         self._buffer = b""
         self._at = 0
         """What was returned of the buffer."""
@@ -135,11 +146,12 @@ class ReplyReader:
         Raises:
             ProtocolError: what came is not a reply, or is larger than any sensible one.
         """
-        if not self._lines and (single := _SINGLE.match(self._buffer, self._at)):
+        if not self._lines and (end := self._buffer.find(b"\r\n", self._at, self._at + _SHORT)) >= 0:
             # Nearly all are of one line and in order.
-            self._at, self._size = single.end(), 0
-            line = single[1]
-            return Reply(int(line[:3]), (line,), self.secret)
+            single = self._known(self._buffer[self._at : end], self.secret)
+            if single is not None:
+                self._at, self._size = end + 2, 0
+                return single
         while (line := self._line()) is not None:
             self._size += len(line) or 1
             if self._size > MAX_REPLY:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from ftpsyncd.remote import profile as profiles
 from ftpsyncd.remote.keeping import refusals
 from ftpsyncd.remote.profile import Oddity, Profile, oddities
 from tests.remote.profiles import FEATURES, hopeless
@@ -96,3 +99,8 @@ def test_a_session_is_silent_for_half_of_what_the_server_bears(told, silence_s):
 def test_what_is_odd_about_a_directory_is_odd_about_all_that_is_in_it(path, found):
     """A server that changes its name would have the file in another directory."""
     assert oddities(path) == found
+
+
+@given(st.text(alphabet='/ \\"-al[*?{.'))
+def test_what_is_looked_for_first_is_in_all_that_is_odd(path: str):
+    assert bool(oddities(path)) is (profiles._ODD.search(path) is not None)

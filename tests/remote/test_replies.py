@@ -56,6 +56,35 @@ class TestReader:
         assert found == read(STREAM)
         assert not reader.pending
 
+    @given(st.lists(st.sampled_from([b"213 5", b"226-a", b"226 b", b"200", b"250 \x80\n", b" x", b"\r"]), max_size=9))
+    def test_what_was_read_before_makes_no_difference(self, lines):
+        """Lines that come again and again are remembered."""
+        data = b"".join(line + b"\r\n" for line in lines)
+        fresh, used = ReplyReader(), ReplyReader()
+        used.feed(b"213 5\r\n226-a\r\n213 5\r\n226 b\r\n226 b\r\n250 \x80\n\r\n")
+        assert [used.next() is None for _ in range(5)] == [False] * 4 + [True]
+        found = []
+        for reader in (fresh, used):
+            reader.feed(data)
+            told: list[object] = []
+            try:
+                while (one := reader.next()) is not None:
+                    told.append(one)
+            except errors.ProtocolError as error:
+                told.append(str(error))
+            found.append((told, reader.pending))
+        assert found[0] == found[1]
+
+    def test_words_that_came_before_the_password_was_told_hide_it_when_they_come_again(self):
+        reader = ReplyReader()
+        reader.feed(b"230 long enough\r\n")
+        assert reader.next() == Reply(230, (b"230 long enough",))
+        reader.secret = replies.pattern_of(b"long enough")
+        reader.feed(b"230 long enough\r\n")
+        again = reader.next()
+        assert again is not None
+        assert again.text == "230 ***"
+
     def test_an_empty_line_between_two_is_none(self):
         assert [r.code for r in read(b"\r\n550 No such file.\r\n\r\n213-a\r\n\r\n213 5\r\n\n200 ok\r\n")] == [
             550,
