@@ -221,13 +221,19 @@ def _abilities(subject: str, session: RemoteSession) -> Iterator[Finding]:
 
 @contextlib.contextmanager
 def _removed_anyway(session: RemoteSession, files: list[str], made: list[str]) -> Iterator[None]:
-    """Have another session remove what the block leaves where its own one has ended."""
+    """Have another session remove what the block leaves where its own one has ended, or an error say what stays."""
     try:
         yield
-    finally:
+    except BaseException as error:
         if isinstance(session, Session) and not session.usable:
-            with contextlib.suppress(FtpsyncdError), session.account() as another:
-                _remove(another, files, made)
+            try:
+                with session.account() as another:
+                    _remove(another, files, made)
+            except FtpsyncdError:
+                if isinstance(error, FtpsyncdError):
+                    stays = f"{' and '.join(map(quote, files))}, of this check,"
+                    error.remedy = f"{error.remedy} Have {stays} removed there, if any has stayed.".strip()
+        raise
 
 
 def _remove(session: RemoteSession, files: list[str], made: list[str]) -> None:
@@ -265,6 +271,8 @@ def _rights(mapping: MappingSpec, session: RemoteSession) -> Finding:
                 if mapping.deletes is DeletePolicy.TRASH:
                     left.append(_try_trash(session, mapping.remote, made))
                 _remove(session, [], there)
+        if error is not None and not session.usable:
+            raise error
     kept = {place: each for place, each in zip(ours, left, strict=False) if isinstance(each, _REFUSALS)}
     if kept and taken and (error is None or not session.hides(path)):
         return _keeps(mapping, kept, renames=session.hides(path))

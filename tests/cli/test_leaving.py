@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from ftpsyncd.config import Config, ControlSpec, load
+from ftpsyncd.core import names
 from ftpsyncd.errors import FtpsyncdError
 from ftpsyncd.inspection.check import check
+from ftpsyncd.inspection.findings import Finding, Level
 from ftpsyncd.inspection.probe import Probing
 from ftpsyncd.ledger.book import LEDGER, Ledger
 from ftpsyncd.remote.account import Account
@@ -21,15 +23,15 @@ from ftpsyncd.remote.profile import Profile
 from ftpsyncd.specs import DeletePolicy, MappingSpec, ServerSpec
 from tests.cli.terminal import write_config
 from tests.remote.cutting import Cutting
+from tests.remote.scripted import Scripted, hang_up
 from tests.servers import running
 from tests.waiting import until
 
 
-def _check(spec: ServerSpec, place: Path) -> None:
+def _check(spec: ServerSpec, place: Path) -> list[Finding]:
     mapping = MappingSpec("m", place, spec.name, "/site/made/here", deletes=DeletePolicy.TRASH)
     config = Config(place / "c.yaml", {spec.name: spec}, {"m": mapping}, place, ControlSpec(place / "socket"))
-    for _ in check(config, offline=False):
-        pass
+    return list(check(config, offline=False))
 
 
 def _probe(spec: ServerSpec, _place: Path) -> None:
@@ -44,7 +46,7 @@ def _probe(spec: ServerSpec, _place: Path) -> None:
     ids=["check", "probe begins", "probe ends"],
 )
 def test_what_was_made_for_it_goes_over_another_connection(
-    ask: Callable[[ServerSpec, Path], None], places: slice, tmp_path: Path
+    ask: Callable[[ServerSpec, Path], object], places: slice, tmp_path: Path
 ) -> None:
     """Behind the last word nobody listens any more."""
     with running("pyftpdlib") as server, Cutting(server.host, server.port) as proxy:
@@ -59,6 +61,14 @@ def test_what_was_made_for_it_goes_over_another_connection(
                     ask(spec, tmp_path)
                 proxy.left = math.inf
                 until(lambda: not list((server.home / "site").iterdir()), f"nothing is left after {passing}", 5)
+
+
+def test_what_a_check_cannot_remove_any_more_is_named(tmp_path: Path) -> None:
+    """The server has gone away for good."""
+    with Scripted(RNTO=hang_up, GREETING=[None, *9 * [hang_up]]) as server:
+        (error,) = [each for each in _check(server.spec(), tmp_path) if each.level is Level.ERROR]
+        (stays,) = [path for path in server.files if "ftpsyncd-check-" in path]
+    assert f"Have {stays} and {names.final(stays)}, of this check, removed there" in error.remedy
 
 
 @pytest.mark.real_server
