@@ -49,12 +49,17 @@ def probe(server: str, *, directory: str | None, as_json: bool) -> None:
     if not place.startswith("/"):
         raise UsageError(f"{quote(place)} is no absolute path.", remedy="Begin it with a slash.")
     account = Account(config.servers[server])
+    probing = Probing(account, place)
     try:
         with tidy_end(), placed(config, server):
-            measures = list(Probing(account, place).run())
+            measures = list(probing.run())
     except RemoteError as error:
         refused = isinstance(error, NameRefusedError)
         error.remedy = "Name a directory that this account may write to with --directory." if refused else remedy(error)
+        if probing.left:
+            error.remedy = (
+                f"{error.remedy} Have {' and '.join(map(quote, probing.left))} removed there, if any has stayed."
+            )
         raise
     stored, message = _keep(config, account)
     if as_json:

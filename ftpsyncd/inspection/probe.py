@@ -62,6 +62,8 @@ class Probing:
         self._directories: list[str] = []
         self._session: Session | None = None
         self._made: list[str] = []
+        self.left: list[str] = []
+        """Files that may have stayed, since there is no connection any more."""
         self._failed = False
         """Something was broken off, and directories of ours may be there."""
 
@@ -147,17 +149,20 @@ class Probing:
 
     def _clean(self) -> None:
         """Remove all that is ours, whatever happened."""
+        if self._session is None:
+            return
+        self.left = [self._path(), self._path("ftpsyncd-2")]
         # The connection may have ended in silence while others were opened.
         for _ in range(MOST_ENDS):
             with contextlib.suppress(FtpsyncdError):
                 self._remove_all(self._usable())
-            if self._session is None or self._session.usable:
+            if self._session.usable:
+                self.left = []
                 break
-        if self._session is not None:
-            self._session.close()
+        self._session.close()
 
     def _remove_all(self, session: Session) -> None:
-        session.delete_many([self._path(), self._path("ftpsyncd-2")])
+        session.delete_many(self.left)
         if self._failed:
             session.exchange([session.command("RMD", f"{self.directory}/{name}") for name in self._directories])
         for directory in reversed(self._made):

@@ -71,6 +71,15 @@ def test_what_a_check_cannot_remove_any_more_is_named(tmp_path: Path) -> None:
     assert f"Have {stays} and {names.final(stays)}, of this check, removed there" in error.remedy
 
 
+def test_what_a_probe_cannot_remove_any_more_is_named(tmp_path: Path, config_file: Path, ftpsyncd) -> None:
+    with Scripted(LIST=hang_up, GREETING=[None, *99 * [hang_up]]) as server:
+        write_config(tmp_path, port=server.port)
+        ended = ftpsyncd("probe", "web", "-c", config_file)
+        (stays,) = server.files
+    assert ended.code == 75
+    assert f"Have {stays} and " in " ".join(ended.err.split())
+
+
 @pytest.mark.real_server
 def test_a_sync_that_has_nothing_to_publish_removes_what_a_trial_of_the_one_before_has_left(
     tmp_path: Path, config_file: Path, ftpsyncd
