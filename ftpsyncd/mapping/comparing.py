@@ -174,18 +174,22 @@ class Comparing:
         at_once = len(comparison) <= NAMES_AT_ONCE
         if not at_once:
             at = yield
+        asked: list[str] = []
         while comparison:
             facts = comparison.some(NAMES_AT_ONCE, at_once=at_once)
             self._other_names.listed(*facts, at)
-            self._plan(facts, at, order, deep=deep)
+            asked += self._plan(facts, at, order, deep=deep)
             at = yield from self._note_gone(at)
             at = yield from self._other_names.look_outside(at)
             at = yield from self._forgetting.go_on(at)
             self._removals.dropped()
             if comparison:
                 at = yield
+        if asked:
+            self._looks.ask(Work(listing.directory, frozenset(asked), deep=False, order=order))
 
-    def _plan(self, facts: Facts, at: Moment, order: Order, *, deep: bool) -> None:
+    def _plan(self, facts: Facts, at: Moment, order: Order, *, deep: bool) -> list[str]:
+        """Decide about some names; returns those that have to be asked for by themselves."""
         listing, rows, failures = facts
         trusted = self._is_native() and self._is_of_one_clock(listing, at)
         look = Look(
@@ -218,10 +222,9 @@ class Comparing:
                     self._found_gone(decision, listing, rows[basename(decision.path)], at, trusted=trusted)
                 case Settled() | Wait() | Swapped() | Forget() | Adopt():
                     self._note(decision, facts, at)
-        if asked:
-            self._looks.ask(Work(listing.directory, frozenset(asked), deep=False, order=order))
         self._mark_known_directories(listing, rows, at)
         self._site.dirty.push_deep(below, order)
+        return asked
 
     def _found_gone(self, decision: Gone | Swapped, listing: Listing, row: Row, at: Moment, *, trusted: bool) -> None:
         """A published path is not on disk, or its disk is most likely not there."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection
+from itertools import islice
 from typing import Protocol
 
 from ftpsyncd.core.settle import Work
@@ -17,6 +18,8 @@ from ftpsyncd.model import Listing
 
 LOOKS_AT_ONCE = 4
 """Requests to the disk under way."""
+NAMES_AT_ONCE = 5000
+"""Names of a directory in one request: a second at most for a disk that answers at once."""
 SILENT_S = 15.0
 """A disk that has told nothing for so long, though it was asked, is looked into: does it answer at all (within 5 s)?
 
@@ -152,8 +155,12 @@ class Looks:
         self._asked[key] = work
         if work.names is None:
             self.disk.list_dir(work.directory)
-        else:
-            self.disk.probe(work.directory, work.names)
+            return
+        some = work.names
+        if len(some) > NAMES_AT_ONCE:
+            some = frozenset(islice(some, NAMES_AT_ONCE))
+            self._next[key] = work._replace(names=work.names - some)
+        self.disk.probe(work.directory, some)
 
     def answered(self, listing: Listing) -> Work | None:
         """A look is over; what was put behind it is asked for now.

@@ -1146,6 +1146,36 @@ def test_what_cannot_be_read_waits_as_a_file_does_so_that_somebody_is_told(story
     assert mapping_status(story.mirror, Moment(NOW + 4000, WALL)).oldest_pending_s is None
 
 
+def test_files_that_may_have_been_made_anew_are_asked_for_some_at_a_time(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+):
+    """Nothing else of a disk is looked at during a request; a pass is not over before the last one is answered."""
+    monkeypatch.setattr("ftpsyncd.mapping.looks.NAMES_AT_ONCE", 2)
+    mapping, files = ledger.mappings.number(M, "there"), {f"{n}.jpg": file(mtime=5 * 10**9, inode=n) for n in range(5)}
+    for name, entry in files.items():
+        ledger.put(mapping, f"old/{name}", published(entry)._replace(ctime_ns=1))
+    ledger.forget(mapping, "old/a")
+    story = Story(ledger)
+    story.lists("old", **files)
+    asked: set[str] = set()
+    for most in (2, 2, 1):
+        [(directory, some)] = story.disk.names
+        assert (directory, len(some)) == ("old", most)
+        assert story.mirror.busy_looking(NOW)
+        story.disk.names.clear()
+        story.sees("old", **{name: files[name]._replace(born_ns=2 if name == "3.jpg" else 1) for name in some})
+        asked |= some
+    assert asked == set(files)
+    assert not story.disk.names
+    assert not story.mirror.looks
+    assert story.mirror.waits.pending.keys() == {"old/3.jpg"}
+    rows = ledger.rows(mapping, "old")
+    assert rows.pop("3.jpg").fingerprint.is_doubted
+    assert {row.ctime_ns for row in rows.values()} == {files["1.jpg"].ctime_ns}
+    story.lists("old", **files)
+    assert not story.disk.names
+
+
 def test_a_hold_that_outlives_a_restart_is_told_also_where_what_it_is_about_cannot_be_read(ledger: Ledger):
     """The mapping was in sync, and nobody told of a decision that was to be made, until something else went."""
     ledger.decisions.set_hold(ledger.mappings.number(M, "there"), Hold(HoldKind.MASS_DELETE, WALL, "Too many."))
