@@ -12,7 +12,15 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ftpsyncd.core import sizes
-from ftpsyncd.errors import FtpsyncdError, LocalError, NameNotSendableError, PlaceTakenError, RemoteError, Retry
+from ftpsyncd.errors import (
+    FtpsyncdError,
+    LocalError,
+    NameNotSendableError,
+    NameRefusedError,
+    PlaceTakenError,
+    RemoteError,
+    Retry,
+)
 from ftpsyncd.model import Did, Done, Fingerprint, Kind, Sweep, Upload, parent, remote_join
 from ftpsyncd.publishing.lastlook import Folder, open_planned, require_planned, require_same
 from ftpsyncd.remote import facts, hashes
@@ -101,18 +109,19 @@ class Existing:
             for i, entry in zip(asked, session.stat_many(paths) if paths else [], strict=True):
                 found[i] = entry
         except FtpsyncdError as error:
-            if not session.usable or len(uploads) == 1:
+            if not session.usable:
                 return [error] * len(uploads)
+            kept = [self._folder(upload.mapping).spec.existing is ExistingPolicy.KEEP for upload in uploads]
+            if len(uploads) == 1 and (kept[0] or not isinstance(error, NameRefusedError)):
+                return [error]
             if isinstance(error, NameNotSendableError):
                 # Nothing was said yet: its neighbours are asked for without it, and not all sent again because of it.
                 half = len(uploads) // 2
                 return [*self.look(session, uploads[:half]), *self.look(session, uploads[half:])]
             # A name that the server does not tell of must not fail its neighbours, nor cost them their protection.
-            policies = [self._folder(upload.mapping).spec.existing for upload in uploads]
-            return [
-                self.look(session, [upload])[0] if policy is ExistingPolicy.KEEP else _UNKNOWN
-                for upload, policy in zip(uploads, policies, strict=True)
-            ]
+            # Where one may only write, it tells of none: what may be replaced is sent.
+            pairs = zip(uploads, kept, strict=True)
+            return [self.look(session, [upload])[0] if stays else _UNKNOWN for upload, stays in pairs]
         return found
 
     def keeps(self, upload: Upload) -> bool:

@@ -501,6 +501,25 @@ def test_a_name_that_cannot_be_asked_for_has_no_other_file_sent_that_is_there_al
     assert isinstance(failed.error, NameNotSendableError)
 
 
+@pytest.mark.parametrize("policy", ExistingPolicy)
+@pytest.mark.parametrize("count", [1, 3])
+def test_where_one_may_only_write_a_file_is_published_alone_as_with_others(
+    worker: Worker, policy: ExistingPolicy, count: int
+):
+    worker.spec = worker.spec._replace(existing=policy)
+    worker.server.fail("MLST", NameRefusedError("No.", reply="550 Permission denied."), times=1000)
+    names_ = "abc"[:count]
+    for name in names_:
+        (worker.local / name).write_bytes(CONTENT)
+    outcomes = worker.does(*(Upload(M, name, worker.sees(name)) for name in names_))
+    if policy is ExistingPolicy.KEEP:
+        assert len(outcomes) == count
+        assert not any(isinstance(outcome, Done) for outcome in outcomes), "somebody's file may be there"
+        assert not worker.server.files
+    else:
+        assert did(outcomes) == [Did.PUBLISHED] * count
+
+
 @pytest.mark.parametrize("refused", [False, True])
 def test_what_earlier_tries_have_left_goes_with_a_file_and_decides_nothing_about_it(
     worker: Worker,
