@@ -30,8 +30,10 @@ def latin1(tmp_path: Path) -> dict[str, str]:
     place = tmp_path / "locales"
     place.mkdir()
     words = ["localedef", "--no-archive", "-i", "en_US", "-f", "ISO-8859-1", str(place / "en_US.ISO-8859-1")]
-    if subprocess.run(words, capture_output=True, check=False).returncode and not list(place.iterdir()):
-        pytest.skip("localedef has no sources")
+    subprocess.run(words, capture_output=True, check=False)
+    if not (place / "en_US.ISO-8859-1" / "LC_CTYPE").exists():
+        # It makes the directory all the same, and its exit code tells of mere warnings, too.
+        pytest.skip("localedef has no sources (Debian: locales)")
     return {"LOCPATH": str(place), "LC_ALL": "en_US.ISO-8859-1"}
 
 
