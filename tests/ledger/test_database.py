@@ -19,11 +19,12 @@ from pathlib import Path
 import pytest
 
 from ftpsyncd.claim import Claim
-from ftpsyncd.errors import LedgerDamagedError, LedgerError
+from ftpsyncd.errors import ExitCode, LedgerDamagedError, LedgerError
 from ftpsyncd.ledger import database, sqlitefile
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.ledger.database import Database
 from ftpsyncd.ledger.recovery import Checkup, open_for_work, set_aside
+from ftpsyncd.ledger.tables import MIGRATIONS
 from ftpsyncd.model import Fingerprint, Intent, Kind, Row
 from tests.smalldisk import eat, small_disk
 from tests.waiting import until
@@ -508,6 +509,26 @@ def test_a_ledger_is_opened_on_a_full_disk_and_written_when_there_is_space(
     with Ledger(path) as again:
         assert again.in_order
         assert len([1 for _ in again.walk(mapping)]) == 300
+
+
+@pytest.mark.root
+@as_root
+def test_an_older_ledger_on_a_full_disk_stays_as_it_is_until_there_is_space(small: Path):
+    path = small / "ledger.db"
+    db = sqlite3.connect(path)
+    db.executescript(f"{MIGRATIONS[0]}; PRAGMA user_version=1;")
+    db.execute("INSERT INTO mapping(name, destination, files) VALUES('gallery', 'here', 7)")
+    db.commit()
+    db.close()
+    ballast = eat(small)
+    with pytest.raises(LedgerError, match="no space is left on its disk") as raised:
+        Ledger(path)
+    assert raised.value.exit_code == ExitCode.TEMPFAIL, "it is tried again"
+    with Ledger(path, read_only=True) as reader:
+        assert reader.mappings.totals(1).files == 7
+    ballast.unlink()
+    with Ledger(path) as ledger:
+        assert ledger.mappings.totals(1).files == 7
 
 
 @pytest.mark.root
