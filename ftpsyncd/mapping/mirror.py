@@ -87,7 +87,8 @@ class Mirror:
         self.removals.unread = self.unreadable.published
         self.mended = Mended(self.site)
         self.other_cases = OtherCases(self.site, self.intents, self.removals.absent)
-        self.offers = Offers(self.site, self.intents.inquiries, self.removals.spare, selection)
+        places = self.removals.source.places
+        self.offers = Offers(self.site, self.intents.inquiries, self.removals.spare, selection, places.are_two_disks)
         self.removals.passed_over = lambda: self.offers.passed_over
         self.other_names = OtherNames(self.site, self.waits.sighting_of, self._is_known_gone, self.waits.look_at)
         self.comparing = Comparing(

@@ -50,9 +50,17 @@ class Offers:
         inquiries: what has to be known of the server first.
         spare: is told of a directory that only got another name: nothing of it is gone.
         selection: which paths are published.
+        are_two_disks: whether one path was on another disk than another path is now (`Places`).
     """
 
-    def __init__(self, site: Site, inquiries: Inquiries, spare: Callable[[str], None], selection: Selection) -> None:
+    def __init__(
+        self,
+        site: Site,
+        inquiries: Inquiries,
+        spare: Callable[[str], None],
+        selection: Selection,
+        are_two_disks: Callable[[str, str], bool],
+    ) -> None:
         self.again: set[str] = set()
         """To be looked at when what runs about them has ended."""
         self._passed_over: dict[str, None] = {}
@@ -64,6 +72,7 @@ class Offers:
         self._queue = site.queue
         self._inquiries = inquiries
         self._spare = spare
+        self._are_two_disks = are_two_disks
         self._kin = Kin(site, selection)
         self._known_directories: set[str] = set()
         self._seen: dict[str, tuple[int, bool, int]] = {}
@@ -185,7 +194,7 @@ class Offers:
             if not source or source == path or path.startswith(f"{source}/") or self.moves_from(source):
                 continue
             row = self._site.ledger.row(self._site.id, source)
-            if row is not None and listing.made_wall_ns > row.published_ns:
+            if (row is not None and listing.made_wall_ns > row.published_ns) or self._are_two_disks(source, path):
                 continue
             renamed, at = yield from self._kin.alike(source, listing, at)
             if renamed:
@@ -312,9 +321,9 @@ class Offers:
     def moved_from(self, path: str, fingerprint: Fingerprint, now: float) -> tuple[str, Row] | None:
         """A published file with this fingerprint that is known, or may well be, gone from its path.
 
-        Not one that somebody changed at the server: what is there is not what is to be published. Nor one that may
-        leave with its directory for a minute yet; but one that is waited for only until the server has answered, if
-        there is no other.
+        Not one that somebody changed at the server: what is there is not what is to be published. Nor one that was on
+        another disk than this file, as far as that is noted. Nor one that may leave with its directory for a minute
+        yet; but one that is waited for only until the server has answered, if there is no other.
 
         Args:
             path: where it is now.
@@ -326,7 +335,7 @@ class Offers:
         for source, row in ledger.inodes.files(mapping, fingerprint):
             failure = ledger.failures.of(mapping, source)
             changed = failure is not None and failure.kind == CHANGED
-            if changed or self._is_taken(source, path):
+            if changed or self._is_taken(source, path) or self._are_two_disks(source, path):
                 continue
             leaving = self._inquiries.may_leave(source, now)
             if leaving is None:

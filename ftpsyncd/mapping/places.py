@@ -70,6 +70,15 @@ class Places:
             self.root is not None and self.published is not None and self.root.filesystem != self.published.filesystem
         )
 
+    def are_two_disks(self, source: str, path: str) -> bool:
+        """Whether what is published under one path was on another disk than what is under another path now.
+
+        Their inodes say nothing about each other then: the one is out of sight, and did not become the other.
+        """
+        if self.on_another_disk:
+            return True
+        return any(all(f"{each}/".startswith(f"{place}/") for each in (source, path)) for place in self._swapped)
+
     def root_is_published(self, numbered: RootIdentity | None) -> bool:
         """Whether the root is the folder that was published, or is from now on, since there is nothing to be lost.
 

@@ -713,6 +713,43 @@ def test_another_disk_in_place_of_one_inside_the_source_deletes_nothing(
 
 @pytest.mark.root
 @as_root
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("where", ["card", "."])
+def test_nothing_is_renamed_at_the_server_for_a_copy_on_another_disk(
+    server: Server, tmp_path: Path, where: str, *, whole: bool
+) -> None:
+    """A new disk, filled in the same order, has the same inodes; what was published of the first one is held."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    names = ("year", "archive") if whole else ("year", "year")
+    for disk, directory in zip((first, second), names, strict=True):
+        disk.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", disk], check=True)
+        (disk / directory).mkdir()
+        for number in range(4):
+            copy = disk / directory / f"{'' if whole or disk == first else 'new-'}{number}.jpg"
+            copy.write_bytes(b"the same on both" * 100)
+            os.utime(copy, ns=(1_600_000_000_123_456_789 + number,) * 2)
+    inodes = [sorted(path.stat().st_ino for path in disk.rglob("*")) for disk in (first, second)]
+    try:
+        if inodes[0] != inodes[1]:
+            pytest.skip("inodes are given out otherwise here")
+        with watchful(server, tmp_path) as s:
+            (s.drop / "card").mkdir()
+            with mounted(first, s.drop / where):
+                s.command("sync")
+                before = copies(s.published)
+            with mounted(second, s.drop / where):
+                done = s.command("sync", ok=False)
+            assert done.returncode == 1
+            assert before.items() <= copies(s.published).items()
+            assert len(copies(s.published)) == 8
+    finally:
+        for disk in (first, second):
+            subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+@pytest.mark.root
+@as_root
 @pytest.mark.parametrize("decision", ["approve", "discard"])
 @pytest.mark.parametrize("other", ["none", "disk"])
 def test_what_a_sync_says_of_a_disk_can_be_decided_though_it_has_published_in_its_place(
