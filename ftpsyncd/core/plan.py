@@ -344,7 +344,7 @@ def swapped_directory(path: str, row: Row, *, mount_point: bool, filesystem: int
         why = f"{path} is {now} now, and some of what is published below it was there when it was otherwise"
         return Swapped(path, why, mounted=mount_point, filesystem=filesystem)
     if mount_point and filesystem and row.device > MIXED and row.device != filesystem:
-        why = f"another disk was mounted on {path} when it was published than now"
+        why = f"{path} is on another disk now than when it was published"
         return Swapped(path, why, mounted=True, filesystem=filesystem)
     # neither: it was made for what is in it, before anybody had looked at the directory itself
     if not (row.fingerprint.inode or row.device) or bool(row.device) == mount_point:

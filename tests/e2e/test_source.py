@@ -794,7 +794,7 @@ def test_another_disk_is_told_of_as_one(server: Server, tmp_path: Path) -> None:
             before = copies(s.published)
             with mounted(second, s.drop / "card"):
                 s.until_state("held")
-                assert "another disk was mounted on card" in s.mapping_status()["message"]
+                assert "card is on another disk now than when it was published" in s.mapping_status()["message"]
                 some_checks_later(s, 2)
                 assert_nothing_was_deleted(s, before)
             s.until_state("in_sync")
