@@ -155,7 +155,7 @@ class Scanner:
             changed = os.fstat(descriptor).st_ctime_ns
             mounted, elsewhere = self._mounted(_Opened(descriptor, directory, real, root_fd), seen, failed.root)
             mount_point = mount_point or elsewhere
-            filesystem = tree.filesystem_of(descriptor, status.st_dev) if mount_point else 0
+            filesystem = tree.lasting_filesystem_of(descriptor, status.st_dev) if mount_point else 0
         except OSError as error:
             tree.require_descriptors(error)
             if directory and error.errno in tree.GONE and self._is_gone(root_fd, directory):

@@ -99,6 +99,15 @@ def filesystem_of(descriptor: int, device: int) -> int:
     return filesystem or _named(descriptor) or device
 
 
+def lasting_filesystem_of(descriptor: int, device: int) -> int:
+    """As `filesystem_of`, if it will be so after another mount, too; else 0.
+
+    A number that is given out anew at every mount (of autofs, for one: major 0) is no reason to call it another one.
+    """
+    filesystem = filesystem_of(descriptor, device)
+    return 0 if filesystem == device and not os.major(device) else filesystem
+
+
 def root_identity(root: Path) -> RootIdentity | None:
     """The identity of what is at ``root`` now; None if no readable directory is there.
 

@@ -530,6 +530,18 @@ def test_a_listing_says_whether_its_directory_is_a_mount_point(root: Path, *, fo
 
 
 @as_root
+def test_a_number_that_is_given_out_at_every_mount_is_not_told_as_that_of_a_file_system(root: Path) -> None:
+    """That of autofs and ramfs: after a reboot it would be another one."""
+    if subprocess.run(["mount", "-t", "ramfs", "none", root / "sub"], check=False).returncode:
+        pytest.skip("cannot mount here")
+    try:
+        listing = Scanner(root).list_dir("sub")
+    finally:
+        subprocess.run(["umount", root / "sub"], check=True)
+    assert (listing.mount_point, listing.filesystem) == (True, 0)
+
+
+@as_root
 def test_a_link_to_a_bind_mount_is_one_as_well(root: Path) -> None:
     scanner = Scanner(root, follow_symlinks=True)
     (root / "sub/inner").mkdir()
