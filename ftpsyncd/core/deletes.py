@@ -171,6 +171,8 @@ class Deletes:
 
     def back(self, path: str) -> None:
         """A path is there again, or its absence has been dealt with."""
+        if not (self._absent or self._doomed or self._allowed):
+            return
         self._dealt_with(path)
         self._allow(path, 0)
 

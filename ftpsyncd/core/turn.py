@@ -165,9 +165,10 @@ class Turn:
                 for line in self._lines:
                     line.keep(lambda place: self._in.get(place.key) is place)
 
-    def lanes(self) -> tuple[Lane, ...]:
-        """All lanes, the one whose turn it is first."""
-        return _FROM[self._next]
+    def lanes(self) -> list[Lane]:
+        """The lanes that have any, the one whose turn it is first."""
+        lines = self._lines
+        return [lane for lane in _FROM[self._next] if lines[lane].row or lines[lane].late]
 
     def pop(self, lane: Lane) -> Place | None:
         """Take the first one out of a lane; None if there is none."""

@@ -11,7 +11,15 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 
 from ftpsyncd.ledger.database import Cursor
-from ftpsyncd.ledger.tables import BRINGS_SINCE, EXPOSED_SINCE, PARTS_SINCE, RECEIVED_SINCE, intent_of, intent_values
+from ftpsyncd.ledger.tables import (
+    BRINGS_SINCE,
+    EXPOSED_SINCE,
+    PARTS_SINCE,
+    RECEIVED_SINCE,
+    encoded,
+    intent_of,
+    intent_values,
+)
 from ftpsyncd.model import Intent
 
 
@@ -74,7 +82,7 @@ class Begun:
         if not self._waiting:
             return
         waiting, self._waiting = self._waiting, {}
-        over = [(mapping, os.fsencode(path)) for (mapping, path), intent in waiting.items() if intent is None]
+        over = [(mapping, encoded(path)) for (mapping, path), intent in waiting.items() if intent is None]
         begun = [intent_values(*key, intent) for key, intent in waiting.items() if intent is not None]
         self._write_many("DELETE FROM intent WHERE mapping=? AND path=?", over)
         self._write_many("INSERT OR REPLACE INTO intent VALUES(?,?,?,?,?,?,?,?,?,?)", begun)

@@ -318,7 +318,7 @@ def _values(mapping: int, event: Event, at_ns: int, *, still_open: bool = False)
         mapping,
         at_ns,
         at_ns,
-        event.kind.value,
+        str(event.kind),
         os.fsencode(event.path),
         os.fsencode(event.source),
         event.size,

@@ -125,7 +125,9 @@ class Mappings:
 
     def count(self, mapping: int, files: int, size: int, published_ns: int = 0) -> None:
         """So many files and bytes more, or less, are recorded as published, the last one then."""
-        sums = self._sums.setdefault(mapping, _Sums())
+        sums = self._sums.get(mapping)
+        if sums is None:
+            sums = self._sums[mapping] = _Sums()
         sums.files += files
         sums.bytes += size
         sums.last_publish_ns = max(sums.last_publish_ns, published_ns)

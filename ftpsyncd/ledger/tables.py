@@ -201,7 +201,7 @@ def among(names: Sequence[str]) -> tuple[str, list[bytes]]:
     There are more of them than names, up to the next power of two, and the last name is repeated: so that the
     statements are few, and kept prepared.
     """
-    values = [os.fsencode(name) for name in names]
+    values = [encoded(name) for name in names]
     values += values[-1:] * ((1 << (len(values) - 1).bit_length()) - len(values))
     return f"({','.join('?' * len(values))})", values
 

@@ -181,14 +181,16 @@ class Places:
             two: see `why_held`.
             runs: what was seen there before is being published.
         """
-        if root not in {None, self.published} and self.published is not None:
+        if root is not None and self.published is not None and root != self.published:
             if not two:
                 self._elsewhere[path] = ""
             return
-        where = next((directory for directory in self._swapped if self._is_on(directory, path)), None)
-        if where is not None:
-            self._elsewhere[path] = where
-        elif not runs:
+        if self._swapped:
+            where = next((directory for directory in self._swapped if self._is_on(directory, path)), None)
+            if where is not None:
+                self._elsewhere[path] = where
+                return
+        if not runs:
             self._elsewhere.pop(path, None)
 
     @property
