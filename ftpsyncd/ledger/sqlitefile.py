@@ -26,6 +26,10 @@ IN_MEMORY = Path(":memory:")
 
 _NOT_OURS = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY})
 
+# Bytes are stored as they are. Unless told so, sqlite3 looks for another form of each, and makes an error, which it
+# drops, of finding none: that costs as much as to store it. For each file fourteen values are bytes.
+sqlite3.register_adapter(bytes, bytes.__bytes__)
+
 # ── Opening ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -601,6 +601,16 @@ def test_without_trouble_nothing_is_kept(path: Path):
         assert ledger._db._statements == []
 
 
+def test_bytes_are_stored_as_they_are_without_a_search_for_another_form(path: Path):
+    content = bytes(range(256))
+    with closing(Database(path, ["CREATE TABLE t(a BLOB);"])) as database:
+        database.write("INSERT INTO t VALUES(?)", (content,))
+        assert database.read("SELECT a, typeof(a) FROM t", ()).fetchall() == [(content, "blob")]
+    # Not public, but all that tells which forms are known.
+    known: dict[object, Callable[[bytes], object]] = vars(sqlite3)["adapters"]
+    assert known[bytes, sqlite3.PrepareProtocol](content) is content
+
+
 def test_an_error_that_is_no_lack_of_space_is_an_error(path: Path):
     db = Database(path, ["CREATE TABLE t(a UNIQUE);"])
     db.write("INSERT INTO t VALUES(1)", ())
