@@ -11,7 +11,7 @@ from ftpsyncd.model import parent
 from ftpsyncd.quoting import quote
 
 SUFFIX = ".filepart"
-_IAC = b"\xff"
+_IAC = 0xFF
 TRASH = ".ftpsyncd-trash"
 _NAME_MAX = 143
 """What eCryptfs leaves of 255, as in the encrypted folders of a Synology: a name that fits there must not be too long
