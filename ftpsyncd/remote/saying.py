@@ -34,7 +34,7 @@ def say(session: Session, commands: Sequence[bytes]) -> None:
         if session.control.said_too_much and time.monotonic() < session.batched_until:
             session.answered_twice(renames=_renames(session.batch))
         raise
-    session.batched_until = 0.0
+    session.batched_until, session.batch = 0.0, ()  # a password may have been in it
 
 
 def batched(session: Session, commands: Sequence[bytes]) -> None:
