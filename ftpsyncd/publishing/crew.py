@@ -381,6 +381,7 @@ class Crew:
             error: why there is none.
             tries: those of the `door` when it was wanted. What was handed over to be tried afresh since then is tried.
         """
+        self._fresh.clear()
         with self._ready:
             if self.door.tries != tries:
                 return
@@ -390,7 +391,6 @@ class Crew:
             else:
                 actions = [self._handed.popleft()] if self._handed else []
                 self._crowded_until = time.monotonic() + CROWDED_S
-        self._fresh.clear()
         for action in actions:
             self._deliver(Failed(action, error, connecting=True))
 
