@@ -168,13 +168,12 @@ def _decide(
 ) -> Iterator[Decision]:
     path = join(listing.directory, name)
     if entry is None or entry.kind is Kind.OTHER:
-        yield from _decide_absent(path, row, failure, look, there=entry is not None)
-    elif entry.kind is Kind.FILE:
+        return _decide_absent(path, row, failure, look, there=entry is not None)
+    if entry.kind is Kind.FILE:
         busy = _BUSY if name in listing.busy else AWAITED if name in listing.awaited else ""
         elsewhere = _is_elsewhere(listing, name, entry)
-        yield from _decide_file(path, entry, row, failure, look, busy=busy, elsewhere=elsewhere)
-    else:
-        yield from _decide_directory(listing, path, entry, row, failure, look)
+        return _decide_file(path, entry, row, failure, look, busy=busy, elsewhere=elsewhere)
+    return _decide_directory(listing, path, entry, row, failure, look)
 
 
 def _is_elsewhere(listing: Listing, name: str, entry: Entry) -> bool:

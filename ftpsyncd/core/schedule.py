@@ -133,7 +133,8 @@ class Queue:
 
     def files(self, mapping: str, path: str) -> Iterator[Fingerprint]:
         """Of the files that wait to be sent to this path, or are being sent."""
-        for action in (self.waiting(mapping, path), self.at_work(mapping, path)):
+        key = (mapping, path)
+        for action in (self._waiting.get(key), self.under_way.at(key)):
             # What runs may also be a rename away from it.
             if isinstance(action, SENDS) and action.path == path:
                 yield action.fingerprint
@@ -371,7 +372,7 @@ class Queue:
     def finish(self, action: Action, *, requeue: bool = False) -> None:
         """A running action ended; with ``requeue`` it is queued again, at its old place, unless a newer waits."""
         self._count_load(action, running=-1)
-        self.under_way.end(action)
+        left = self.under_way.end(action)
         key = (action.mapping, action.path)
         if requeue and not isinstance(action, Probe) and key not in self._waiting:
             self._waiting[key] = action
@@ -381,7 +382,8 @@ class Queue:
             self._places.drop(key)
         if not requeue:
             self.space.over(*key)
-        self._wake_behind(action)
+        for own in left:
+            self._wake(own)
 
     def next_due(self, now: float) -> float | None:
         """When `take` should be called again although nothing else happens; None if only events can help."""
@@ -472,15 +474,11 @@ class Queue:
             counts.pop(key, None)
 
     def _given_up(self, action: Action) -> None:
-        """A waiting action will not be performed."""
-        self._wake_behind(action)
-        if isinstance(action, MOVES) and not self.moves_from(action.mapping, action.source):
-            self._freed.setdefault(action.mapping, set()).add(action.source)
-
-    def _wake_behind(self, action: Action) -> None:
-        """What waits for the end of an action may start now."""
+        """A waiting action will not be performed: what waits for its end may start now."""
         for own in keys_of(action):
             self._wake(own)
+        if isinstance(action, MOVES) and not self.moves_from(action.mapping, action.source):
+            self._freed.setdefault(action.mapping, set()).add(action.source)
 
     def _wake_removal(self, directory: Key) -> None:
         """Nothing is below a directory any more: what waited for that may start now."""

@@ -106,8 +106,8 @@ class UnderWay:
                 self._arriving[own] = None
             self.below.add(own)
 
-    def end(self, action: Action) -> None:
-        """An action has ended."""
+    def end(self, action: Action) -> tuple[Key, ...]:
+        """An action has ended; the paths that it occupied."""
         keys = keys_of(action)
         if self._trial is not None and keys_of(self._trial[0])[0] == keys[0]:
             self._trial = None
@@ -118,3 +118,4 @@ class UnderWay:
             self._at.pop(own, None)
             self._arriving.pop(own, None)
             self.below.discard(own)
+        return keys

@@ -193,6 +193,8 @@ class Inquiries:
             now: monotonic seconds.
             whole: it goes with all that is in it.
         """
+        if not self._open.brings:
+            return None
         directories = self._late.directories
         for new, old in directories.taking(path, whole=whole):
             if self._is_asked(new, old):

@@ -269,7 +269,7 @@ class Offers:
 
     def look_again(self, action: Action, at: Moment) -> None:
         """An action is over: look at what had to wait for its end."""
-        for _, path in keys_of(action):
+        for _, path in keys_of(action) if self.again else ():
             if path in self.again:
                 self.again.discard(path)
                 self._site.dirty.mark(path, at.now)

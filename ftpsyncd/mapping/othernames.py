@@ -9,7 +9,7 @@ others all the same. Each such look follows from something new, so that two name
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 
 from ftpsyncd.core.settle import Sighting
 from ftpsyncd.ledger.inodes import ROWS_AT_ONCE
@@ -75,7 +75,7 @@ class OtherNames:
 
     def _changed(self, path: str, entry: Entry | None, row: Row | None, failure: Failure | None) -> set[int]:
         """The files, by inodes, that a name stood for, or stands for now, if that is news."""
-        known = set(self._known(path, row, failure))
+        known = self._known(path, row, failure)
         inodes = {print_.inode for print_ in known}
         if entry is not None and entry.kind is Kind.FILE:
             self._led.discard(path)
@@ -98,15 +98,16 @@ class OtherNames:
         self._led.add(path)
         return led
 
-    def _known(self, path: str, row: Row | None, failure: Failure | None) -> Iterator[Fingerprint]:
+    def _known(self, path: str, row: Row | None, failure: Failure | None) -> set[Fingerprint]:
         """Of the files that were seen or published under a path and may be there still."""
+        known = set(self._site.queue.files(self._site.spec.name, path))
         if row is not None and row.kind is Kind.FILE:
-            yield row.fingerprint
+            known.add(row.fingerprint)
         if failure is not None and failure.fingerprint is not None:
-            yield failure.fingerprint
+            known.add(failure.fingerprint)
         if (sighting := self._sighting_of(path)) is not None:
-            yield sighting.fingerprint
-        yield from self._site.queue.files(self._site.spec.name, path)
+            known.add(sighting.fingerprint)
+        return known
 
     def changed_under_way(self, action: Upload | Rename, at: Moment) -> None:
         """A worker found another file under a path, or the same one changed."""
