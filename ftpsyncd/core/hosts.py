@@ -14,7 +14,9 @@ def meanings(host: str) -> tuple[str, ...]:
     Python encodes names as RFC 3490 (IDNA 2003) has it, where ``straße.example`` is ``strasse.example``; registries
     and browsers as RFC 5891 (IDNA 2008), where it is ``xn--strae-oqa.example``: another host, perhaps somebody else's.
     """
-    if host.isascii() or not _TWO_MEANINGS.search(host):
+    if host.isascii():
+        return ()
+    if not _TWO_MEANINGS.search(host):
         return ()
     labels = host.lower().split(".")
     newer = ".".join(each if each.isascii() else f"xn--{each.encode('punycode').decode('ascii')}" for each in labels)
