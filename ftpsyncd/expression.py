@@ -7,10 +7,9 @@ time that a command needs to import its modules.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cached_property
-from typing import Any, AnyStr, Generic
+from typing import AnyStr, Generic
 
 
 class Expression(Generic[AnyStr]):
@@ -41,28 +40,3 @@ class Expression(Generic[AnyStr]):
     def sub(self, replacement: AnyStr | Callable[[re.Match[AnyStr]], AnyStr], text: AnyStr) -> AnyStr:
         """The text with every match replaced."""
         return self.compiled.sub(replacement, text)
-
-
-class _Pattern(Expression[AnyStr]):
-    """An expression for whoever takes it for the library's own."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.compiled, name)
-
-
-@contextmanager
-def compiled_when_needed() -> Iterator[None]:
-    """Have a library that is imported meanwhile compile its expressions when it first needs them.
-
-    What another thread compiles in this time does so, too, and is as good to it.
-    """
-    at_once = re.compile
-
-    def later(pattern: Any, flags: int = 0) -> Any:
-        return _Pattern(pattern, flags) if isinstance(pattern, str | bytes) else at_once(pattern, flags)
-
-    re.compile = later
-    try:
-        yield
-    finally:
-        re.compile = at_once

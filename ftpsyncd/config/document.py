@@ -14,13 +14,11 @@ from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
 
+import yaml
+
 from ftpsyncd.config.reading import content
 from ftpsyncd.errors import ConfigError
-from ftpsyncd.expression import Expression, compiled_when_needed
-
-with compiled_when_needed():
-    # An eighth of a start would go into expressions for numbers and dates of YAML 1.1, and for characters (`_Loader`).
-    import yaml
+from ftpsyncd.expression import Expression
 
 Loc = tuple[str | int, ...]
 """The way to a value: keys and list indices."""
@@ -38,7 +36,6 @@ _BOOLS = {"true": True, "True": True, "TRUE": True, "false": False, "False": Fal
 
 _BLANK = Expression("[\u00a0\u1680\u2000-\u200b\u202f\u205f\u3000\ufeff]")
 """What looks like a space, or like nothing, and is a letter to YAML: copied from a web page or a mail."""
-_COMMON_BLANKS = str.maketrans("", "", "\t\n\r")
 _LINE_END = Expression("\r\n|[\n\r\x85\u2028\u2029]")
 _QUOTED_OTHERWISE = Expression("[\u00ab\u00bb\u2018-\u201e\u2039\u203a].*[\u00ab\u00bb\u2018-\u201e\u2039\u203a]")
 """In quotation marks that are none to YAML."""
@@ -333,20 +330,11 @@ def salvage(path: Path, raw: bytes, keys: Collection[str]) -> Document | None:
         return None
 
 
-class _Loader(yaml.SafeLoader):
-    """PyYAML's, but its expression of all characters that YAML allows, which it takes long to compile."""
-
-    def check_printable(self, data: str) -> None:
-        """Refuse other characters: none of them is printable, and of those that are not, most files have these only."""
-        if not data.translate(_COMMON_BLANKS).isprintable():
-            super().check_printable(data)
-
-
 def _compose(path: Path, text: str) -> yaml.Node | None:
     """The tree of nodes of the one document in ``text``; None if it is empty."""
     loader = None
     try:
-        loader = _Loader(text)
+        loader = yaml.SafeLoader(text)
         node: yaml.Node | None = loader.get_single_node()
     except yaml.MarkedYAMLError as error:
         message = _explain(path, error, text)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -16,7 +15,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-import yaml
 
 from ftpsyncd import patience
 from ftpsyncd.config import (
@@ -29,7 +27,6 @@ from ftpsyncd.config import (
 )
 from ftpsyncd.config.password import Credential, File, Text, Variable
 from ftpsyncd.errors import ConfigError
-from ftpsyncd.expression import compiled_when_needed
 from ftpsyncd.specs import DataMode, DeleteLimit, DeletePolicy, MappingSpec, ServerSpec, TlsMode
 from tests.config.texts import MAPPINGS, MINIMAL, SERVERS, lacking
 from tests.fewfiles import no_number_left
@@ -813,34 +810,6 @@ def test_nothing_is_loaded_for_typing_mistakes_if_there_are_none(loaded, home):
     assert loaded(MINIMAL).mappings
     code = "import sys, pathlib, ftpsyncd.config as c; c.load(pathlib.Path(sys.argv[1])); sys.exit('difflib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code, home / "config.yaml"], check=False).returncode == 0
-
-
-def test_what_takes_long_to_compile_is_not_needed_for_a_usual_file(loaded, home):
-    assert loaded(MINIMAL + "# Büro\t1\r\n").mappings
-    code = (
-        "import sys, pathlib, ftpsyncd.config as c; c.load(pathlib.Path(sys.argv[1]))\n"
-        "sys.exit('compiled' in vars(sys.modules['yaml'].SafeLoader.NON_PRINTABLE))"
-    )
-    assert subprocess.run([sys.executable, "-c", code, home / "config.yaml"], check=False).returncode == 0
-
-
-def test_yaml_allows_whatever_is_printable():
-    printable = "".join(letter for letter in map(chr, range(sys.maxunicode + 1)) if letter.isprintable())
-    assert not yaml.SafeLoader.NON_PRINTABLE.search(printable + "\t\r\n")
-
-
-def test_expressions_of_a_library_that_are_compiled_when_needed_are_as_good_as_its_own():
-    at_once = re.compile
-    with suppress(ZeroDivisionError), compiled_when_needed():
-        word, number = re.compile(r"(?P<first>[a-z])[a-z]*"), re.compile(rb"\d", re.ASCII)
-        assert re.compile(at_once("x")) is at_once("x")
-        raise ZeroDivisionError
-    assert re.compile is at_once
-    assert "compiled" not in vars(word)
-    assert [found["first"] for found in word.finditer("ab1c")] == ["a", "c"]
-    assert word.split("1ab2") == ["1", "a", "2"]
-    assert word.groupindex == {"first": 1}
-    assert number.findall(b"12") == [b"1", b"2"]
 
 
 def test_where_a_password_is_can_be_compared(loaded):
