@@ -23,6 +23,9 @@ from ftpsyncd.remote.throttle import Throttle
 
 BLOCK = 128 * 1024
 """Small enough to stay in the cache of the core that reads it and then hashes or sends it."""
+RECORD = 16 * 1024
+"""Bytes of a TLS record at most (RFC 8446 §5.1). More at a time has a server that decrypts as fast as it is sent to wait
+while so much is hashed, and then the other way round: a third more time for 1 GiB at vsftpd on loopback."""
 TOLD_EVERY = 256 * 1024
 """Bytes between two words about how far it is."""
 LARGE = 4 * 1024 * 1024
@@ -128,11 +131,12 @@ def _read_and_send(
     line: Outlet, file: BinaryIO, start: int, size: int, digest: Any, throttle: Throttle, moved: Moved
 ) -> None:
     """Read, hash and send block by block."""
-    block = memoryview(bytearray(min(BLOCK, size - start)))
+    most = RECORD if line.protected else BLOCK
+    block = memoryview(bytearray(min(most, size - start)))
     told = start
     while start < size:
         try:
-            count = file.readinto(block[: min(throttle.portion(BLOCK), size - start)])  # type: ignore[attr-defined]
+            count = file.readinto(block[: min(throttle.portion(most), size - start)])  # type: ignore[attr-defined]
         except OSError as error:
             raise unreadable(error) from error
         if not count:

@@ -14,7 +14,7 @@ from typing import BinaryIO, cast
 import pytest
 
 from ftpsyncd.errors import FileChangedError, LocalUnreadableError, TransferFailedError
-from ftpsyncd.remote.pour import BLOCK, LARGE, TOLD_EVERY, pour
+from ftpsyncd.remote.pour import BLOCK, LARGE, RECORD, TOLD_EVERY, pour
 from ftpsyncd.remote.throttle import Throttle
 
 CONTENT = random.Random(5).randbytes(LARGE + 3 * BLOCK + 17)
@@ -30,9 +30,12 @@ class Line:
         self.good = good
         self.got = bytearray()
         self.by_kernel = 0
+        self.most = 0
+        """Bytes that were sent at a time."""
 
     def send(self, data: memoryview) -> None:
         self.got += data
+        self.most = max(self.most, len(data))
 
     def send_file(self, descriptor: int, offset: int, count: int) -> int:
         if self.failure is not None and len(self.got) >= self.good:
@@ -75,6 +78,7 @@ def test_all_is_sent_hashed_and_told(path: Path, size: int, protected: bool):  #
     assert told[-1:] == ([size] if size else [])
     assert all(b - a >= TOLD_EVERY for a, b in zip([0, *told], told[:-1], strict=False))
     assert line.by_kernel == (size if size >= LARGE and not protected else 0)
+    assert line.most <= (RECORD if protected else BLOCK)
 
 
 def test_what_is_no_file_of_the_system_is_read(path: Path):
