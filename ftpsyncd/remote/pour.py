@@ -132,19 +132,20 @@ def _read_and_send(
 ) -> None:
     """Read, hash and send block by block."""
     most = RECORD if line.protected else BLOCK
-    block = memoryview(bytearray(min(most, size - start)))
+    block = memoryview(bytearray(min(BLOCK, size - start)))
     told = start
     while start < size:
         try:
-            count = file.readinto(block[: min(throttle.portion(most), size - start)])  # type: ignore[attr-defined]
+            count = file.readinto(block[: min(throttle.portion(BLOCK), size - start)])  # type: ignore[attr-defined]
         except OSError as error:
             raise unreadable(error) from error
         if not count:
             raise _ended(start)
-        part = block[:count]
-        digest.update(part)
         throttle.take(count)
-        line.send(part)
+        for at in range(0, count, most):
+            part = block[at : min(at + most, count)]
+            digest.update(part)
+            line.send(part)
         start += count
         if start - told >= throttle.portion(TOLD_EVERY) or start == size:
             told = start
