@@ -131,21 +131,21 @@ def _read_and_send(
     line: Outlet, file: BinaryIO, start: int, size: int, digest: Any, throttle: Throttle, moved: Moved
 ) -> None:
     """Read, hash and send block by block."""
-    most = RECORD if line.protected else BLOCK
     block = memoryview(bytearray(min(BLOCK, size - start)))
     told = start
     while start < size:
+        # With a limit, the portions of all its connections are alike.
+        most = RECORD if line.protected and not throttle.is_limited else throttle.portion(BLOCK)
         try:
-            count = file.readinto(block[: min(throttle.portion(BLOCK), size - start)])  # type: ignore[attr-defined]
+            count = file.readinto(block[: min(most, size - start)])  # type: ignore[attr-defined]
         except OSError as error:
             raise unreadable(error) from error
         if not count:
             raise _ended(start)
+        part = block[:count]
+        digest.update(part)
         throttle.take(count)
-        for at in range(0, count, most):
-            part = block[at : min(at + most, count)]
-            digest.update(part)
-            line.send(part)
+        line.send(part)
         start += count
         if start - told >= throttle.portion(TOLD_EVERY) or start == size:
             told = start

@@ -49,6 +49,11 @@ class Throttle:
             # Who has taken a slow turn waits until that, and nobody else.
             self._free_at = self._clock()
 
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is a limit."""
+        return bool(self._rate)
+
     def portion(self, most: int) -> int:
         """How many bytes to send next, at most ``most``; with a limit the same for all who could send as many."""
         rate = self._rate
