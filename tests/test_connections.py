@@ -13,6 +13,7 @@ import pytest
 from loguru import logger
 
 from ftpsyncd import logs
+from ftpsyncd.actions import Did, Done, Failed, Probe
 from ftpsyncd.config import load
 from ftpsyncd.core import gate
 from ftpsyncd.core.gate import Breaker
@@ -22,7 +23,6 @@ from ftpsyncd.engine import answering
 from ftpsyncd.engine.handout import Server
 from ftpsyncd.errors import FtpsyncdError, LoginRefusedError, ServerUnavailableError
 from ftpsyncd.events import Event, EventKind
-from ftpsyncd.model import Did, Done, Failed, Probe
 from ftpsyncd.publishing.planned import Progress
 from tests.remote.scripted import Connection, Hangup, Scripted
 from tests.waiting import until

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ftpsyncd.actions import Action, Delete, MakeDir, Probe, RemoveDir, Rename, RenameDir, Sweep, Upload
 from ftpsyncd.core.gate import Breaker
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.engine import handout
@@ -19,7 +20,7 @@ from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.mapping.mirror import Mirror
 from ftpsyncd.mapping.openintents import LATE_S
 from ftpsyncd.mapping.site import Moment
-from ftpsyncd.model import Action, Delete, HoldKind, MakeDir, Probe, RemoveDir, Rename, RenameDir, Row, Sweep, Upload
+from ftpsyncd.model import HoldKind, Row
 from ftpsyncd.publishing.lastlook import Folder
 from ftpsyncd.publishing.planned import Progress
 from ftpsyncd.remote.keeping import Keeper

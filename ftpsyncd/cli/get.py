@@ -23,7 +23,8 @@ from ftpsyncd.cli.options import common_options, examples, given
 from ftpsyncd.cli.output import size
 from ftpsyncd.cli.settings import start_log
 from ftpsyncd.errors import ExitCode, UsageError
-from ftpsyncd.model import Kind, basename
+from ftpsyncd.model import Kind
+from ftpsyncd.paths import basename
 from ftpsyncd.quoting import as_word
 from ftpsyncd.remote import Ftp, Step
 

@@ -27,7 +27,8 @@ from ftpsyncd.cli.options import common_options, examples, given
 from ftpsyncd.cli.settings import start_log
 from ftpsyncd.errors import ExitCode, NameRefusedError, NotFoundError, UsageError
 from ftpsyncd.local.walking import walk
-from ftpsyncd.model import Kind, parent, remote_join
+from ftpsyncd.model import Kind
+from ftpsyncd.paths import parent, remote_join
 from ftpsyncd.quoting import as_word, quote
 from ftpsyncd.remote import Ftp, Step, TreeResult
 

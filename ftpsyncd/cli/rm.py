@@ -12,7 +12,8 @@ from ftpsyncd.cli.interrupts import tidy_end
 from ftpsyncd.cli.options import common_options, examples, given
 from ftpsyncd.cli.settings import start_log
 from ftpsyncd.errors import ExitCode, FtpsyncdError, NameRefusedError, NotFoundError, UsageError
-from ftpsyncd.model import Kind, basename, parent
+from ftpsyncd.model import Kind
+from ftpsyncd.paths import basename, parent
 from ftpsyncd.quoting import quote
 from ftpsyncd.remote import Ftp, Step, TreeResult
 

@@ -76,7 +76,7 @@ class ControlClient:
     def command(
         self, name: str, *, mapping: str | None = None, server: str | None = None, path: str | None = None
     ) -> str:
-        """Tells the daemon to do ``name`` (a ``model.CommandName``); returns the sentence that says what it did."""
+        """Tells the daemon to do ``name`` (a ``questions.CommandName``); returns the sentence that says what it did."""
         scope = {"mapping": mapping, "server": server, "path": path}
         asked = {key: value for key, value in scope.items() if value is not None}
         message = self._checked("POST", f"/v1/{name}", asked).get("message")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ftpsyncd.model import above
+from ftpsyncd.paths import above
 
 Key = tuple[str, str]
 """(mapping, path)"""

@@ -17,7 +17,8 @@ from itertools import chain, islice
 from typing import NamedTuple
 
 from ftpsyncd.core.inside import Inside
-from ftpsyncd.model import Listing, Row, above
+from ftpsyncd.model import Listing, Row
+from ftpsyncd.paths import above
 
 WINDOW_S = 60.0
 """Deletes admitted in this time count as "at once"."""

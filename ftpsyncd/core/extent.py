@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ftpsyncd.model import Action, Delete, MakeDir, Probe, RemoveDir, Rename, RenameDir, Sweep, Upload
+from ftpsyncd.actions import Action, Delete, MakeDir, Probe, RemoveDir, Rename, RenameDir, Sweep, Upload
 
 Key = tuple[str, str]
 """(mapping, path)"""

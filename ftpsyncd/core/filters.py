@@ -10,7 +10,7 @@ path. The meaning is gitignore's (gitignore(5)), translated by `pathspec`, with 
 - ``@group`` matches files by extension without regard to case; patterns are case-sensitive like file names.
 - A leading ``#`` is a character, not a comment.
 
-Paths are relative to the mapping's root (:mod:`ftpsyncd.model`), bytes that are not UTF-8 as surrogates.
+Paths are relative to the mapping's root (:mod:`ftpsyncd.paths`), bytes that are not UTF-8 as surrogates.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from fnmatch import translate
 from typing import NamedTuple
 
 from ftpsyncd.core.groups import BUILT_IN_EXCLUDE, GROUPS
-from ftpsyncd.model import above, basename
+from ftpsyncd.paths import above, basename
 
 __all__ = ["BUILT_IN_EXCLUDE", "GROUPS", "Filter", "parse_pattern"]
 

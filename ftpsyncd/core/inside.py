@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator
 
-from ftpsyncd.model import parent
+from ftpsyncd.paths import parent
 
 
 class Inside:

@@ -7,7 +7,7 @@ import unicodedata
 from functools import lru_cache
 
 from ftpsyncd.errors import NameNotSendableError
-from ftpsyncd.model import parent
+from ftpsyncd.paths import parent
 from ftpsyncd.quoting import quote
 
 SUFFIX = ".filepart"

@@ -13,25 +13,11 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
+from ftpsyncd.actions import Adopt, Forget, MakeDir, Rename, Upload
 from ftpsyncd.core.settle import BUSY_AGAIN_S, Sighting, quiet_at, sight
 from ftpsyncd.errors import LocalUnreadableError
-from ftpsyncd.model import (
-    MISSING,
-    MIXED,
-    Adopt,
-    Entry,
-    Failure,
-    Fingerprint,
-    Forget,
-    Kind,
-    Listing,
-    MakeDir,
-    Rename,
-    Row,
-    Upload,
-    basename,
-    join,
-)
+from ftpsyncd.model import MISSING, MIXED, Entry, Failure, Fingerprint, Kind, Listing, Row
+from ftpsyncd.paths import basename, join
 from ftpsyncd.specs import ExistingPolicy, MappingSpec
 
 _UNREADABLE = LocalUnreadableError.__name__

@@ -23,6 +23,7 @@ from itertools import islice
 from types import UnionType
 from typing import NamedTuple
 
+from ftpsyncd.actions import Action, MakeDir, Probe, RemoveDir, Upload
 from ftpsyncd.core.below import Below
 from ftpsyncd.core.extent import (
     MAKES_ROOM,
@@ -39,7 +40,8 @@ from ftpsyncd.core.gate import Breaker, Gate
 from ftpsyncd.core.space import Space
 from ftpsyncd.core.turn import Lane, Order, Place, Places, Turn
 from ftpsyncd.core.underway import UnderWay
-from ftpsyncd.model import Action, Fingerprint, MakeDir, Probe, RemoveDir, Upload, above
+from ftpsyncd.model import Fingerprint
+from ftpsyncd.paths import above
 
 _ADDITIONS = (Upload, MakeDir, Probe)
 PARKED_AT_ONCE = 2000

@@ -15,7 +15,8 @@ import math
 from typing import NamedTuple
 
 from ftpsyncd.core.turn import Lane, Order, path_of, sorted_as
-from ftpsyncd.model import Entry, Fingerprint, above, basename, parent
+from ftpsyncd.model import Entry, Fingerprint
+from ftpsyncd.paths import above, basename, parent
 
 NAMES_PER_DIRECTORY = 64
 """More dirty names than this in one directory: the directory is listed instead, unless it is large."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ftpsyncd.model import join, parent
+from ftpsyncd.paths import join, parent
 
 SPACE_RETRY_S = 300.0
 """For how long nothing is sent to where there was no space."""

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import NamedTuple
 
+from ftpsyncd.actions import Action, MakeDir
 from ftpsyncd.core.extent import Key
-from ftpsyncd.model import Action, MakeDir
 
 _LAST = "\U0010ffff"
 """A name behind all others."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from ftpsyncd.actions import Action, Probe
 from ftpsyncd.core.below import Below
 from ftpsyncd.core.extent import UNITS_PER_CONNECTION, Key, arrives, is_large, is_structural, keys_of, units_of
-from ftpsyncd.model import Action, Probe
 
 
 class UnderWay:

@@ -10,13 +10,15 @@ import math
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from ftpsyncd.actions import Action, Delete, MakeDir, RemoveDir, Rename, RenameDir, Sweep, Upload
 from ftpsyncd.core.gate import Gate
 from ftpsyncd.engine.awaited import awaited, renamed_first
 from ftpsyncd.engine.report import no_space_message
 from ftpsyncd.inspection.reasons import Known, failed_lately, known_of
 from ftpsyncd.mapping.mirror import Mirror
 from ftpsyncd.mapping.site import Moment
-from ftpsyncd.model import Action, Delete, Kind, MakeDir, RemoveDir, Rename, RenameDir, Sweep, Upload, above
+from ftpsyncd.model import Kind
+from ftpsyncd.paths import above
 from ftpsyncd.questions import Why
 from ftpsyncd.quoting import as_word, quote
 from ftpsyncd.receipts import Receipt

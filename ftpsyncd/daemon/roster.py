@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime
 
+from ftpsyncd.actions import Outcome
 from ftpsyncd.config import Config
 from ftpsyncd.core.filters import Filter
 from ftpsyncd.core.schedule import Queue
@@ -25,7 +26,7 @@ from ftpsyncd.logs import logger
 from ftpsyncd.mapping import spelling
 from ftpsyncd.mapping.leftovers import Leftovers, left_behind, unreachable
 from ftpsyncd.mapping.mirror import Mirror
-from ftpsyncd.model import Outcome, RootIdentity
+from ftpsyncd.model import RootIdentity
 from ftpsyncd.publishing.crew import Crew
 from ftpsyncd.publishing.lastlook import Folder
 from ftpsyncd.remote.account import Account

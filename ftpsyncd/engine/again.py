@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from ftpsyncd.actions import MakeDir
 from ftpsyncd.counting import number
 from ftpsyncd.events import EventKind
 from ftpsyncd.mapping.mirror import Mirror
 from ftpsyncd.mapping.site import Moment
-from ftpsyncd.model import MISSING, Kind, MakeDir
+from ftpsyncd.model import MISSING, Kind
 
 
 def retry(mirror: Mirror, path: str | None, at: Moment) -> str:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ftpsyncd.actions import Failed, Outcome
 from ftpsyncd.core.gate import Breaker
 from ftpsyncd.engine.handout import Server
 from ftpsyncd.engine.outcomes import answered, apply_to_server
 from ftpsyncd.errors import FtpsyncdError
 from ftpsyncd.events import Event, EventKind
-from ftpsyncd.model import Failed, Outcome
 
 Emit = Callable[[Event], None]
 

@@ -5,9 +5,11 @@ In: a path of a mapping, and its failure. Out: words for people. Changes nothing
 
 from __future__ import annotations
 
+from ftpsyncd.actions import RenameDir
 from ftpsyncd.core.gate import Breaker
 from ftpsyncd.mapping.mirror import Mirror
-from ftpsyncd.model import Failure, RenameDir, above
+from ftpsyncd.model import Failure
+from ftpsyncd.paths import above
 from ftpsyncd.quoting import as_word, quote
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ftpsyncd.actions import Did, Done, Outcome
 from ftpsyncd.core.extent import SENDS
-from ftpsyncd.model import Did, Done, Outcome
 
 _DELETED = frozenset({Did.DELETED, Did.TRASHED})
 

@@ -8,32 +8,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ftpsyncd.actions import Action, Delete, Did, Done, MakeDir, Probe, RemoveDir, Rename, RenameDir, Sweep, Upload
 from ftpsyncd.core.extent import ASKS, MOVES, SENDS
 from ftpsyncd.core.plan import KEPT
 from ftpsyncd.events import EventKind
 from ftpsyncd.mapping.doubts import doubt_tree, join_in_doubt
 from ftpsyncd.mapping.mirror import Mirror
 from ftpsyncd.mapping.site import Moment
-from ftpsyncd.model import (
-    Action,
-    Delete,
-    Did,
-    Done,
-    Failure,
-    Fingerprint,
-    Kind,
-    MakeDir,
-    Probe,
-    RemoveDir,
-    Rename,
-    RenameDir,
-    Row,
-    Sweep,
-    Upload,
-    basename,
-    join,
-    parent,
-)
+from ftpsyncd.model import Failure, Fingerprint, Kind, Row
+from ftpsyncd.paths import basename, join, parent
 from ftpsyncd.quoting import as_word
 from ftpsyncd.specs import PublishMode
 

@@ -11,13 +11,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from ftpsyncd.actions import Action, Delete, MakeDir, Probe, RemoveDir, Rename, RenameDir, Sweep, Upload
 from ftpsyncd.core.extent import SENDS, Key, is_large
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.mapping.leftovers import Leftovers
 from ftpsyncd.mapping.mirror import Mirror
 from ftpsyncd.mapping.site import Moment
-from ftpsyncd.model import Action, Delete, Kind, MakeDir, Probe, RemoveDir, Rename, RenameDir, Sweep, Upload
+from ftpsyncd.model import Kind
 from ftpsyncd.publishing.planned import Progress
 from ftpsyncd.remote.keeping import Keeper
 from ftpsyncd.remote.scratch import LATE_S

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from ftpsyncd import __version__
+from ftpsyncd.actions import Done, Failed, Outcome, Upload
 from ftpsyncd.core.extent import Key
 from ftpsyncd.core.gate import Breaker
 from ftpsyncd.engine import answering
@@ -34,7 +35,7 @@ from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.local.changes import Changes, WatchReport
 from ftpsyncd.mapping.mirror import Mirror
 from ftpsyncd.mapping.site import Clock, Moment
-from ftpsyncd.model import Done, Failed, Listing, Outcome, Upload
+from ftpsyncd.model import Listing
 from ftpsyncd.status import DaemonStatus, Status
 from ftpsyncd.threads import begin
 from ftpsyncd.together import Together

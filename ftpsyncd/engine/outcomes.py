@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ftpsyncd.actions import Action, Did, Done, Failed, Outcome, Probe, RenameDir, Sweep, Upload, is_answer
 from ftpsyncd.core.extent import MAKES_ROOM, SENDS
 from ftpsyncd.core.gate import Breaker
 from ftpsyncd.core.schedule import Queue
@@ -35,19 +36,7 @@ from ftpsyncd.errors import (
 from ftpsyncd.events import EventKind
 from ftpsyncd.mapping.mirror import Mirror
 from ftpsyncd.mapping.site import Moment
-from ftpsyncd.model import (
-    Action,
-    Did,
-    Done,
-    Failed,
-    Failure,
-    Outcome,
-    Probe,
-    RenameDir,
-    Sweep,
-    Upload,
-    is_answer,
-)
+from ftpsyncd.model import Failure
 from ftpsyncd.quoting import as_word, named, quote
 
 QUICK_TRIES = 5

@@ -31,7 +31,7 @@ from ftpsyncd.errors import (
 from ftpsyncd.inspection.findings import Area, Finding, Level
 from ftpsyncd.inspection.machine import machine
 from ftpsyncd.inspection.outsiders import outsiders
-from ftpsyncd.model import parent, remote_join
+from ftpsyncd.paths import parent, remote_join
 from ftpsyncd.quoting import address, quote
 from ftpsyncd.remote import facts
 from ftpsyncd.remote.account import connect as connect_session

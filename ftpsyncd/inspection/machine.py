@@ -31,7 +31,7 @@ from ftpsyncd.ledger.book import LEDGER, Ledger
 from ftpsyncd.local.mounts import is_network_filesystem
 from ftpsyncd.local.tree import open_root
 from ftpsyncd.local.walking import walk
-from ftpsyncd.model import join
+from ftpsyncd.paths import join
 from ftpsyncd.quoting import as_word, quote
 from ftpsyncd.specs import MappingSpec, WatchMode
 

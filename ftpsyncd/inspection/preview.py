@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from ftpsyncd import patience
+from ftpsyncd.actions import Action, Delete, Did, Done, MakeDir, RemoveDir, Rename, RenameDir, Sweep, Upload
 from ftpsyncd.config import Config
 from ftpsyncd.core.filters import Filter
 from ftpsyncd.counting import number
@@ -20,24 +21,8 @@ from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.ledger.failures import CHANGED
 from ftpsyncd.local.scan import Scanner
 from ftpsyncd.mapping import spelling
-from ftpsyncd.model import (
-    Action,
-    Delete,
-    Did,
-    Done,
-    Failure,
-    Hold,
-    HoldKind,
-    Kind,
-    MakeDir,
-    RemoveDir,
-    Rename,
-    RenameDir,
-    Row,
-    Sweep,
-    Upload,
-    join,
-)
+from ftpsyncd.model import Failure, Hold, HoldKind, Kind, Row
+from ftpsyncd.paths import join
 from ftpsyncd.publishing.lastlook import exists
 from ftpsyncd.quoting import as_word
 from ftpsyncd.specs import DeletePolicy, MappingSpec, ServerSpec, destination

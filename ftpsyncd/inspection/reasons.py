@@ -25,17 +25,8 @@ from ftpsyncd.inspection.survey import located, open_ledger, receipt_if
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.ledger.failures import CHANGED, FOR_GOOD
 from ftpsyncd.local.scan import LINK, Scanner
-from ftpsyncd.model import (
-    Entry,
-    Failure,
-    Kind,
-    Listing,
-    Presence,
-    Row,
-    above,
-    basename,
-    parent,
-)
+from ftpsyncd.model import Entry, Failure, Kind, Listing, Presence, Row
+from ftpsyncd.paths import above, basename, parent
 from ftpsyncd.questions import Why
 from ftpsyncd.quoting import as_word, quote
 from ftpsyncd.receipts import Receipt

@@ -17,6 +17,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from ftpsyncd.actions import Action, Outcome, Upload
 from ftpsyncd.core import names
 from ftpsyncd.core.filters import Filter
 from ftpsyncd.core.schedule import Queue
@@ -31,7 +32,8 @@ from ftpsyncd.local.unwatched import Unwatched
 from ftpsyncd.mapping.mirror import Mirror
 from ftpsyncd.mapping.site import Clock
 from ftpsyncd.mapping.waits import RESTLESS_S
-from ftpsyncd.model import Action, Kind, Listing, Outcome, Upload, basename
+from ftpsyncd.model import Kind, Listing
+from ftpsyncd.paths import basename
 from ftpsyncd.publishing.existing import FreshDirectories
 from ftpsyncd.publishing.lastlook import Folder
 from ftpsyncd.publishing.planned import Progress

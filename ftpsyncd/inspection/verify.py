@@ -27,7 +27,8 @@ from ftpsyncd.errors import (
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.local.quiet import open_quietly
 from ftpsyncd.local.scan import fingerprint_of
-from ftpsyncd.model import Kind, Row, join, parent, remote_join
+from ftpsyncd.model import Kind, Row
+from ftpsyncd.paths import join, parent, remote_join
 from ftpsyncd.remote import hashes, trials
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.keeping import Keeper

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from ftpsyncd.core.names import cases, forms
 from ftpsyncd.ledger.database import Cursor
-from ftpsyncd.model import join
+from ftpsyncd.paths import join
 
 
 class Alike:

@@ -36,7 +36,8 @@ from ftpsyncd.ledger.tables import (
     row_of,
     row_values,
 )
-from ftpsyncd.model import Kind, Row, join
+from ftpsyncd.model import Kind, Row
+from ftpsyncd.paths import join
 
 LEDGER = "ledger.db"
 """The file's name in the state directory."""

@@ -14,7 +14,8 @@ from ftpsyncd.core.plan import KEPT
 from ftpsyncd.errors import ChangedAtServerError, NameNotSendableError
 from ftpsyncd.ledger.database import Cursor
 from ftpsyncd.ledger.tables import among, failure_of, inside, key_of, stored
-from ftpsyncd.model import Failure, join
+from ftpsyncd.model import Failure
+from ftpsyncd.paths import join
 
 CHANGED = ChangedAtServerError.__name__
 """The kind of failures that wait for `approve` or `discard`."""

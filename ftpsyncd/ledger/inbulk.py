@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from ftpsyncd.ledger.database import Cursor
 from ftpsyncd.ledger.tables import CTIME_SINCE, ENCODING, ERRORS, among, columns, inside, row_of, subtree
-from ftpsyncd.model import Entry, Kind, Row, basename, join, parent
+from ftpsyncd.model import Entry, Kind, Row
+from ftpsyncd.paths import basename, join, parent
 
 _READ_AT_ONCE = 500
 """Names asked for with one statement; SQLite takes 999 values in old versions (SQLITE_MAX_VARIABLE_NUMBER)."""

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ftpsyncd.ledger.database import Cursor
 from ftpsyncd.ledger.tables import BY_INODE, columns, inside, row_of, stored, subtree
-from ftpsyncd.model import Fingerprint, Row, join
+from ftpsyncd.model import Fingerprint, Row
+from ftpsyncd.paths import join
 
 ROWS_AT_ONCE = 10_000
 """Rows of a directory whose other names are looked up in one go: some thirty milliseconds."""

@@ -22,7 +22,7 @@ from ftpsyncd.local import inotify
 from ftpsyncd.local.changes import Batch
 from ftpsyncd.local.inotify import Kernel
 from ftpsyncd.local.limits import Shortage
-from ftpsyncd.model import join
+from ftpsyncd.paths import join
 
 # MODIFY is needed for truncate(2), which closes nothing; ATTRIB for utime and for a chmod that makes a file readable.
 # No OPEN, no ACCESS, no CLOSE_NOWRITE: what we read ourselves causes no event.

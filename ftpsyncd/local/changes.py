@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from ftpsyncd.local.limits import Shortage
-from ftpsyncd.model import RootIdentity, parent
+from ftpsyncd.model import RootIdentity
+from ftpsyncd.paths import parent
 
 MOST_PATHS = 20_000
 """More paths than this in one batch are told as directories."""

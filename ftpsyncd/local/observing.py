@@ -19,7 +19,7 @@ from watchdog.observers.api import BaseObserver, EventEmitter, EventQueue, Obser
 
 from ftpsyncd.local.changes import Changes
 from ftpsyncd.local.sources import Source
-from ftpsyncd.model import parent
+from ftpsyncd.paths import parent
 from ftpsyncd.threads import limit_reached
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ftpsyncd.local.changes import Batch
 from ftpsyncd.local.tree import DIRECTORY_FLAGS, open_directory
-from ftpsyncd.model import join
+from ftpsyncd.paths import join
 
 LONGEST = 4095 - 256
 """Bytes of a folder's path with which the kernel takes (PATH_MAX) that of anything in it; else it goes name by name."""

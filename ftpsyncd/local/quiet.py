@@ -23,7 +23,7 @@ from typing import BinaryIO
 
 from ftpsyncd.errors import FileBusyError, FileChangedError, LocalUnreadableError, SourceMissingError
 from ftpsyncd.local import mounts, tree
-from ftpsyncd.model import basename, parent
+from ftpsyncd.paths import basename, parent
 
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 """O_NONBLOCK: opening a FIFO must not wait for its writer; O_NOCTTY: a terminal must not become ours."""

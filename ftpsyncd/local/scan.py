@@ -19,7 +19,8 @@ from typing import NamedTuple
 
 from ftpsyncd.core import downloads
 from ftpsyncd.local import birth, mounts, quiet, tree
-from ftpsyncd.model import MIXED, Entry, Fingerprint, Kind, Listing, Presence, RootIdentity, basename, join, parent
+from ftpsyncd.model import MIXED, Entry, Fingerprint, Kind, Listing, Presence, RootIdentity
+from ftpsyncd.paths import basename, join, parent
 
 _NAME_MAX = 255
 """Bytes, of nearly every file system; one that takes more does not call them too many (pathconf(3))."""

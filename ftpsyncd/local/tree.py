@@ -19,7 +19,8 @@ from pathlib import Path
 from ftpsyncd import lacking
 from ftpsyncd.errors import NoDescriptorError
 from ftpsyncd.local import birth, mounts, uuids, wayin
-from ftpsyncd.model import RootIdentity, join
+from ftpsyncd.model import RootIdentity
+from ftpsyncd.paths import join
 
 _OTHER_CASE = {ord(letter): ord(letter.swapcase()) for letter in string.ascii_letters}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 
-from ftpsyncd.model import join
+from ftpsyncd.paths import join
 
 
 def walk(

@@ -15,8 +15,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
+from ftpsyncd.actions import RenameDir
 from ftpsyncd.mapping.openintents import LATE_S, OpenIntents, is_rename
-from ftpsyncd.model import RenameDir
 
 
 class Brought:

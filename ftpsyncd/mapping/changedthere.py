@@ -12,7 +12,8 @@ from typing import Literal
 
 from ftpsyncd.events import EventKind
 from ftpsyncd.mapping.site import Site
-from ftpsyncd.model import Kind, Listing, join
+from ftpsyncd.model import Kind, Listing
+from ftpsyncd.paths import join
 
 Decision = Literal["approved", "discarded"]
 DECIDED_AT_ONCE = 500

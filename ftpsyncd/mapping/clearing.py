@@ -10,11 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from ftpsyncd.actions import Delete, RemoveDir
 from ftpsyncd.core.deletes import Deletes
 from ftpsyncd.core.inside import Inside
 from ftpsyncd.core.plan import retry_in_s
 from ftpsyncd.mapping.site import QUEUE_ROOM, Moment, Site
-from ftpsyncd.model import Delete, Kind, RemoveDir, join
+from ftpsyncd.model import Kind
+from ftpsyncd.paths import join
 
 ROWS_AT_ONCE = 500
 """Rows of a directory that are read at once."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from itertools import chain
 
+from ftpsyncd.actions import Adopt, Forget, MakeDir, Rename, Upload
 from ftpsyncd.core.deletes import gone_s
 from ftpsyncd.core.plan import Ask, Enter, Gone, Look, Selection, Settled, Swapped, Wait, plan_directory
 from ftpsyncd.core.settle import Work
@@ -26,20 +27,8 @@ from ftpsyncd.mapping.removals import Removals
 from ftpsyncd.mapping.site import STEP_S, Moment, Site
 from ftpsyncd.mapping.unreadable import Unreadable
 from ftpsyncd.mapping.waits import Waits
-from ftpsyncd.model import (
-    Adopt,
-    Forget,
-    Kind,
-    Listing,
-    MakeDir,
-    Presence,
-    Rename,
-    Row,
-    Upload,
-    above,
-    basename,
-    join,
-)
+from ftpsyncd.model import Kind, Listing, Presence, Row
+from ftpsyncd.paths import above, basename, join
 from ftpsyncd.specs import DeletePolicy
 
 NAMES_AT_ONCE = 500

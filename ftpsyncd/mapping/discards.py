@@ -13,7 +13,7 @@ from itertools import chain
 
 from ftpsyncd.core.deletes import Deletes
 from ftpsyncd.mapping.site import Site
-from ftpsyncd.model import above
+from ftpsyncd.paths import above
 
 
 class Discard:

@@ -7,9 +7,10 @@ of it in the open intent of the path (`model.Exposure`), by which a part is know
 
 from __future__ import annotations
 
+from ftpsyncd.actions import Rename, Upload
 from ftpsyncd.mapping.openintents import OpenIntents
 from ftpsyncd.mapping.site import Moment, Site, Step
-from ftpsyncd.model import Exposure, Intent, Kind, Rename, Upload
+from ftpsyncd.model import Exposure, Intent, Kind
 
 PRINTS_KEPT = 7
 """Earlier uploads under the same path that are remembered, each begun and interrupted."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable
 
+from ftpsyncd.actions import Forget
 from ftpsyncd.core.plan import NO_LONGER_INCLUDED, Selection
 from ftpsyncd.events import EventKind
 from ftpsyncd.mapping.intents import Intents
@@ -16,7 +17,7 @@ from ftpsyncd.mapping.offers import Offers
 from ftpsyncd.mapping.site import Moment, Site
 from ftpsyncd.mapping.unreadable import Unreadable
 from ftpsyncd.mapping.waits import Waits
-from ftpsyncd.model import Forget, Kind
+from ftpsyncd.model import Kind
 
 FORGOTTEN_AT_ONCE = 10_000
 """Rows below directories that are dropped from the ledger, or looked through, in one turn: some forty milliseconds."""

@@ -13,13 +13,15 @@ from collections.abc import Callable, Container, Iterator
 from itertools import chain
 from typing import NamedTuple
 
+from ftpsyncd.actions import Action, MakeDir, RenameDir, Sweep
 from ftpsyncd.core.extent import MAKES_DIRECTORY
 from ftpsyncd.mapping.doubts import doubt_directory, is_in_doubt
 from ftpsyncd.mapping.exposures import Exposures
 from ftpsyncd.mapping.late import Late
 from ftpsyncd.mapping.openintents import LATE_S, OpenIntents, is_rename
 from ftpsyncd.mapping.site import QUEUE_ROOM, Moment, Site
-from ftpsyncd.model import Action, Fingerprint, Intent, Kind, MakeDir, RenameDir, Row, Sweep, above
+from ftpsyncd.model import Fingerprint, Intent, Kind, Row
+from ftpsyncd.paths import above
 
 LOOKED_AT_ALWAYS = 1000
 """As long as no more intents are open, all of them are looked at whenever there is nothing else to do."""

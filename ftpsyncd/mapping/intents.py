@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ftpsyncd.actions import Action, Delete, MakeDir, RemoveDir, Rename, RenameDir, Sweep, Upload
 from ftpsyncd.core import names
 from ftpsyncd.core.extent import SENDS
 from ftpsyncd.mapping.doubts import doubt_directory, doubt_row, is_in_doubt
@@ -21,20 +22,8 @@ from ftpsyncd.mapping.late import NOTHING, Late
 from ftpsyncd.mapping.openintents import OpenIntents, is_rename
 from ftpsyncd.mapping.site import Moment, Site
 from ftpsyncd.mapping.temporaries import Temporaries
-from ftpsyncd.model import (
-    Action,
-    Delete,
-    Fingerprint,
-    Intent,
-    Kind,
-    MakeDir,
-    RemoveDir,
-    Rename,
-    RenameDir,
-    Sweep,
-    Upload,
-    remote_join,
-)
+from ftpsyncd.model import Fingerprint, Intent, Kind
+from ftpsyncd.paths import remote_join
 
 _TRIED = Upload | Rename | RenameDir | MakeDir | Delete | RemoveDir
 """What may be done or not when the connection has ended; a sweep only asks."""

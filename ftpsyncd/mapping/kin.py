@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from ftpsyncd.core.plan import Selection
 from ftpsyncd.mapping.site import Moment, Site, Slices
-from ftpsyncd.model import Entry, Kind, Listing, Row, basename, parent
+from ftpsyncd.model import Entry, Kind, Listing, Row
+from ftpsyncd.paths import basename, parent
 
 ROWS_AT_ONCE = 10_000
 """Rows that are compared in bulk in one go: some twenty milliseconds, and in a turn two of these at most."""

@@ -18,13 +18,14 @@ from __future__ import annotations
 
 from itertools import islice
 
+from ftpsyncd.actions import Action, RemoveDir, Rename, RenameDir, Sweep, Upload
 from ftpsyncd.core.extent import SENDS
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.mapping.brought import Brought
 from ftpsyncd.mapping.exposures import Exposures
 from ftpsyncd.mapping.openintents import LATE_S, OpenIntents, waits
 from ftpsyncd.mapping.site import Moment, Site
-from ftpsyncd.model import Action, Exposure, Fingerprint, Intent, Kind, RemoveDir, Rename, RenameDir, Sweep, Upload
+from ftpsyncd.model import Exposure, Fingerprint, Intent, Kind
 from ftpsyncd.specs import PublishMode
 
 PARTS_AT_ONCE = 1000

@@ -11,13 +11,15 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ftpsyncd.actions import Did, Failed, Outcome, Sweep
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.errors import NO_ANSWER
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.mapping.late import stands
 from ftpsyncd.mapping.openintents import LATE_S, PUT_OFF_S
-from ftpsyncd.model import Did, Failed, Intent, Kind, Outcome, Sweep, remote_join
+from ftpsyncd.model import Intent, Kind
+from ftpsyncd.paths import remote_join
 from ftpsyncd.quoting import quote
 
 NAMES_SHOWN = 5

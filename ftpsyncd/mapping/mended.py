@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from ftpsyncd.ledger.failures import ParkedIn, Trial
 from ftpsyncd.mapping.site import Moment, Site
-from ftpsyncd.model import parent
+from ftpsyncd.paths import parent
 
 FIRST_AGAIN_S = 900.0
 LONGEST_AGAIN_S = 86400.0

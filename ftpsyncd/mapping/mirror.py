@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from itertools import chain
 
+from ftpsyncd.actions import Delete
 from ftpsyncd.core.plan import Selection
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import Dirty
@@ -34,7 +35,8 @@ from ftpsyncd.mapping.site import QUEUE_ROOM, Moment, Site, Step
 from ftpsyncd.mapping.takeovers import Takeovers
 from ftpsyncd.mapping.unreadable import Unreadable
 from ftpsyncd.mapping.waits import SOON_S, Waits
-from ftpsyncd.model import Delete, Listing, Presence, RootIdentity, above
+from ftpsyncd.model import Listing, Presence, RootIdentity
+from ftpsyncd.paths import above
 from ftpsyncd.publishing.lastlook import Folder
 from ftpsyncd.specs import MappingSpec
 

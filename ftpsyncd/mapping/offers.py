@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import chain
 
+from ftpsyncd.actions import Action, Delete, MakeDir, RemoveDir, Rename, RenameDir, Sweep, Upload
 from ftpsyncd.core.extent import ASKS, MAKES_DIRECTORY, MOVES, SENDS, arrives, keys_of
 from ftpsyncd.core.plan import Selection
 from ftpsyncd.core.turn import Order
@@ -16,25 +17,8 @@ from ftpsyncd.ledger.failures import CHANGED
 from ftpsyncd.mapping.inquiries import Inquiries
 from ftpsyncd.mapping.kin import Kin
 from ftpsyncd.mapping.site import QUEUE_ROOM, Moment, Site, Slices
-from ftpsyncd.model import (
-    Action,
-    Delete,
-    Entry,
-    Fingerprint,
-    Kind,
-    Listing,
-    MakeDir,
-    Presence,
-    RemoveDir,
-    Rename,
-    RenameDir,
-    Row,
-    Sweep,
-    Upload,
-    above,
-    basename,
-    parent,
-)
+from ftpsyncd.model import Entry, Fingerprint, Kind, Listing, Presence, Row
+from ftpsyncd.paths import above, basename, parent
 
 SEEN_KEPT = 4096
 """Directories that are noted until something in them is to be published; a way down has half as many at most."""

@@ -12,7 +12,8 @@ from ftpsyncd.core.deletes import Deletes
 from ftpsyncd.core.names import folded
 from ftpsyncd.mapping.intents import Intents
 from ftpsyncd.mapping.site import Moment, Site
-from ftpsyncd.model import Kind, basename, join, parent
+from ftpsyncd.model import Kind
+from ftpsyncd.paths import basename, join, parent
 
 
 class OtherCases:

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 
+from ftpsyncd.actions import Rename, Upload
 from ftpsyncd.core.settle import Sighting
 from ftpsyncd.ledger.inodes import ROWS_AT_ONCE
 from ftpsyncd.mapping.site import Moment, Site
-from ftpsyncd.model import Entry, Failure, Fingerprint, Kind, Listing, Rename, Row, Upload
+from ftpsyncd.model import Entry, Failure, Fingerprint, Kind, Listing, Row
 
 ROWS_OF_ONE = 50
 """To look for the other names of what was in a directory takes as long as so many files, however few are in it."""

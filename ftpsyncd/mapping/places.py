@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable
 from ftpsyncd.core.plan import Swapped, swapped_away, swapped_directory
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.logs import one_line
-from ftpsyncd.model import MIXED, HoldKind, Kind, Listing, RootIdentity, basename, parent
+from ftpsyncd.model import MIXED, HoldKind, Kind, Listing, RootIdentity
+from ftpsyncd.paths import basename, parent
 from ftpsyncd.quoting import as_word
 from ftpsyncd.specs import MappingSpec
 

@@ -13,7 +13,8 @@ from typing import NamedTuple
 from ftpsyncd.core.plan import Selection
 from ftpsyncd.mapping.site import Moment, Site, Slices
 from ftpsyncd.mapping.waits import Waits
-from ftpsyncd.model import Failure, Listing, Row, join
+from ftpsyncd.model import Failure, Listing, Row
+from ftpsyncd.paths import join
 
 ROWS_AT_ONCE = 10_000
 """Rows and names of a directory that are gone through in bulk in one go: some twenty milliseconds, and in a turn of the

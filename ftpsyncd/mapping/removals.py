@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
+from ftpsyncd.actions import Delete, RemoveDir
 from ftpsyncd.core import names
 from ftpsyncd.core.deletes import Deletes
 from ftpsyncd.core.gate import Breaker
@@ -22,7 +23,8 @@ from ftpsyncd.mapping.holding import MARKED_AT_ONCE, Holding
 from ftpsyncd.mapping.site import Moment, Site
 from ftpsyncd.mapping.source import Source
 from ftpsyncd.mapping.toomany import Limit
-from ftpsyncd.model import Delete, Hold, HoldKind, Kind, Listing, RemoveDir, parent
+from ftpsyncd.model import Hold, HoldKind, Kind, Listing
+from ftpsyncd.paths import parent
 from ftpsyncd.specs import DeletePolicy
 
 LOOK_AGAIN_S = 1.0

@@ -8,11 +8,12 @@ content would stay. One per mapping, used by its `mirror` on the engine's thread
 
 from __future__ import annotations
 
+from ftpsyncd.actions import Action, Delete, Did, RemoveDir, Rename, RenameDir, Sweep, Upload
 from ftpsyncd.mapping.doubts import doubt_row, doubt_tree
 from ftpsyncd.mapping.intents import Intents
 from ftpsyncd.mapping.late import stands
 from ftpsyncd.mapping.site import Site
-from ftpsyncd.model import Action, Delete, Did, Fingerprint, Intent, Kind, RemoveDir, Rename, RenameDir, Sweep, Upload
+from ftpsyncd.model import Fingerprint, Intent, Kind
 from ftpsyncd.specs import Overlap
 
 _CHANGED = frozenset({Did.PUBLISHED, Did.RENAMED, Did.DELETED, Did.TRASHED, Did.REMOVED})

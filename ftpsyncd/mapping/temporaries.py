@@ -18,7 +18,8 @@ from ftpsyncd.core import names
 from ftpsyncd.mapping.late import Late
 from ftpsyncd.mapping.openintents import OpenIntents
 from ftpsyncd.mapping.site import Site
-from ftpsyncd.model import Intent, remote_join
+from ftpsyncd.model import Intent
+from ftpsyncd.paths import remote_join
 
 PARTS_KEPT = 16
 """Names under which a part may lie: one more for each try that was cut off before the server received anything."""

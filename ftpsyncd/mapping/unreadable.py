@@ -13,7 +13,8 @@ from collections.abc import Callable
 from ftpsyncd.errors import LocalUnreadableError
 from ftpsyncd.events import EventKind
 from ftpsyncd.mapping.site import QUEUE_ROOM, Moment, Site
-from ftpsyncd.model import Kind, Listing, basename, join, parent
+from ftpsyncd.model import Kind, Listing
+from ftpsyncd.paths import basename, join, parent
 
 FIRST_AGAIN_S = 1.0
 LONGEST_AGAIN_S = 300.0

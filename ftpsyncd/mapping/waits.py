@@ -12,13 +12,15 @@ import heapq
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
+from ftpsyncd.actions import RenameDir
 from ftpsyncd.core.deletes import Deletes
 from ftpsyncd.core.inside import Inside
 from ftpsyncd.core.settle import BUSY_AGAIN_S, Sighting
 from ftpsyncd.errors import FileBusyError
 from ftpsyncd.events import EventKind
 from ftpsyncd.mapping.site import QUEUE_ROOM, Moment, Site
-from ftpsyncd.model import Failure, Fingerprint, Listing, RenameDir, basename, parent
+from ftpsyncd.model import Failure, Fingerprint, Listing
+from ftpsyncd.paths import basename, parent
 
 LOOK_GAP_S = 0.01
 """A path that keeps changing is looked at no more often than this, and ever more rarely."""

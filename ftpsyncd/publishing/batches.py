@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
+from ftpsyncd.actions import Action, Delete, MakeDir, Upload
 from ftpsyncd.core.extent import LARGE_BYTES
-from ftpsyncd.model import Action, Delete, MakeDir, Upload
 
 DELETES_AT_ONCE = 64
 DIRECTORIES_AT_ONCE = 64

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 
+from ftpsyncd.actions import Action, Done, Failed, Outcome, Upload, is_answer
 from ftpsyncd.errors import (
     FtpsyncdError,
     NoSocketError,
@@ -22,7 +23,6 @@ from ftpsyncd.errors import (
     ThreadLimitError,
     TurnMissedError,
 )
-from ftpsyncd.model import Action, Done, Failed, Outcome, Upload, is_answer
 from ftpsyncd.publishing.door import Door, NoSessionError, counts_for_all, internal
 from ftpsyncd.publishing.existing import FreshDirectories
 from ftpsyncd.publishing.lastlook import Folder

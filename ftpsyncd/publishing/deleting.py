@@ -10,6 +10,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+from ftpsyncd.actions import Delete, Did, Done, Failed, Outcome, RemoveDir
 from ftpsyncd.core import names, sizes
 from ftpsyncd.counting import number
 from ftpsyncd.errors import (
@@ -21,7 +22,8 @@ from ftpsyncd.errors import (
     RemoteError,
     Retry,
 )
-from ftpsyncd.model import Delete, Did, Done, Failed, Kind, Outcome, RemoveDir, parent, remote_join
+from ftpsyncd.model import Kind
+from ftpsyncd.paths import parent, remote_join
 from ftpsyncd.publishing.lastlook import Folder, require_gone
 from ftpsyncd.quoting import as_word, named
 from ftpsyncd.remote.port import RemoteEntry, RemoteSession

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from ftpsyncd.actions import Did, Done, Sweep, Upload
 from ftpsyncd.core import sizes
 from ftpsyncd.errors import (
     FtpsyncdError,
@@ -21,7 +22,8 @@ from ftpsyncd.errors import (
     RemoteError,
     Retry,
 )
-from ftpsyncd.model import Did, Done, Fingerprint, Kind, Sweep, Upload, parent, remote_join
+from ftpsyncd.model import Fingerprint, Kind
+from ftpsyncd.paths import parent, remote_join
 from ftpsyncd.publishing.lastlook import Folder, open_planned, require_planned, require_same
 from ftpsyncd.remote import facts, hashes
 from ftpsyncd.remote.port import RemoteEntry, RemoteSession

@@ -12,12 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO, TypeVar
 
+from ftpsyncd.actions import Rename, Upload
 from ftpsyncd.errors import FileBusyError, FileChangedError, LocalUnreadableError, SourceMissingError
 from ftpsyncd.local.birth import born_ns
 from ftpsyncd.local.quiet import open_and_look, open_quietly, writer_present
 from ftpsyncd.local.scan import fingerprint_of
 from ftpsyncd.local.tree import is_spelled_so, look_through, require_descriptors, root_identity
-from ftpsyncd.model import Fingerprint, Rename, RootIdentity, Upload, parent
+from ftpsyncd.model import Fingerprint, RootIdentity
+from ftpsyncd.paths import parent
 from ftpsyncd.remote import hashes
 from ftpsyncd.specs import MappingSpec
 

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
+from ftpsyncd.actions import Upload
 from ftpsyncd.core import names
 from ftpsyncd.errors import FileChangedError
-from ftpsyncd.model import Upload, remote_join
+from ftpsyncd.paths import remote_join
 from ftpsyncd.publishing.existing import require_vacant
 from ftpsyncd.publishing.lastlook import open_planned, planned_ctime_ns, require_planned, require_same
 from ftpsyncd.remote.port import RemoteSession

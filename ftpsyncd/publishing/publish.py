@@ -11,6 +11,23 @@ import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+from ftpsyncd.actions import (
+    Action,
+    Adopt,
+    Delete,
+    Did,
+    Done,
+    Failed,
+    Forget,
+    MakeDir,
+    Outcome,
+    Probe,
+    RemoveDir,
+    Rename,
+    RenameDir,
+    Sweep,
+    Upload,
+)
 from ftpsyncd.core import names, sizes
 from ftpsyncd.errors import (
     FileChangedError,
@@ -22,27 +39,8 @@ from ftpsyncd.errors import (
     NotSupportedError,
     TurnMissedError,
 )
-from ftpsyncd.model import (
-    Action,
-    Adopt,
-    Delete,
-    Did,
-    Done,
-    Failed,
-    Fingerprint,
-    Forget,
-    Kind,
-    MakeDir,
-    Outcome,
-    Probe,
-    RemoveDir,
-    Rename,
-    RenameDir,
-    Sweep,
-    Upload,
-    parent,
-    remote_join,
-)
+from ftpsyncd.model import Fingerprint, Kind
+from ftpsyncd.paths import parent, remote_join
 from ftpsyncd.publishing.batches import Stream, more_deletes, more_directories, more_uploads
 from ftpsyncd.publishing.deleting import Remover
 from ftpsyncd.publishing.existing import Existing, FreshDirectories, swept

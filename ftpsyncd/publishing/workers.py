@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ftpsyncd.model import Action
+from ftpsyncd.actions import Action
 from ftpsyncd.publishing.planned import Progress
 from ftpsyncd.remote.port import RemoteSession
 

@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from ftpsyncd.core import names, sizes
 from ftpsyncd.errors import AlreadyExistsError, LocalUnwritableError, VerificationError
-from ftpsyncd.model import basename
+from ftpsyncd.paths import basename
 from ftpsyncd.quoting import named
 from ftpsyncd.remote.folders import Directory, unwritable
 from ftpsyncd.remote.port import RemoteEntry

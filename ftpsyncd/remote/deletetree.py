@@ -10,7 +10,8 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 
 from ftpsyncd.errors import AlreadyExistsError, FtpsyncdError, NameRefusedError, NotFoundError
-from ftpsyncd.model import Kind, basename, parent, remote_join
+from ftpsyncd.model import Kind
+from ftpsyncd.paths import basename, parent, remote_join
 from ftpsyncd.quoting import named
 from ftpsyncd.remote.port import RemoteSession
 from ftpsyncd.remote.trees import Depth, Ready, Step, TreeResult, Walk

@@ -21,7 +21,7 @@ from ftpsyncd.errors import (
     NameRefusedError,
     PathsRefusedError,
 )
-from ftpsyncd.model import remote_join
+from ftpsyncd.paths import remote_join
 from ftpsyncd.quoting import named
 from ftpsyncd.remote import localfile
 from ftpsyncd.remote.arguments import LocalPath, local_path, pair, remote_file

@@ -22,7 +22,8 @@ from pathlib import Path
 
 from ftpsyncd.core import names, sizes
 from ftpsyncd.errors import AlreadyExistsError, FtpsyncdError, LocalUnwritableError
-from ftpsyncd.model import Kind, remote_join
+from ftpsyncd.model import Kind
+from ftpsyncd.paths import remote_join
 from ftpsyncd.quoting import named
 from ftpsyncd.remote import landing
 from ftpsyncd.remote.folders import Directory, no_folder

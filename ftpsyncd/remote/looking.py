@@ -23,7 +23,8 @@ from ftpsyncd.errors import (
     TransferFailedError,
 )
 from ftpsyncd.expression import Expression
-from ftpsyncd.model import Kind, basename, parent
+from ftpsyncd.model import Kind
+from ftpsyncd.paths import basename, parent
 from ftpsyncd.quoting import named
 from ftpsyncd.remote import facts, listings, replies, transfer
 from ftpsyncd.remote.port import RemoteEntry

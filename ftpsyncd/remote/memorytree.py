@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ftpsyncd.errors import AlreadyExistsError, NameRefusedError, NotFoundError, RemoteError, ServerFullError
-from ftpsyncd.model import Kind, basename
+from ftpsyncd.model import Kind
+from ftpsyncd.paths import basename
 from ftpsyncd.remote.port import RemoteEntry
 
 

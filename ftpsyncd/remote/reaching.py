@@ -26,7 +26,7 @@ from ftpsyncd.errors import (
     PathsRefusedError,
     RemoteError,
 )
-from ftpsyncd.model import basename, parent
+from ftpsyncd.paths import basename, parent
 from ftpsyncd.remote import facts, listings, scratch, trials
 from ftpsyncd.remote.looking import HOME
 from ftpsyncd.remote.profile import Paths

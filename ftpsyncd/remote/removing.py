@@ -20,7 +20,8 @@ from ftpsyncd.errors import (
     NameRefusedError,
     NotFoundError,
 )
-from ftpsyncd.model import Kind, parent
+from ftpsyncd.model import Kind
+from ftpsyncd.paths import parent
 from ftpsyncd.quoting import named
 from ftpsyncd.remote import listings, looking, reaching, replies, trials
 from ftpsyncd.remote.profile import Removing, spares

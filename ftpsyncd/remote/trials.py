@@ -23,7 +23,7 @@ from ftpsyncd.errors import (
     RemoteError,
     ServerFullError,
 )
-from ftpsyncd.model import basename, parent
+from ftpsyncd.paths import basename, parent
 from ftpsyncd.remote import facts, hashes, renaming, replies, scratch
 from ftpsyncd.remote.port import RemoteSession
 from ftpsyncd.remote.profile import Beyond, Hashing, Removing, Resuming

@@ -36,7 +36,7 @@ from ftpsyncd.errors import (
     TransferFailedError,
     VerificationError,
 )
-from ftpsyncd.model import parent
+from ftpsyncd.paths import parent
 from ftpsyncd.remote import lengths, reaching, resume, saying
 from ftpsyncd.remote.outgoing import Outgoing, checked, checks, opened, remove, rename, renamed, settle
 from ftpsyncd.remote.port import PublishJob, PublishResult

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ftpsyncd.core.names import TRASH, cases, folded, temporary, trash, trash_apart
-from ftpsyncd.model import parent
+from ftpsyncd.paths import parent
 
 QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 LONGEST = 143

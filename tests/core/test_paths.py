@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ftpsyncd.model import above
+from ftpsyncd.paths import above
 
 
 @pytest.mark.parametrize(

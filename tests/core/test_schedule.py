@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from ftpsyncd.actions import Action, Delete, MakeDir, Probe, RemoveDir, Rename, RenameDir, Sweep, Upload
 from ftpsyncd.core.extent import LARGE_BYTES, SMALL_BYTES, Key, arrives, is_large, is_structural, keys_of, units_of
 from ftpsyncd.core.gate import (
     CAP_GROWS_AFTER_S,
@@ -24,7 +25,7 @@ from ftpsyncd.core.gate import (
 from ftpsyncd.core.schedule import Load, Queue
 from ftpsyncd.core.space import SPACE_RETRY_S
 from ftpsyncd.core.turn import Lane, Order
-from ftpsyncd.model import Action, Delete, Fingerprint, MakeDir, Probe, RemoveDir, Rename, RenameDir, Sweep, Upload
+from ftpsyncd.model import Fingerprint
 from tests.core.vocabulary import NOW, SHA, M
 
 OTHER = "shop"

@@ -24,7 +24,7 @@ from ftpsyncd.core.settle import (
     sight,
 )
 from ftpsyncd.core.turn import Lane, Order
-from ftpsyncd.model import basename, join, parent
+from ftpsyncd.paths import basename, join, parent
 from tests.core.vocabulary import NOW, WALL, S, file, seen
 
 PASS = Order(Lane.PASS, NOW)

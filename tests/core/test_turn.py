@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ftpsyncd.actions import MakeDir, Upload
 from ftpsyncd.core.turn import Lane, Order, Places, Turn, path_of, sorted_as
-from ftpsyncd.model import Fingerprint, MakeDir, Upload
+from ftpsyncd.model import Fingerprint
 from tests.core.vocabulary import NOW, M
 
 PATHS = ["a", "a b", "a/b", "a/b/c", "b", "B", "ä", "a\udce4", "img10", "img2"]

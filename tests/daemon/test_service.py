@@ -20,6 +20,7 @@ import pytest
 from loguru import logger
 
 from ftpsyncd import journal, patience
+from ftpsyncd.actions import Sweep, Upload
 from ftpsyncd.claim import Claim
 from ftpsyncd.config import Config, load, password, reading
 from ftpsyncd.core import schedule
@@ -36,7 +37,7 @@ from ftpsyncd.local.scan import Scanner
 from ftpsyncd.local.unwatched import Unwatched
 from ftpsyncd.mapping import looks
 from ftpsyncd.mapping.site import Moment
-from ftpsyncd.model import RootIdentity, Sweep, Upload
+from ftpsyncd.model import RootIdentity
 from ftpsyncd.publishing import crew, lastlook, planned
 from ftpsyncd.publishing.crew import Crew
 from ftpsyncd.specs import MappingSpec

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ftpsyncd.actions import RenameDir
 from ftpsyncd.core.gate import Breaker
 from ftpsyncd.daemon import knows
 from ftpsyncd.engine.awaited import awaited
@@ -14,7 +15,7 @@ from ftpsyncd.engine.report import problems_of
 from ftpsyncd.inspection.reasons import Known
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.mapping.site import Moment
-from ftpsyncd.model import Fingerprint, Hold, HoldKind, Kind, RenameDir, Row
+from ftpsyncd.model import Fingerprint, Hold, HoldKind, Kind, Row
 from tests.core.vocabulary import NOW, SHA, WALL, M, failed, file
 from tests.engine.test_outcomes import Story
 

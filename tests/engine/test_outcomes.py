@@ -8,6 +8,21 @@ from pathlib import Path
 
 import pytest
 
+from ftpsyncd.actions import (
+    Action,
+    Delete,
+    Did,
+    Done,
+    Failed,
+    MakeDir,
+    Outcome,
+    Probe,
+    RemoveDir,
+    Rename,
+    RenameDir,
+    Sweep,
+    Upload,
+)
 from ftpsyncd.core import names
 from ftpsyncd.core.gate import FIRST_PAUSE_S, FULL_PAUSE_S, LOGIN_PAUSE_S, PAUSE_FACTOR, Breaker
 from ftpsyncd.core.schedule import Queue
@@ -42,31 +57,8 @@ from ftpsyncd.ledger.decisions import UNDATED
 from ftpsyncd.ledger.failures import FailureCounts
 from ftpsyncd.mapping.mirror import Mirror
 from ftpsyncd.mapping.site import Moment, Step
-from ftpsyncd.model import (
-    Action,
-    Delete,
-    Did,
-    Done,
-    Exposure,
-    Failed,
-    Failure,
-    Fingerprint,
-    Hold,
-    HoldKind,
-    Kind,
-    MakeDir,
-    Outcome,
-    Probe,
-    RemoveDir,
-    Rename,
-    RenameDir,
-    Row,
-    Sweep,
-    Upload,
-    join,
-    parent,
-    remote_join,
-)
+from ftpsyncd.model import Exposure, Failure, Fingerprint, Hold, HoldKind, Kind, Row
+from ftpsyncd.paths import join, parent, remote_join
 from ftpsyncd.publishing.lastlook import Folder
 from ftpsyncd.publishing.planned import Progress
 from ftpsyncd.specs import MappingSpec

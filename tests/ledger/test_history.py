@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ftpsyncd.actions import Delete, Did, Done, Failed, Rename, RenameDir, Upload
 from ftpsyncd.engine import again
 from ftpsyncd.engine.loop import Engine
 from ftpsyncd.engine.outcomes import LOST_CONNECTIONS
@@ -27,7 +28,7 @@ from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.ledger.history import RECORDED, Recorded
 from ftpsyncd.ledger.tables import MIGRATIONS, SCHEMA_VERSION
 from ftpsyncd.mapping.site import Clock, Moment
-from ftpsyncd.model import Delete, Did, Done, Entry, Failed, Fingerprint, HoldKind, Kind, Rename, RenameDir, Upload
+from ftpsyncd.model import Entry, Fingerprint, HoldKind, Kind
 from ftpsyncd.receipts import HistoryQuery
 from tests.core.vocabulary import NOW, SHA, WALL, M, S
 from tests.engine.test_outcomes import Story

@@ -20,21 +20,8 @@ from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.ledger.failures import FailureCounts
 from ftpsyncd.ledger.mappings import Totals
 from ftpsyncd.ledger.tables import MIGRATIONS, SCHEMA_VERSION, among
-from ftpsyncd.model import (
-    Entry,
-    Exposure,
-    Failure,
-    Fingerprint,
-    Hold,
-    HoldKind,
-    Intent,
-    Kind,
-    RootIdentity,
-    Row,
-    basename,
-    join,
-    parent,
-)
+from ftpsyncd.model import Entry, Exposure, Failure, Fingerprint, Hold, HoldKind, Intent, Kind, RootIdentity, Row
+from ftpsyncd.paths import basename, join, parent
 
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 SHA = b"\x00" + b"s" * 31

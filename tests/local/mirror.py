@@ -14,7 +14,7 @@ from pathlib import Path
 from ftpsyncd.local import inotify
 from ftpsyncd.local.changes import Changes
 from ftpsyncd.local.watch import RootWatcher
-from ftpsyncd.model import join
+from ftpsyncd.paths import join
 from ftpsyncd.specs import WatchMode
 from tests.waiting import until
 

@@ -17,7 +17,8 @@ import pytest
 from ftpsyncd.errors import NoDescriptorError
 from ftpsyncd.local import birth, mounts, quiet, tree
 from ftpsyncd.local.scan import Scanner, fingerprint_of
-from ftpsyncd.model import Kind, Listing, Presence, join
+from ftpsyncd.model import Kind, Listing, Presence
+from ftpsyncd.paths import join
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 

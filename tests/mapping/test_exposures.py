@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from ftpsyncd.actions import Delete, Rename, Upload
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import Dirty
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.mapping.exposures import PRINTS_KEPT
 from ftpsyncd.mapping.intents import Intents
 from ftpsyncd.mapping.site import Moment, Site
-from ftpsyncd.model import Delete, Exposure, Fingerprint, Intent, Kind, Rename, Row, Upload
+from ftpsyncd.model import Exposure, Fingerprint, Intent, Kind, Row
 from ftpsyncd.publishing.lastlook import Folder
 from ftpsyncd.specs import MappingSpec, PublishMode
 from tests.core.vocabulary import NOW, SHA, WALL, M, S

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ftpsyncd.actions import Action, Delete, MakeDir, RemoveDir, Rename, RenameDir, Sweep, Upload
 from ftpsyncd.core.names import temporary, trial
 from ftpsyncd.core.ordered import Ordered
 from ftpsyncd.core.schedule import Queue
@@ -20,23 +21,7 @@ from ftpsyncd.mapping.intents import Intents
 from ftpsyncd.mapping.openintents import LATE_S, PUT_OFF_S
 from ftpsyncd.mapping.site import QUEUE_ROOM, Moment, Site
 from ftpsyncd.mapping.temporaries import PARTS_KEPT
-from ftpsyncd.model import (
-    CLOCKS_DIFFER_S,
-    MISSING,
-    Action,
-    Delete,
-    Exposure,
-    Fingerprint,
-    Intent,
-    Kind,
-    MakeDir,
-    RemoveDir,
-    Rename,
-    RenameDir,
-    Row,
-    Sweep,
-    Upload,
-)
+from ftpsyncd.model import CLOCKS_DIFFER_S, MISSING, Exposure, Fingerprint, Intent, Kind, Row
 from ftpsyncd.publishing.lastlook import Folder
 from ftpsyncd.specs import MappingSpec
 from tests.core.vocabulary import NOW, SHA, WALL, M

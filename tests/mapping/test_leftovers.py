@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from ftpsyncd.actions import Did, Done, Failed, Sweep
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.errors import FtpsyncdError, NameRefusedError, ServerUnavailableError
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.mapping.leftovers import Leftovers, left_behind, unreachable
 from ftpsyncd.mapping.openintents import LATE_S, PUT_OFF_S
-from ftpsyncd.model import Did, Done, Exposure, Failed, Fingerprint, Intent, Kind, Row, Sweep
+from ftpsyncd.model import Exposure, Fingerprint, Intent, Kind, Row
 from tests.core.vocabulary import NOW
 
 ACCOUNT = "u@host:21"

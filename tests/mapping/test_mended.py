@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ftpsyncd.actions import Delete, Did, Done, Failed, MakeDir, Upload
 from ftpsyncd.core.gate import Breaker
 from ftpsyncd.errors import (
     FileTooLargeError,
@@ -20,7 +21,7 @@ from ftpsyncd.ledger.failures import ParkedIn
 from ftpsyncd.mapping import mended
 from ftpsyncd.mapping.mended import DIRECTORIES_AT_ONCE, FIRST_AGAIN_S, LONGEST_AGAIN_S, is_due
 from ftpsyncd.mapping.site import Moment
-from ftpsyncd.model import Delete, Did, Done, Failed, Failure, Fingerprint, Kind, MakeDir, Row, Upload
+from ftpsyncd.model import Failure, Fingerprint, Kind, Row
 from tests.core.vocabulary import NOW, SHA, WALL, M, S
 from tests.engine.test_outcomes import Story
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ftpsyncd.actions import Action, Delete, Did, Done, Failed, MakeDir, Rename, RenameDir, Upload
 from ftpsyncd.core.deletes import WINDOW_S
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import NAMES_PER_DIRECTORY, Sighting, sight
@@ -29,24 +30,7 @@ from ftpsyncd.mapping.offers import Offers
 from ftpsyncd.mapping.site import Moment
 from ftpsyncd.mapping.unreadable import LONGEST_AGAIN_S
 from ftpsyncd.mapping.waits import RESTLESS_S
-from ftpsyncd.model import (
-    Action,
-    Delete,
-    Did,
-    Done,
-    Entry,
-    Failed,
-    Hold,
-    HoldKind,
-    Listing,
-    MakeDir,
-    Presence,
-    Rename,
-    RenameDir,
-    RootIdentity,
-    Row,
-    Upload,
-)
+from ftpsyncd.model import Entry, Hold, HoldKind, Listing, Presence, RootIdentity, Row
 from ftpsyncd.publishing.lastlook import Folder
 from ftpsyncd.specs import DeleteLimit, DeletePolicy, MappingSpec
 from ftpsyncd.status import MappingState

@@ -8,6 +8,7 @@ from unittest import mock
 
 import pytest
 
+from ftpsyncd.actions import Action, Delete, Did, Done, Failed, MakeDir, Outcome, RenameDir
 from ftpsyncd.core.gate import Breaker
 from ftpsyncd.daemon import knows, onepass
 from ftpsyncd.engine.outcomes import Outcomes
@@ -15,7 +16,7 @@ from ftpsyncd.errors import NameRefusedError
 from ftpsyncd.inspection.reasons import Known
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.mapping.site import Moment
-from ftpsyncd.model import Action, Delete, Did, Done, Entry, Failed, Listing, MakeDir, Outcome, Presence, RenameDir
+from ftpsyncd.model import Entry, Listing, Presence
 from tests.core.vocabulary import DISK, NOW, WALL, M, S, file, folder, made, published
 from tests.mapping.test_mirror import PICTURE, Story
 

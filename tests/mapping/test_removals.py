@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ftpsyncd.actions import Action, Delete, Did, Done, Failed, Outcome, RemoveDir, Upload
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.engine import again
 from ftpsyncd.errors import ChangedAtServerError, TransferFailedError
@@ -17,23 +18,7 @@ from ftpsyncd.ledger.failures import FailureCounts
 from ftpsyncd.mapping.clearing import ROWS_AT_ONCE, ROWS_IN_A_TURN
 from ftpsyncd.mapping.removals import Removals
 from ftpsyncd.mapping.site import Moment
-from ftpsyncd.model import (
-    Action,
-    Delete,
-    Did,
-    Done,
-    Failed,
-    Failure,
-    Fingerprint,
-    Hold,
-    HoldKind,
-    Kind,
-    Outcome,
-    RemoveDir,
-    RootIdentity,
-    Row,
-    Upload,
-)
+from ftpsyncd.model import Failure, Fingerprint, Hold, HoldKind, Kind, RootIdentity, Row
 from ftpsyncd.specs import DeleteLimit
 from tests.core.vocabulary import NOW, SHA, WALL, M, S
 from tests.engine.test_outcomes import Story

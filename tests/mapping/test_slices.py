@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ftpsyncd.actions import Action, Delete, Did, Done, Rename, RenameDir, Sweep, Upload
 from ftpsyncd.core.gate import Breaker
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.turn import Lane, Order
@@ -24,24 +25,8 @@ from ftpsyncd.mapping.comparing import NAMES_AT_ONCE
 from ftpsyncd.mapping.intents import Intents
 from ftpsyncd.mapping.mirror import Mirror
 from ftpsyncd.mapping.site import QUEUE_ROOM, Clock
-from ftpsyncd.model import (
-    Action,
-    Delete,
-    Did,
-    Done,
-    Entry,
-    Fingerprint,
-    Intent,
-    Kind,
-    Listing,
-    Presence,
-    Rename,
-    RenameDir,
-    RootIdentity,
-    Sweep,
-    Upload,
-    basename,
-)
+from ftpsyncd.model import Entry, Fingerprint, Intent, Kind, Listing, Presence, RootIdentity
+from ftpsyncd.paths import basename
 from ftpsyncd.publishing.lastlook import Folder
 from ftpsyncd.publishing.planned import Progress
 from ftpsyncd.specs import DeleteLimit, DeletePolicy, MappingSpec

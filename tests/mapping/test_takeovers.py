@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ftpsyncd.actions import Action, Delete, Did, RemoveDir, Rename, RenameDir, Sweep, Upload
 from ftpsyncd.core import names
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import Dirty
@@ -14,22 +15,7 @@ from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.mapping.intents import Intents
 from ftpsyncd.mapping.site import Moment, Site
 from ftpsyncd.mapping.takeovers import Takeovers
-from ftpsyncd.model import (
-    MISSING,
-    Action,
-    Delete,
-    Did,
-    Exposure,
-    Fingerprint,
-    Intent,
-    Kind,
-    RemoveDir,
-    Rename,
-    RenameDir,
-    Row,
-    Sweep,
-    Upload,
-)
+from ftpsyncd.model import MISSING, Exposure, Fingerprint, Intent, Kind, Row
 from ftpsyncd.publishing.lastlook import Folder
 from ftpsyncd.specs import MappingSpec, Overlap, overlap
 from tests.core.vocabulary import NOW, SHA, WALL, M

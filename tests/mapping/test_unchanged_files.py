@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
+from ftpsyncd.actions import Delete, Upload
 from ftpsyncd.core.filters import Filter
 from ftpsyncd.core.plan import Selection
 from ftpsyncd.core.schedule import Queue
@@ -20,19 +21,8 @@ from ftpsyncd.mapping.mirror import Mirror
 from ftpsyncd.mapping.recorded import Recorded
 from ftpsyncd.mapping.site import Moment
 from ftpsyncd.mapping.waits import Pending
-from ftpsyncd.model import (
-    Delete,
-    Entry,
-    Failure,
-    Fingerprint,
-    Kind,
-    Listing,
-    Presence,
-    RootIdentity,
-    Row,
-    Upload,
-    join,
-)
+from ftpsyncd.model import Entry, Failure, Fingerprint, Kind, Listing, Presence, RootIdentity, Row
+from ftpsyncd.paths import join
 from ftpsyncd.publishing.lastlook import Folder
 from ftpsyncd.specs import MappingSpec
 from tests.core.vocabulary import NOW, SHA, WALL, M

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ftpsyncd.actions import Action
 from ftpsyncd.errors import (
     LoginRefusedError,
     NameRefusedError,
@@ -25,7 +26,8 @@ from ftpsyncd.local import tree
 from ftpsyncd.local.changes import Changes, WatchReport
 from ftpsyncd.local.scan import Scanner
 from ftpsyncd.mapping.openintents import LATE_S
-from ftpsyncd.model import Action, Kind, Listing, RootIdentity, parent
+from ftpsyncd.model import Kind, Listing, RootIdentity
+from ftpsyncd.paths import parent
 from ftpsyncd.publishing.crew import Crew
 from ftpsyncd.publishing.workers import Worker
 from ftpsyncd.remote.memory import MemoryFile, MemoryServer, MemorySession

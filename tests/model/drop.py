@@ -19,7 +19,8 @@ from typing import BinaryIO
 
 from ftpsyncd.local.changes import Changes
 from ftpsyncd.local.scan import fingerprint_of
-from ftpsyncd.model import Fingerprint, basename, join, parent
+from ftpsyncd.model import Fingerprint
+from ftpsyncd.paths import basename, join, parent
 
 IN_MEMORY = Path("/dev/shm")
 

@@ -9,7 +9,7 @@ import os
 import random
 from collections.abc import Sequence
 
-from ftpsyncd.model import parent
+from ftpsyncd.paths import parent
 from tests.model.stage import Op, Stage
 from tests.model.world import World
 

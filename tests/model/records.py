@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ftpsyncd.engine.report import mapping_status
 from ftpsyncd.local.scan import fingerprint_of
-from ftpsyncd.model import Kind, parent
+from ftpsyncd.model import Kind
+from ftpsyncd.paths import parent
 from ftpsyncd.status import MappingState, MappingStatus
 from tests.model.life import left_over
 from tests.model.world import World

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import TypeVar
 from unittest import mock
 
+from ftpsyncd.actions import Outcome
 from ftpsyncd.config import Config, ControlSpec
 from ftpsyncd.core.filters import Filter
 from ftpsyncd.core.names import SUFFIX
@@ -24,7 +25,8 @@ from ftpsyncd.local.changes import Changes
 from ftpsyncd.local.scan import Scanner, fingerprint_of
 from ftpsyncd.mapping.mirror import Mirror
 from ftpsyncd.mapping.site import Clock, Moment
-from ftpsyncd.model import Kind, Outcome, join, parent
+from ftpsyncd.model import Kind
+from ftpsyncd.paths import join, parent
 from ftpsyncd.remote.port import Connector
 from ftpsyncd.specs import MappingSpec, PublishMode, ServerSpec
 from ftpsyncd.status import MappingState

@@ -11,10 +11,10 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import dataclass
 
+from ftpsyncd.actions import Failed, Outcome
 from ftpsyncd.core.names import TRASH
 from ftpsyncd.errors import InternalError
 from ftpsyncd.events import Event
-from ftpsyncd.model import Failed, Outcome
 from ftpsyncd.remote.memory import MemoryFile
 from tests.model.doubles import FAULTS, Server
 from tests.model.drop import Drop, Time

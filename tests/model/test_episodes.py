@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 import pytest
 
+from ftpsyncd.actions import Action, MakeDir, RenameDir
 from ftpsyncd.core.gate import Breaker
 from ftpsyncd.core.names import SUFFIX, TRASH
 from ftpsyncd.daemon import knows
@@ -22,7 +23,7 @@ from ftpsyncd.ledger.failures import FailureCounts
 from ftpsyncd.local.quiet import open_and_look
 from ftpsyncd.mapping.site import QUEUE_ROOM
 from ftpsyncd.mapping.unreadable import LONGEST_AGAIN_S
-from ftpsyncd.model import Action, MakeDir, RenameDir, parent
+from ftpsyncd.paths import parent
 from ftpsyncd.remote.memory import MemoryFile
 from ftpsyncd.specs import DeleteLimit, DeletePolicy, ExistingPolicy
 from tests.model.doubles import FAULTS

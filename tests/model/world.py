@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
+from ftpsyncd.actions import Outcome
 from ftpsyncd.core.filters import Filter
 from ftpsyncd.core.names import SUFFIX, TRASH
 from ftpsyncd.core.schedule import Queue
@@ -30,7 +31,8 @@ from ftpsyncd.local.unwatched import Unwatched
 from ftpsyncd.mapping.mirror import Mirror
 from ftpsyncd.mapping.openintents import is_rename
 from ftpsyncd.mapping.site import Clock
-from ftpsyncd.model import Kind, Outcome, RootIdentity, parent
+from ftpsyncd.model import Kind, RootIdentity
+from ftpsyncd.paths import parent
 from ftpsyncd.publishing import lastlook
 from ftpsyncd.publishing.lastlook import Folder
 from ftpsyncd.questions import Why

@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 import pytest
 
+from ftpsyncd.actions import Delete, Did, Done, Failed, MakeDir, Outcome, Probe, RemoveDir, Upload
 from ftpsyncd.errors import (
     ConfigError,
     FileChangedError,
@@ -27,7 +28,7 @@ from ftpsyncd.errors import (
 )
 from ftpsyncd.local.scan import fingerprint_of
 from ftpsyncd.local.tree import root_identity
-from ftpsyncd.model import Delete, Did, Done, Failed, Fingerprint, MakeDir, Outcome, Probe, RemoveDir, Upload
+from ftpsyncd.model import Fingerprint
 from ftpsyncd.publishing import crew as crew_module
 from ftpsyncd.publishing import deleting
 from ftpsyncd.publishing.batches import Stream

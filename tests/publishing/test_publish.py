@@ -13,6 +13,20 @@ from typing import BinaryIO
 
 import pytest
 
+from ftpsyncd.actions import (
+    Action,
+    Delete,
+    Did,
+    Done,
+    Failed,
+    MakeDir,
+    Outcome,
+    RemoveDir,
+    Rename,
+    RenameDir,
+    Sweep,
+    Upload,
+)
 from ftpsyncd.core import names
 from ftpsyncd.errors import (
     AlreadyExistsError,
@@ -30,23 +44,7 @@ from ftpsyncd.errors import (
 )
 from ftpsyncd.local.scan import fingerprint_of
 from ftpsyncd.local.tree import root_identity
-from ftpsyncd.model import (
-    Action,
-    Delete,
-    Did,
-    Done,
-    Exposure,
-    Failed,
-    Fingerprint,
-    Kind,
-    MakeDir,
-    Outcome,
-    RemoveDir,
-    Rename,
-    RenameDir,
-    Sweep,
-    Upload,
-)
+from ftpsyncd.model import Exposure, Fingerprint, Kind
 from ftpsyncd.publishing.existing import BEGINNING, FreshDirectories, require_vacant, swept
 from ftpsyncd.publishing.lastlook import RECORDED_NS, Folder
 from ftpsyncd.publishing.planned import Progress

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from ftpsyncd.actions import Did, Done, Rename
 from ftpsyncd.core import names
 from ftpsyncd.errors import FtpsyncdError, NameRefusedError
 from ftpsyncd.local.scan import fingerprint_of
 from ftpsyncd.local.tree import root_identity
-from ftpsyncd.model import Did, Done, Rename
 from ftpsyncd.publishing.existing import FreshDirectories
 from ftpsyncd.publishing.lastlook import Folder
 from ftpsyncd.publishing.publish import Publisher
