@@ -64,7 +64,7 @@ def as_far_as_shown(session: Session, paths: Sequence[str]) -> list[RemoteEntry 
 
 
 def _entries(session: Session, paths: Sequence[str], answers: Sequence[Reply]) -> list[RemoteEntry | None]:
-    """What MLST has said; where that is a success without any facts, what there is else."""
+    """What MLST has said; where that tells nothing, what there is else."""
     found: list[RemoteEntry | None] = []
     bare: list[int] = []
     links: list[int] = []
@@ -74,10 +74,8 @@ def _entries(session: Session, paths: Sequence[str], answers: Sequence[Reply]) -
             entry = entry._replace(name=basename(path))
             if entry.kind is Kind.FILE and listings.may_be_link(reply):
                 links.append(len(found))
-        elif reply.code == 250:
+        elif reply.code == 250 or not _is_absent(session, path, reply):
             bare.append(len(found))
-        else:
-            _refused(session, path, reply)
         found.append(entry)
     for i, seen in zip(bare, _sized(session, [paths[i] for i in bare]), strict=True):
         found[i] = seen
@@ -104,7 +102,7 @@ def _sized(session: Session, paths: Sequence[str]) -> list[RemoteEntry | None]:
     every = any(entry is not None for entry in found) and _sizes_dirs(session)
     unknown = [i for i, entry in enumerate(found) if entry is None or every]
     visits = session.exchange([*(session.visit(paths[i] or "/") for i in unknown), HOME]) if unknown else []
-    listed: dict[str, dict[str, RemoteEntry]] = {}
+    listed: dict[str, dict[str, RemoteEntry] | None] = {}
     for i, visit in zip(unknown, visits, strict=False):
         size, date = answers[2 * i : 2 * i + 2]
         if visit.good:
@@ -115,7 +113,7 @@ def _sized(session: Session, paths: Sequence[str]) -> list[RemoteEntry | None]:
             # It may have told a size that is none: a large one, counted in 32 bits.
             found[i] = RemoteEntry(basename(paths[i]), Kind.FILE, None, facts.parse_mdtm(date))
         elif not _absent(session, paths[i], "SIZE", size) and not _absent(session, paths[i], "MDTM", date):
-            found[i] = _listed(session, paths[i], listed)
+            found[i] = _listed(session, paths[i], size, listed, moves=visits[-1].good)
     return found
 
 
@@ -147,14 +145,27 @@ def _absent(session: Session, path: str, verb: str, refusal: Reply) -> bool:
     return isinstance(session.error(refusal, verb, path), NameRefusedError) and not denied
 
 
-def _listed(session: Session, path: str, known: dict[str, dict[str, RemoteEntry]]) -> RemoteEntry | None:
-    """A name as the listing of its directory shows it; ``known`` are those that were asked for."""
+def _listed(
+    session: Session, path: str, refusal: Reply, known: dict[str, dict[str, RemoteEntry] | None], *, moves: bool
+) -> RemoteEntry | None:
+    """A name that the server does not tell of (``refusal``), as the listing of its directory shows it.
+
+    ``known`` are directories that were listed before, or are not there (None); ``moves``: one can go to directories.
+
+    Raises:
+        NameRefusedError: none of that may be seen either.
+    """
     directory = parent(path) or "/"
     if directory not in known:
-        known[directory] = {}
-        with contextlib.suppress(NotFoundError):
+        try:
             known[directory] = {entry.name: entry for entry in entries(session, directory)}
-    return known[directory].get(basename(path))
+        except NotFoundError:
+            known[directory] = None
+    there = known[directory]
+    # Where one can go nowhere, no directory seems to be there, and where nothing is listed, each is empty (proftpd).
+    if (there is None and not moves) or (there == {} and not session.lists):
+        raise NameRefusedError(f"The server does not tell of {named(path)}: {refusal.text}", reply=refusal.text)
+    return there.get(basename(path)) if there else None
 
 
 def _sane(session: Session, reply: Reply, verb: str, codes: set[int]) -> None:
@@ -165,13 +176,34 @@ def _sane(session: Session, reply: Reply, verb: str, codes: set[int]) -> None:
         raise ProtocolError(f"The server answers {verb} with: {reply.text}", reply=reply.text)
 
 
-def _refused(session: Session, path: str, reply: Reply) -> None:
-    """Raise unless a refusal of MLST means that there is nothing."""
+def _is_absent(session: Session, path: str, reply: Reply) -> bool:
+    """Whether a refusal of MLST means that there is nothing, and not that it tells of nothing there.
+
+    Raises:
+        RemoteError: something else is wrong.
+    """
     _sane(session, reply, "MLST", set())
     error = session.error(reply, "MLST", path)
-    if isinstance(error, NameRefusedError) and not replies.says_denied(reply, path, session.account.spec.encoding):
-        return
-    raise error
+    if not isinstance(error, NameRefusedError):
+        raise error
+    if isinstance(error, NotFoundError) or replies.says_unlisted(reply):
+        return True
+    if replies.says_denied(reply, path, session.account.spec.encoding):
+        return False
+    # Other words may be for everything there (proftpd's, for what a <Limit> denies): would it tell of what is there?
+    above = parent(path) or "/"
+    if above not in session.told_of and session.exchange([session.command("MLST", above)])[0].code == 250:
+        session.told_of.add(above)
+    return above in session.told_of or _knows_bare(session, above, path)
+
+
+def _knows_bare(session: Session, directory: str, path: str) -> bool:
+    """Whether MLST tells of what it refuses, by its bare name: then that is looked into (`reaching`), and all anew."""
+    if session.relative or session.profile.paths is not None or not path.strip("/"):
+        return False
+    bare = b"MLST " + session.name(basename(path))
+    visit, told, _ = session.exchange([session.visit(directory), bare, HOME])
+    return visit.good and listings.parse_mlst(told, session.account.spec.encoding) is not None
 
 
 def list_dir(session: Session, path: str, *, dated: bool = True) -> list[RemoteEntry]:

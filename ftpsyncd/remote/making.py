@@ -44,7 +44,7 @@ def many(session: Session, paths: Sequence[str]) -> Iterator[tuple[int, bool | F
     for (i, reply), visit in zip(refused.items(), visits, strict=False):
         verdict: bool | FtpsyncdError
         try:
-            verdict = _made(session, paths[i], reply, visit)
+            verdict = _made(session, paths[i], reply, visit, visits[-1])
         except RemoteError as error:
             verdict = error
         yield i, verdict
@@ -68,9 +68,9 @@ def make(session: Session, paths: Sequence[str]) -> bool:
         # What is tried beside a name needs the directory that it stands in.
         make(session, paths[:-1])
     naming.assure(session, last)
-    *_, made, visit, _home = session.exchange(commands)
+    *_, made, visit, home = session.exchange(commands)
     try:
-        return _made(session, last, made, visit)
+        return _made(session, last, made, visit, home)
     except NameRefusedError:
         if len(paths) > 1 and session.usable:
             # Where one above it cannot be made, what is said of that one is the reason.
@@ -78,13 +78,16 @@ def make(session: Session, paths: Sequence[str]) -> bool:
         raise
 
 
-def _made(session: Session, path: str, made: Reply, visit: Reply) -> bool:
-    """What the answers to MKD and CWD mean; raises if the directory is not there."""
+def _made(session: Session, path: str, made: Reply, visit: Reply, home: Reply) -> bool:
+    """What the answers to MKD and CWD, there and back, mean; raises if the directory is not there."""
     if made.good:
         return True
     if visit.good:
         return False
     error = reaching.explained(session, session.error(made, "MKD", path), path, above=True)
+    if isinstance(error, AlreadyExistsError) and not home.good:
+        # One may go nowhere: it can be a directory all the same.
+        return False
     if isinstance(error, AlreadyExistsError):
         # Perhaps it was there, or one that is the same to the server (case), and was removed between the answers.
         if session.exchange([session.command("MKD", path)])[0].good:

@@ -235,10 +235,11 @@ _MISSING = Expression(
 _EXISTS = Expression(r"already exists|file exists|directory exists|: exists|already a", re.IGNORECASE)
 _NOT_EMPTY = Expression(r"not empty|enotempty|isn.?t empty", re.IGNORECASE)
 _DENIED = Expression(
-    r"denied|zugriff verweigert|acc.{1,2}s refus|acceso denegado|accesso negato|toegang geweigerd|acesso negado"
-    r"|odmowa dost",
+    r"denied|not permitted|zugriff verweigert|acc.{1,2}s refus|acceso denegado|accesso negato|toegang geweigerd"
+    r"|acesso negado|odmowa dost",
     re.IGNORECASE,
 )
+_UNLISTED = Expression(rb"cannot be listed")
 _IN_USE = Expression(
     r"\bin use\b|(?:resource|file) (?:is )?busy|sharing violation|file is locked"
     r"|\b(?:another|anderen|autre|otro|altro|ander|outro|inny) pro[cz]",
@@ -284,6 +285,11 @@ def says_not_empty(reply: Reply, subject: str = "", encoding: str = "utf-8") -> 
 def says_denied(reply: Reply, subject: str = "", encoding: str = "utf-8") -> bool:
     """Whether the reason is a lack of rights: then it tells nothing about what is there."""
     return bool(_DENIED.search(_told(reply, subject, encoding)))
+
+
+def says_unlisted(reply: Reply) -> bool:
+    """Whether MLST found nothing, in proftpd's words; it has others for what may not be looked at."""
+    return bool(_UNLISTED.search(b" ".join(reply.lines)))
 
 
 def says_unread(reply: Reply) -> bool:

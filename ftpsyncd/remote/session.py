@@ -100,6 +100,8 @@ class Session:
         """It says that it receives a file (150) before the content has come, as far as is known."""
         self.waited_in_vain = False
         """A file that had arrived was not shown in a while: the next one is not waited for."""
+        self.told_of: set[str] = set()
+        """Directories that MLST told of: what it does not tell of in these is not there, whatever the words are."""
         self.lists_itself: bool | None = None
         """A listing of a directory that may be read shows ``.``, too, if that is asked for; None: not seen yet."""
         self.lists = False

@@ -448,6 +448,37 @@ def test_where_nothing_may_be_renamed_files_are_sent_under_their_final_names(kin
 
 
 @pytest.mark.root
+@pytest.mark.parametrize(
+    ("denied", "shown"),
+    [
+        ("MLST", True),
+        ("SIZE MDTM MLST", True),
+        ("DIRS", True),
+        ("SIZE MDTM MLST MLSD LIST NLST", False),
+        ("READ DIRS", False),
+    ],
+)
+def test_what_may_not_be_looked_at_is_not_taken_for_absent(denied, shown):
+    """proftpd refuses MLST in words that tell nothing of the file (550 Unable to handle command)."""
+    with running("proftpd", denied=tuple(denied.split())) as server, Account(server.spec())() as session:
+        (server.home / "d").mkdir()
+        (server.home / "d" / "theirs").write_bytes(b"theirs")
+        os.chown(server.home / "d", server.home.stat().st_uid, -1)
+        if shown:
+            there, missing = session.stat_many(["/d/theirs", "/d/missing"])
+            assert there is not None
+            assert (there.kind, there.size) == (Kind.FILE, len(b"theirs"))
+            assert missing is None
+        else:
+            with pytest.raises(NameRefusedError, match="does not tell of '/d/theirs'"):
+                session.stat_many(["/d/theirs"])
+        assert not session.make_dirs("/d")
+        assert dict(session.make_dir_many(["/d"])) == {0: False}
+        put(session, "/d/ours")
+        assert (server.home / "d" / "ours").read_bytes() == b"content"
+
+
+@pytest.mark.root
 def test_a_download_is_begun_anew_where_a_server_says_try_again_for_ever_to_go_on(tmp_path):
     """proftpd without AllowRetrieveRestart: 451."""
 

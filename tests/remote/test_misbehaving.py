@@ -2499,12 +2499,23 @@ class TestMachineListings:
 
     def test_what_nobody_may_look_at_is_not_taken_for_absent(self):
         """Where foreign files are kept, it would be replaced."""
-        with Scripted(FEAT="211-F\n MLST type*;\n211 End", MLST="550 /a: Permission denied.") as server:
+        no = "550 /a: Permission denied."
+        with Scripted(FEAT="211-F\n MLST type*;\n211 End", MLST=no, SIZE=no, MDTM=no, LIST=no) as server:
             server.files["/a"] = b"12345"
             with account(server)() as session:
                 with pytest.raises(NameRefusedError, match="denied"):
                     session.stat_many(["/a"])
                 session.noop()
+
+    @pytest.mark.parametrize("words", ["/a: Permission denied.", "Unable to handle command"])
+    def test_what_else_tells_of_it_is_asked_where_that_is_denied(self, words):
+        with Scripted(FEAT="211-F\n MLST type*;\n211 End", MLST=f"550 {words}") as server:
+            server.files["/a"] = b"12345"
+            with account(server)() as session:
+                there, missing = session.stat_many(["/a", "/b"])
+                assert there is not None
+                assert there.size == 5
+                assert missing is None
 
     def test_they_are_found_behind_codes(self):
         feat = "211-F\n211-MLST type*;size*;\n211-SIZE\n211 End"

@@ -306,6 +306,8 @@ class TestErrors:
             ("550 '/access-denied.jpg': Permission Denied", "/access-denied.jpg", True),
             ("550 Permission denied.", "/denied", True),
             ("550 Access is denied.", "/a", True),
+            ("550 /a: Operation not permitted", "/a", True),
+            ("550 /not permitted: No such file or directory", "/not permitted", False),
             ("550 Zugriff verweigert ", "/a", True),
             ("550 Acc\xe8s refus\xe9. ", "/a", True),
             ("550 Das System kann die angegebene Datei nicht finden. ", "/a", False),
