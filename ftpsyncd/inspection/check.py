@@ -6,24 +6,18 @@ again at once, and directories that had to be made for it, which are removed.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import secrets
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
 from itertools import chain
-from typing import BinaryIO
 
 from ftpsyncd import alerts, patience
 from ftpsyncd.config import Config, missing_secrets, placed
-from ftpsyncd.core import names
 from ftpsyncd.counting import number
 from ftpsyncd.errors import (
     ConfigError,
     ExitCode,
     FtpsyncdError,
     NameRefusedError,
-    NotSupportedError,
     PathsRefusedError,
     RemoteError,
     TlsFileError,
@@ -31,19 +25,17 @@ from ftpsyncd.errors import (
 from ftpsyncd.inspection.findings import Area, Finding, Level
 from ftpsyncd.inspection.machine import machine
 from ftpsyncd.inspection.outsiders import outsiders
-from ftpsyncd.paths import parent, remote_join
+from ftpsyncd.inspection.rights import rights
+from ftpsyncd.paths import remote_join
 from ftpsyncd.quoting import address, quote
 from ftpsyncd.remote import facts
 from ftpsyncd.remote.account import connect as connect_session
-from ftpsyncd.remote.port import PublishJob, RemoteSession
+from ftpsyncd.remote.port import RemoteSession
 from ftpsyncd.remote.session import Session
 from ftpsyncd.remote.tls import tls_context
-from ftpsyncd.remote.trials import make_missing
-from ftpsyncd.specs import DeletePolicy, MappingSpec, PublishMode, ServerSpec, TlsMode
+from ftpsyncd.specs import MappingSpec, ServerSpec, TlsMode
 
-_REFUSALS = (NameRefusedError, NotSupportedError)
 _REFUSED_REMEDY = "Correct `remote`, or the permissions at the server, then run `ftpsyncd check`."
-SCRATCH = b"ftpsyncd check: this file may be deleted.\n"
 
 Connect = Callable[[ServerSpec], RemoteSession]
 
@@ -158,7 +150,7 @@ def _all_rights(mappings: Sequence[MappingSpec], session: RemoteSession) -> Iter
         if not session.usable:
             return
         try:
-            yield _rights(mapping, session)
+            yield rights(mapping, session)
         except PathsRefusedError:
             if not isinstance(session, Session):
                 raise
@@ -217,147 +209,3 @@ def _abilities(subject: str, session: RemoteSession) -> Iterator[Finding]:
     if profile.relative:
         has.append("names only within the working directory")
     yield Finding(Level.OK, Area.SERVER, subject, f"The server offers: {', '.join(has) or 'the minimum'}.")
-
-
-@contextlib.contextmanager
-def _removed_anyway(session: RemoteSession, files: list[str], made: list[str]) -> Iterator[None]:
-    """Have another session remove what the block leaves where its own one has ended, or an error say what stays."""
-    try:
-        yield
-    except BaseException as error:
-        if isinstance(session, Session) and not session.usable:
-            try:
-                with session.account() as another:
-                    _remove(another, files, made)
-            except FtpsyncdError:
-                if isinstance(error, FtpsyncdError):
-                    stays = f"{' and '.join(map(quote, files))}, of this check,"
-                    error.remedy = f"{error.remedy} Have {stays} removed there, if any has stayed.".strip()
-        raise
-
-
-def _remove(session: RemoteSession, files: list[str], made: list[str]) -> None:
-    """Delete files, and the directories that were made for them."""
-    session.delete_many(files)
-    for directory in reversed(made):
-        session.remove_dir(directory)
-
-
-def _rights(mapping: MappingSpec, session: RemoteSession) -> Finding:
-    """Publish a scratch file in the mapping's remote directory, and take it away again.
-
-    Raises:
-        FtpsyncdError: that is not possible.
-    """
-    made: list[str] = []
-    # Without a dot at its beginning, which many servers forbid: what is published has none there either.
-    path = remote_join(mapping.remote, f"ftpsyncd-check-{secrets.token_hex(4)}")
-    temporary = path if mapping.publish is PublishMode.DIRECT else names.temporary(path, "check")
-    left: list[FtpsyncdError | None] = []
-    ours = [path] if temporary == path else [temporary, path]
-    with _removed_anyway(session, ours, made):
-        make_missing(session, mapping.remote, made)
-        there = list(made)
-        try:
-            error, taken = _publish(session, path, temporary)
-        except (KeyboardInterrupt, SystemExit):
-            if isinstance(session, Session):
-                # It was cut off in the middle of a word: what comes next would be taken for another answer.
-                session.abandon()
-            raise
-        finally:
-            if session.usable:
-                left = session.delete_many(ours)
-                if mapping.deletes is DeletePolicy.TRASH:
-                    left.append(_try_trash(session, mapping.remote, made))
-                _remove(session, [], there)
-        if error is not None and not session.usable:
-            raise error
-    kept = {place: each for place, each in zip(ours, left, strict=False) if isinstance(each, _REFUSALS)}
-    if kept and taken and (error is None or not session.hides(path)):
-        return _keeps(mapping, kept, renames=session.hides(path))
-    trouble = next((each for each in (error, *left) if each is not None), None)
-    if trouble is not None:
-        raise trouble
-    how = " (the directory is made at the first publish)" if there else ""
-    if temporary != path and not session.hides(path):
-        trash = "; `deletes: trash` cannot work" if mapping.deletes is DeletePolicy.TRASH else ""
-        return Finding(
-            Level.WARNING,
-            Area.DIRECTORY,
-            f"mapping {mapping.name}",
-            f"{mapping.remote} takes and deletes files, but renames none{how}: they are sent under their final names, "
-            f"and seen there before they are complete{trash}.",
-            "Have the server allow RNFR and RNTO.",
-        )
-    return Finding(
-        Level.OK, Area.DIRECTORY, f"mapping {mapping.name}", f"{mapping.remote} takes, renames and deletes files{how}."
-    )
-
-
-def _keeps(mapping: MappingSpec, kept: Mapping[str, FtpsyncdError], *, renames: bool) -> Finding:
-    """What is found where nothing may be deleted, so that the scratch file stays."""
-    left = list(kept)
-    settings = [] if mapping.deletes is DeletePolicy.KEEP else ["`deletes: keep`"]
-    what, allowed = "takes files, but deletes none", "DELE"
-    if mapping.publish is not PublishMode.DIRECT and renames:
-        what = "takes and renames files, but deletes none"
-    elif mapping.publish is not PublishMode.DIRECT:
-        what = "takes files, but renames and deletes none"
-        allowed = "DELE, RNFR and RNTO"
-        settings.append("`publish: direct`, which tries neither")
-        left += map(names.trial, kept)
-    instead = f", or set {' and '.join(settings)}" if settings else ""
-    stays = " and ".join(map(quote, left))
-    return Finding(
-        Level.ERROR if settings else Level.WARNING,
-        Area.DIRECTORY,
-        f"mapping {mapping.name}",
-        f"{mapping.remote} {what}: {next(iter(kept.values())).message}",
-        f"Have the server allow {allowed}{instead}. Have {stays}, of this check, removed there.",
-    )
-
-
-def _try_trash(session: RemoteSession, remote: str, made: list[str]) -> FtpsyncdError | None:
-    """Make the directory into which deleted files are moved, and take it away again; returns why that failed.
-
-    Should the session end under that, it is among those that were ``made``.
-    """
-    trash: list[str] = []
-    try:
-        make_missing(session, remote_join(remote, names.TRASH), trash)
-        _remove(session, [], trash)
-    except NameRefusedError as error:
-        error.message = f"`deletes: trash` cannot work: {error.message}"
-        return error
-    finally:
-        if not session.usable:
-            made += trash
-    return None
-
-
-def _publish(session: RemoteSession, path: str, temporary: str) -> tuple[FtpsyncdError | None, bool]:
-    """Publish the scratch file; returns why that failed, and whether the server has taken the content."""
-    # In memory: there may be no place to write to, or no space.
-    with os.fdopen(os.memfd_create("scratch"), "w+b") as scratch:
-        scratch.write(SCRATCH)
-
-        def reopen() -> BinaryIO:
-            scratch.seek(0)
-            return os.fdopen(os.dup(scratch.fileno()), "rb")
-
-        job = PublishJob(
-            path=path,
-            temporary=temporary,
-            size=len(SCRATCH),
-            mtime_s=0,
-            open=reopen,
-            confirm=lambda _file, _sha256: None,
-        )
-        results = list(session.publish([job]))
-    if not results:
-        return RemoteError("The server ended the connection before the scratch file was sent."), False
-    error, taken = results[0].error, results[0].reply.startswith("2")
-    if isinstance(error, NameRefusedError):
-        error.message = f"The remote directory {parent(path) or '/'} cannot be written: {error.message}"
-    return error, taken

@@ -77,7 +77,7 @@ def make_missing(session: RemoteSession, directory: str, made: list[str]) -> Non
         RemoteError: that is refused, and what was made is removed; or the session ended.
     """
     missing: list[str] = []
-    while directory.strip("/") and session.stat(directory) is None:
+    while directory.strip("/") and not _is_seen(session, directory):
         missing.insert(0, directory)
         directory = parent(directory)
     try:
@@ -91,6 +91,14 @@ def make_missing(session: RemoteSession, directory: str, made: list[str]) -> Non
             while made:
                 session.remove_dir(made.pop())
         raise
+
+
+def _is_seen(session: RemoteSession, directory: str) -> bool:
+    """Whether it is there; False also where nobody may look: to make what is there already is no error."""
+    try:
+        return session.stat(directory) is not None
+    except NameRefusedError:
+        return False
 
 
 def holds(session: Session, path: str, content: bytes) -> bool:

@@ -25,7 +25,7 @@ from ftpsyncd.inspection.machine import machine
 from ftpsyncd.ledger.book import LEDGER, Ledger
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.memory import MemoryServer
-from ftpsyncd.specs import AlertSpec, DeletePolicy, PublishMode, TlsMode
+from ftpsyncd.specs import AlertSpec, DeletePolicy, ExistingPolicy, PublishMode, TlsMode
 from tests.cli.terminal import write_config
 from tests.remote.scripted import Connection, Scripted
 from tests.servers import running
@@ -280,6 +280,34 @@ def test_a_server_that_deletes_nothing_is_said_to_and_what_stays_there_is_named(
         left = {f"/{path.relative_to(real.home)}" for path in real.home.rglob("*") if path.is_file()}
         assert left
         assert all(any(path in each.remedy for each in told.values()) for path in left)
+
+
+@pytest.mark.real_server
+@pytest.mark.root
+@pytest.mark.parametrize(
+    ("kind", "denied"), [("vsftpd", ("SIZE", "MDTM", "LIST", "NLST")), ("proftpd", ("READ", "DIRS"))]
+)
+def test_where_nobody_may_look_it_says_what_does_not_work_and_finds_no_fault_where_nothing_is_missing(
+    config, kind, denied
+):
+    with running(kind, denied=denied) as real:
+        mirrors, adds = config.mappings["gallery"], config.mappings["shop"]._replace(deletes=DeletePolicy.KEEP)
+        keeps = mirrors._replace(name="keeps", deletes=DeletePolicy.KEEP, existing=ExistingPolicy.KEEP, remote="/k")
+        mappings = {"gallery": mirrors, "shop": adds, "keeps": keeps}
+        servers = {"web": real.spec(name="web")}
+        findings = list(check(config._replace(servers=servers, mappings=mappings), offline=False))
+        told = {each.subject: each for each in findings if each.area is Area.DIRECTORY}
+        assert {name: each.level for name, each in told.items()} == {
+            "mapping gallery": Level.ERROR,
+            "mapping shop": Level.OK,
+            "mapping keeps": Level.ERROR,
+        }
+        gallery, kept = told["mapping gallery"], told["mapping keeps"]
+        assert "so that none is deleted there: " in gallery.message
+        assert gallery.remedy == "Have the server allow SIZE and LIST, or set `deletes: keep`."
+        assert "so that with `existing: keep` none is sent: " in kept.message
+        assert kept.remedy == "Have the server allow SIZE and LIST, or set `existing: adopt`."
+        assert not list(real.home.iterdir())
 
 
 @pytest.mark.parametrize("kind", ["vsftpd", "proftpd"])
