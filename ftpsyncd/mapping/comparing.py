@@ -117,12 +117,12 @@ class Comparing:
             # The server's file goes first; when it is gone, the directory is entered.
             self._site.dirty.mark(file, at.now)
         else:
+            self._removals.source.require_same_disk(listing, at)
             renamed = False
             if whole:
                 renamed, at = yield from self._offers.directory_rename(listing, order, at)
             if not renamed:
                 self._make(to_make, at, order)
-                self._removals.source.require_same_disk(listing, at)
                 yield from self._compare(listing, at, order, deep=deep)
 
     def _make(self, new: MakeDir | None, at: Moment, order: Order) -> None:

@@ -8,12 +8,13 @@ when everything is as it was; the ledger keeps that it was so. One per mapping, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import chain
 
 from ftpsyncd.core.plan import Swapped, swapped_away, swapped_directory
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.logs import one_line
 from ftpsyncd.model import MIXED, HoldKind, Kind, Listing, RootIdentity
-from ftpsyncd.paths import basename, parent
+from ftpsyncd.paths import above, basename, parent
 from ftpsyncd.quoting import as_word
 from ftpsyncd.specs import MappingSpec
 
@@ -44,6 +45,8 @@ class Places:
         self._elsewhere: dict[str, str] = {}
         """What is to be published and was seen in another folder than the published one (empty), or below a directory
         that is swapped."""
+        self._new: dict[str, int] = {}
+        """Mount points that the ledger does not have, and what is mounted on each, as in `Listing`; of this pass."""
 
     def __repr__(self) -> str:
         swapped = len(self._swapped) + len(self._links)
@@ -74,11 +77,33 @@ class Places:
     def are_two_disks(self, source: str, path: str) -> bool:
         """Whether what is published under one path was on another disk than what is under another path now.
 
-        Their inodes say nothing about each other then: the one is out of sight, and did not become the other.
+        Their inodes say nothing about each other then: the one is out of sight, and did not become the other. One disk
+        at two places, as where it is mounted elsewhere now, or bound, is known by its number.
         """
         if self.on_another_disk:
             return True
-        return any(all(f"{each}/".startswith(f"{place}/") for each in (source, path)) for place in self._swapped)
+        if any(all(f"{each}/".startswith(f"{place}/") for each in (source, path)) for place in self._swapped):
+            return True
+        was = self._disk_of(source, self._recorded_on)
+        return was is None or was != self._disk_of(path, self._mounted_on)
+
+    def _disk_of(self, path: str, device_of: Callable[[str], int]) -> int | str | None:
+        """On which disk something is: its number; the mount point where that has none; None: it may be on several."""
+        for each in chain((path,), above(path)):
+            if device := device_of(each):
+                return None if device == MIXED else each if device < MIXED else device
+        return self.published.filesystem if self.published is not None else 0
+
+    def _recorded_on(self, directory: str) -> int:
+        """As `Row.device`, as it was published."""
+        row = self._ledger.row(self._mapping, directory)
+        return row.device if row is not None and row.kind is Kind.DIR else 0
+
+    def _mounted_on(self, directory: str) -> int:
+        """The same as it was seen last."""
+        if (swapped := self._swapped.get(directory)) is not None:
+            return swapped.filesystem or int(swapped.mounted)
+        return self._recorded_on(directory) or self._new.get(directory, 0)
 
     def root_is_published(self, numbered: RootIdentity | None) -> bool:
         """Whether the root is the folder that was published, or is from now on, since there is nothing to be lost.
@@ -137,6 +162,13 @@ class Places:
         """Of each of these that it is so; in the order of names, directories first."""
         return [swapped.why for noted in (self._swapped, self._links) for _, swapped in sorted(noted.items())]
 
+    def listed(self, listing: Listing) -> None:
+        """A directory that the ledger does not have was looked at: it may be a mount point."""
+        if listing.mount_point:
+            self._new[listing.directory] = listing.filesystem or 1
+        else:
+            self._new.pop(listing.directory, None)
+
     def back(self, directory: str) -> None:
         """A directory is on the file system that it was on."""
         self._swapped.pop(directory, None)
@@ -158,7 +190,8 @@ class Places:
         return [swapped_away(disk) for disk in disks]
 
     def keep_recorded(self) -> None:
-        """Directories that the ledger does not have any more are of no interest."""
+        """What the ledger has is to be known from it, and directories that it has no more are of no interest."""
+        self._new.clear()
         for noted in (self._swapped, self._links):
             for path in [path for path in noted if self._ledger.row(self._mapping, path) is None]:
                 del noted[path]

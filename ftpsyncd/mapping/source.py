@@ -127,6 +127,7 @@ class Source:
         """A directory may be looked at before the one that holds it, which would tell that its disk is unmounted."""
         row = self._site.ledger.row(self._site.id, listing.directory) if listing.directory else None
         if row is None or row.kind is not Kind.DIR:
+            self.places.listed(listing)
             return
         mounted, filesystem = listing.mount_point, listing.filesystem
         swapped = swapped_directory(listing.directory, row, mount_point=mounted, filesystem=filesystem)

@@ -750,6 +750,65 @@ def test_nothing_is_renamed_at_the_server_for_a_copy_on_another_disk(
 
 @pytest.mark.root
 @as_root
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("place", ["leaves none", "stays"])
+def test_nothing_is_renamed_at_the_server_for_a_copy_on_a_disk_at_another_place(
+    server: Server, tmp_path: Path, place: str, *, whole: bool
+) -> None:
+    """Two cards that were filled in the same order: the one is put away, and the other mounted beside its place."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    names = ("year", "archive") if whole else ("year", "year")
+    for disk, directory in zip((first, second), names, strict=True):
+        disk.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", disk], check=True)
+        (disk / directory).mkdir()
+        for number in range(4):
+            copy = disk / directory / f"{number}.jpg"
+            copy.write_bytes(b"the same on both" * 100)
+            os.utime(copy, ns=(1_600_000_000_123_456_789 + number,) * 2)
+    inodes = [sorted(path.stat().st_ino for path in disk.rglob("*")) for disk in (first, second)]
+    try:
+        if inodes[0] != inodes[1]:
+            pytest.skip("inodes are given out otherwise here")
+        with watchful(server, tmp_path) as s:
+            (s.drop / "one").mkdir()
+            (s.drop / "two").mkdir()
+            with mounted(first, s.drop / "one"):
+                s.command("sync")
+                before = copies(s.published)
+            if place == "leaves none":
+                (s.drop / "one").rmdir()
+            with mounted(second, s.drop / "two"):
+                done = s.command("sync", ok=False)
+            assert done.returncode == 1
+            assert before.items() <= copies(s.published).items()
+            assert len(copies(s.published)) == 8
+    finally:
+        for disk in (first, second):
+            subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+@pytest.mark.root
+@as_root
+def test_a_disk_that_is_mounted_at_another_place_in_the_folder_is_not_sent_again(
+    server: Server, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    with mounted("tmpfs", disk), watchful(server, tmp_path) as s:
+        fill(disk)
+        for place in ("one", "two"):
+            (s.drop / place).mkdir()
+        with mounted(disk, s.drop / "one"):
+            s.command("sync")
+            before = copies(s.published)
+        with mounted(disk, s.drop / "two"):
+            s.command("sync")
+        assert copies(s.published) == {name.replace("one/", "two/"): copy for name, copy in before.items()}
+
+
+@pytest.mark.root
+@as_root
 @pytest.mark.parametrize("decision", ["approve", "discard"])
 @pytest.mark.parametrize("other", ["none", "disk"])
 def test_what_a_sync_says_of_a_disk_can_be_decided_though_it_has_published_in_its_place(

@@ -30,7 +30,7 @@ from ftpsyncd.mapping.offers import Offers
 from ftpsyncd.mapping.site import Moment
 from ftpsyncd.mapping.unreadable import LONGEST_AGAIN_S
 from ftpsyncd.mapping.waits import RESTLESS_S
-from ftpsyncd.model import Entry, Hold, HoldKind, Listing, Presence, RootIdentity, Row
+from ftpsyncd.model import MIXED, Entry, Hold, HoldKind, Listing, Presence, RootIdentity, Row
 from ftpsyncd.publishing.lastlook import Folder
 from ftpsyncd.specs import DeleteLimit, DeletePolicy, MappingSpec
 from ftpsyncd.status import MappingState
@@ -296,19 +296,21 @@ def test_a_directory_is_entered_while_it_is_made_if_it_is_known_as_that_one_then
 
 def test_a_directory_is_looked_at_once_although_it_is_made_for_what_is_further_below(story: Story):
     """Each was listed up to six times: when it had been made, it was looked at again to see which it is."""
+    story.ledger.put(story.id, "old", made()._replace(device=11))
     story.mirror.on_answer(Listing("a", Presence.PRESENT, {"b": folder(8)}, None, inode=7, device=DISK), AT)
     story.mirror.pump(AT)
-    story.mirror.on_answer(
-        Listing("a/b", Presence.PRESENT, {"x": PICTURE}, None, inode=8, device=DISK, mount_point=True), AT
+    below = Listing(
+        "a/b", Presence.PRESENT, {"x": PICTURE}, None, inode=8, device=DISK, mount_point=True, filesystem=11
     )
+    story.mirror.on_answer(below, AT)
     story.mirror.pump(AT)
-    for planned in (MakeDir(M, "", 0), MakeDir(M, "a", 7), MakeDir(M, "a/b", 8, mount_point=True)):
+    for planned in (MakeDir(M, "", 0), MakeDir(M, "a", 7), MakeDir(M, "a/b", 8, mount_point=True, filesystem=11)):
         assert story.queue.take(NOW) == planned
         story.queue.finish(planned)
         apply(story.mirror, Done(planned, Did.MADE), AT, lost=0)
     row = story.ledger.row(story.id, "a/b")
     assert row is not None
-    assert (row.fingerprint.inode, row.device) == (8, 1)
+    assert (row.fingerprint.inode, row.device) == (8, 11)
     asked = list(story.disk.whole)
     story.mirror.pump(AT)
     assert story.disk.whole == asked
@@ -316,6 +318,7 @@ def test_a_directory_is_looked_at_once_although_it_is_made_for_what_is_further_b
 
 
 def test_which_disk_is_mounted_in_the_folder_is_recorded_also_for_what_an_older_version_recorded(story: Story):
+    story.ledger.put(story.id, "old", made()._replace(device=11))
     card = Listing("card", Presence.PRESENT, {"x": PICTURE}, inode=7, device=OTHER_DISK, mount_point=True)
     story.mirror.on_answer(card._replace(filesystem=11), AT)
     story.mirror.pump(AT)
@@ -332,6 +335,24 @@ def test_which_disk_is_mounted_in_the_folder_is_recorded_also_for_what_an_older_
     story.mirror.on_answer(card._replace(filesystem=13), AT)
     assert story.ledger.row(story.id, "card") == row._replace(device=12)
     assert [event.kind for event in story.events if event.kind is not EventKind.MADE] == [EventKind.HELD]
+
+
+@pytest.mark.parametrize(
+    ("was", "filesystem", "renamed"),
+    [(11, 11, True), (11, 12, False), (1, 11, False), (0, 11, False), (11, 0, False), (MIXED, 11, False)],
+)
+def test_a_file_is_the_published_one_under_a_new_name_only_on_its_disk(
+    story: Story,
+    was: int,
+    filesystem: int,
+    renamed: bool,  # noqa: FBT001
+):
+    """Each disk has inodes of its own, and what was published of one that is away is not gone."""
+    story.ledger.put(story.id, "old", made()._replace(device=was))
+    new = Listing("new", Presence.PRESENT, {"x": PICTURE}, inode=7, device=OTHER_DISK, mount_point=True)
+    story.mirror.on_answer(new._replace(filesystem=filesystem), AT)
+    story.mirror.pump(AT)
+    assert story.queue.moves_from(M, "old/a") is renamed
 
 
 def test_which_directory_it_was_is_not_kept_for_longer_than_it_is_needed(story: Story, monkeypatch: pytest.MonkeyPatch):
