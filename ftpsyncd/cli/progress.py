@@ -272,6 +272,7 @@ def summary_lines(progress: Progress, status: Status, duration_s: float, signs: 
     well = not (is_held or progress.failed or progress.unavailable or progress.paused or progress.source_missing)
     # What is held may have the place of something else.
     nothing = "nothing to publish" if well else "nothing published"
+    well = well and not progress.holds
     sign = (f"{signs.good} ", "bold green") if well else (f"{signs.call} ", "bold yellow")
     lines: list[Line] = [(sign, (f"{', '.join(done) or nothing} in {duration(duration_s)}.", "bold"))]
     waiting = progress.files_total - progress.files_done

@@ -44,9 +44,10 @@ TURN_S = 0.25
 def sync(ctx: click.Context, mappings: Sequence[str], *, dry_run: bool, as_json: bool) -> None:
     """Publish everything that waits, once, then end.
 
-    Exits with 1 if some files failed, if deletes are held, if a folder is missing, or if something waits for a mapping
-    that is paused, with 75 if a server is not available. Deletes that come due within half a minute are awaited; the
-    others are left to a later `sync` or the daemon. Ctrl-C stops after the current files; a second one ends at once.
+    Exits with 1 if some files failed, if deletes are held, or would be, if a folder is missing, or if something waits
+    for a mapping that is paused, with 75 if a server is not available. Deletes that come due within half a minute are
+    awaited; the others are left to a later `sync` or the daemon. Ctrl-C stops after the current files; a second one
+    ends at once.
     """
     start_log(given(), level="warning" if dry_run else LOGGED)
     config = load_config(given())
@@ -132,7 +133,7 @@ def exit_code(progress: Progress) -> int:
     """75 if a server could not be used, else 1 if something failed, is held, is missing or waits paused, else 0."""
     if progress.unavailable:
         return ExitCode.TEMPFAIL
-    held = progress.held or progress.directories_held
+    held = progress.held or progress.directories_held or progress.holds
     wanting = progress.failed or held or progress.source_missing or progress.paused
     return ExitCode.SOME_FAILED if wanting else ExitCode.DONE
 
@@ -148,6 +149,7 @@ def facts(progress: Progress) -> dict[str, object]:
         "failed": progress.failed,
         "held": progress.held,
         "directories_held": progress.directories_held,
+        "holds": progress.holds,
         "paused": progress.paused,
         "source_missing": progress.source_missing,
         "server_unavailable": progress.unavailable,

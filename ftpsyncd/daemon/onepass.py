@@ -13,6 +13,7 @@ from ftpsyncd.engine.loop import Engine
 from ftpsyncd.engine.report import changed_message, no_space_message, unreadable_message
 from ftpsyncd.mapping.mirror import Mirror
 from ftpsyncd.mapping.site import Moment
+from ftpsyncd.model import Hold
 from ftpsyncd.quoting import as_word, quote
 
 
@@ -38,6 +39,8 @@ class Progress(NamedTuple):
     files_adopted: int = 0
     directories_held: int = 0
     """Directories in which no published file is left, and whose removal is withheld, besides what `held` counts."""
+    holds: int = 0
+    """Mappings whose deletes are withheld, be it that none is known: another folder is there, or cannot be read."""
 
 
 def progress_of(engine: Engine, at: Moment) -> Progress:
@@ -48,6 +51,7 @@ def progress_of(engine: Engine, at: Moment) -> Progress:
     down = [server for server in servers if server.queue.gate.is_doubtful]
     unavailable = {server.name for server in down if not server.queue.in_flight}
     failures = [(mirror, engine.ledger.failures.counts(mirror.id)) for mirror in mirrors]
+    holds = [(mirror.spec.name, hold) for mirror in mirrors if (hold := _hold(mirror)) is not None]
     paused = [(mirror.spec.name, mirror.queue.load(mirror.spec.name).waiting) for mirror in mirrors if mirror.paused]
     return Progress(
         files_done=counters.files,
@@ -70,11 +74,7 @@ def progress_of(engine: Engine, at: Moment) -> Progress:
             # No ledger has them, so that `status` would not tell after the end.
             *(f"{mirror.spec.name}: {words}" for mirror in mirrors if (words := unreadable_message(mirror))),
             *(f"{mirror.spec.name}: {words}" for mirror in mirrors if (words := mirror.removals.source.missing)),
-            *(
-                f"{mirror.spec.name}: {hold.message}"
-                for mirror in mirrors
-                if (hold := mirror.removals.hold) and (mirror.removals.held or mirror.removals.directories_held)
-            ),
+            *(f"{name}: {hold.message}" for name, hold in holds),
             *(
                 f"{mirror.spec.name}: {changed_message(mirror.spec.name, count.held)}"
                 for mirror, count in failures
@@ -86,7 +86,14 @@ def progress_of(engine: Engine, at: Moment) -> Progress:
         renames_done=counters.renames,
         files_adopted=counters.adopted,
         directories_held=sum(mirror.removals.directories_held for mirror in mirrors),
+        holds=len(holds),
     )
+
+
+def _hold(mirror: Mirror) -> Hold | None:
+    """Why deletes are withheld, if any is, or would be."""
+    removals = mirror.removals
+    return removals.hold if removals.held or removals.directories_held or removals.may_hold_more else None
 
 
 def paused_message(name: str, waiting: int) -> str:

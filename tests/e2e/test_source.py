@@ -980,6 +980,24 @@ def test_a_mass_delete_cannot_pass_in_portions(server: Server, tmp_path: Path) -
         assert copies(s.published) == before
 
 
+def test_a_sync_tells_of_another_folder_though_nothing_is_missing_from_it(server: Server, tmp_path: Path) -> None:
+    """`status` did; a pass ended with 0 and no word, and so did the next ones until something was deleted."""
+    with site(server, tmp_path) as s:
+        fill(s.drop)
+        s.command("sync")
+        s.drop.rename(tmp_path / "before")
+        shutil.copytree(tmp_path / "before", s.drop)
+        for _ in range(2):
+            done = s.command("sync", ok=False)
+            assert done.returncode == 1
+            assert "not the folder that was published before" in done.stdout
+            assert "✓" not in done.stdout
+        told = json.loads(s.command("sync", "--json", ok=False).stdout)
+        assert (told["held"], told["holds"], told["exit_code"]) == (0, 1, 1)
+        s.command("approve", "drop")
+        s.command("sync")
+
+
 def test_a_sync_holds_a_mass_delete_and_says_so(server: Server, tmp_path: Path) -> None:
     with watchful(server, tmp_path, max_deletes=5) as s:
         fill(s.drop, "a b c d e f")
