@@ -1,13 +1,19 @@
 """Rows that may not be true any more: what a server has there is found out by publishing it anew.
 
 In: paths of one mapping in the ledger. Out: rows that say so. Used by `intents` and `inquiries`, for what was begun and
-has no outcome, by `takeovers`, for what another mapping may have done, and for a directory that was renamed late.
+has no outcome, by `takeovers`, for what another mapping may have done, for a directory that was renamed late, and by
+`places`, for what is on another disk.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.model import MISSING, Kind
+
+ROWS_AT_ONCE = 2000
+"""Rows that are looked through in one turn of the engine: some thirty milliseconds."""
 
 
 def doubt_row(ledger: Ledger, mapping: int, path: str, *, whole: bool = True) -> bool:
@@ -49,6 +55,29 @@ def doubt_tree(ledger: Ledger, mapping: int, directory: str) -> bool:
         if not doubt_directory(ledger, mapping, path):
             doubt_row(ledger, mapping, path)
     return bool(below) or row is not None
+
+
+def doubt_some_dated(ledger: Ledger, mapping: int, directories: Sequence[str], after: str) -> str:
+    """Have some files below directories on another disk read, though they look as they were published.
+
+    Each disk has inodes of its own: one that was filled in the same order has those of the other, and dates that a
+    program has set agree in whole seconds. Dates that agree to the nanosecond are those of copies.
+
+    Args:
+        ledger: of which rows are changed.
+        mapping: its number there.
+        directories: the root may be one.
+        after: the path up to which that was done; empty: not yet.
+
+    Returns:
+        The path up to which it is done now; empty: there is nothing more.
+    """
+    rows = list(ledger.walk(mapping, after=after, most=ROWS_AT_ONCE))
+    prefixes = tuple(f"{directory}/" if directory else "" for directory in directories)
+    for path, row in rows:
+        if row.kind is Kind.FILE and not row.fingerprint.mtime_ns % 10**9 and path.startswith(prefixes):
+            doubt_row(ledger, mapping, path, whole=False)
+    return rows[-1][0] if len(rows) == ROWS_AT_ONCE else ""
 
 
 def join_in_doubt(ledger: Ledger, mapping: int, source: str, target: str) -> None:

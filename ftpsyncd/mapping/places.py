@@ -13,6 +13,7 @@ from itertools import chain
 from ftpsyncd.core.plan import Swapped, swapped_away, swapped_directory
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.logs import one_line
+from ftpsyncd.mapping.doubts import doubt_some_dated
 from ftpsyncd.model import MIXED, HoldKind, Kind, Listing, RootIdentity
 from ftpsyncd.paths import above, basename, parent
 from ftpsyncd.quoting import as_word
@@ -47,6 +48,8 @@ class Places:
         that is swapped."""
         self._new: dict[str, int] = {}
         """Mount points that the ledger does not have, and what is mounted on each, as in `Listing`; of this pass."""
+        self._doubted: tuple[object, str] = (None, "")
+        """Which other disks what is on them was doubted for, and up to which path so far (`doubt_some`)."""
 
     def __repr__(self) -> str:
         swapped = len(self._swapped) + len(self._links)
@@ -259,6 +262,21 @@ class Places:
         return where
 
     # ── What a person decides ──────────────────────────────────────────────────────────────────────────────────
+
+    def doubt_some(self) -> bool:
+        """Right before `accept`: have some of what is on other disks than before compared, at each call some more.
+
+        Returns:
+            Whether there may be more.
+        """
+        places = [""] if self.on_another_disk else sorted(self._swapped)
+        disks = self.root, {place: swapped.filesystem for place, swapped in self._swapped.items()}
+        known, after = self._doubted
+        if not places or (known == disks and not after):
+            return False
+        after = doubt_some_dated(self._ledger, self._mapping, places, after if known == disks else "")
+        self._doubted = disks, after
+        return bool(after)
 
     def accept(self) -> None:
         """From now on everything is as it should be: it is what is published."""

@@ -298,7 +298,8 @@ class Removals:
         """
         if self.source.unseen:
             return False
-        return bool(self.changed_there.approve_some()) or (self.hold is not None and self.absent.approve_some())
+        more = self.changed_there.approve_some() or self.source.places.doubt_some()
+        return bool(more) or (self.hold is not None and self.absent.approve_some())
 
     def discard_some(self) -> bool:
         """Right before `discard`: carry it out for some of the files that were changed at the server.
@@ -306,18 +307,20 @@ class Removals:
         Returns:
             Whether there may be more.
         """
-        paths = [] if self.source.unseen else self.changed_there.discard_some()
+        if self.source.unseen:
+            return False
+        paths = self.changed_there.discard_some()
         for path in paths:
             self.forgotten(path)
             self.emptied(parent(path))
-        return bool(paths)
+        return bool(paths) or self.source.places.doubt_some()
 
     def approve(self, at: Moment) -> str:
         """A person wants what is withheld to be done."""
         site = self._site
         if self.source.unseen:
             return self.undecided
-        while self.changed_there.approve_some():
+        while self.changed_there.approve_some() or self.source.places.doubt_some():
             pass
         files = self.changed_there.answered("approved")
         if self.hold is None and not files:

@@ -809,6 +809,50 @@ def test_a_disk_that_is_mounted_at_another_place_in_the_folder_is_not_sent_again
 
 @pytest.mark.root
 @as_root
+@pytest.mark.parametrize("runs", [True, False])
+@pytest.mark.parametrize("where", ["card", "."])
+def test_another_content_on_another_disk_is_published_though_it_looks_as_the_first_one(
+    server: Server, tmp_path: Path, where: str, *, runs: bool
+) -> None:
+    """Both were filled in the same order, and all has the dates that a program gave it: also the inodes are the same."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    # Made before the first one was published: when they were made does not tell it, either.
+    for disk, content in ((second, b"of the second"), (first, b"of the first.")):
+        disk.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", disk], check=True)
+        (disk / "year").mkdir()
+        for number in range(3):
+            file = disk / f"year/{number}.jpg"
+            file.write_bytes(content * 100)
+            os.utime(file, ns=((1_600_000_000 + number) * 10**9,) * 2)
+    inodes = [sorted(path.stat().st_ino for path in disk.rglob("*")) for disk in (first, second)]
+    try:
+        if inodes[0] != inodes[1]:
+            pytest.skip("inodes are given out otherwise here")
+        with watchful(server, tmp_path) as s:
+            (s.drop / "card").mkdir()
+            with mounted(first, s.drop / where):
+                s.command("sync")
+            with mounted(second, s.drop / where):
+                if runs:
+                    s.start()
+                    until(lambda: "approve" in s.mapping_status()["message"], "it is held")
+                else:
+                    s.command("sync", ok=False)
+                s.command("approve", "drop")
+                if runs:
+                    s.until_equal()
+                    s.stop()
+                else:
+                    s.command("sync")
+                assert contents(s.published) == contents(s.drop)
+    finally:
+        for disk in (first, second):
+            subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+@pytest.mark.root
+@as_root
 @pytest.mark.parametrize("decision", ["approve", "discard"])
 @pytest.mark.parametrize("other", ["none", "disk"])
 def test_what_a_sync_says_of_a_disk_can_be_decided_though_it_has_published_in_its_place(

@@ -1,0 +1,77 @@
+"""Disks in a mapping's folder: what is accepted of others than those that were published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ftpsyncd.core.plan import Swapped
+from ftpsyncd.ledger.book import Ledger
+from ftpsyncd.mapping import doubts
+from ftpsyncd.mapping.places import Places
+from ftpsyncd.model import Fingerprint, Kind, RootIdentity, Row
+from ftpsyncd.specs import MappingSpec
+from tests.core.vocabulary import SHA, M, made
+
+WHOLE, EXACT = 1_600_000_000 * 10**9, 1_600_000_000 * 10**9 + 1
+
+
+@pytest.fixture
+def ledger() -> Iterator[Ledger]:
+    with Ledger(Path(":memory:")) as ledger:
+        mapping = ledger.mappings.number(M, "there")
+        ledger.mappings.set_root(mapping, RootIdentity(2, 3))
+        for directory in ("card", "cards"):
+            ledger.put(mapping, directory, made()._replace(device=11))
+            for name, mtime_ns in (("a", WHOLE), ("b", EXACT), ("c", WHOLE)):
+                row = Row(Kind.FILE, Fingerprint(9, mtime_ns, 7), SHA, 1)
+                ledger.put(mapping, f"{directory}/{name}", row)
+        yield ledger
+
+
+@pytest.mark.parametrize(
+    ("root", "doubted"),
+    [
+        (RootIdentity(2, 3), {"card/a", "card/c"}),
+        (RootIdentity(5, 3), {"card/a", "card/c"}),
+        (RootIdentity(2, 4), {"card/a", "card/c", "cards/a", "cards/c"}),
+    ],
+    ids=["the same root", "another folder", "another disk"],
+)
+def test_what_may_be_another_content_on_another_disk_is_compared_some_at_a_time(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, root: RootIdentity, doubted: set[str]
+) -> None:
+    """Also asked again, right before the decision, it is not gone through once more."""
+    monkeypatch.setattr(doubts, "ROWS_AT_ONCE", 2)
+    mapping = ledger.mappings.number(M, "there")
+    places = Places(MappingSpec(M, Path("/srv/gallery"), "web", "/htdocs"), mapping, ledger)
+    places.root = root
+    places.is_news(Swapped("card", "it is another one", mounted=True, filesystem=12))
+    calls = 1
+    while places.doubt_some():
+        calls += 1
+    assert calls > 3
+
+    def found() -> set[str]:
+        rows = {path: row for path, row in ledger.walk(mapping) if row.kind is Kind.FILE}
+        assert {row.sha256 for row in rows.values()} == {SHA}
+        return {path for path, row in rows.items() if row.fingerprint.is_doubted}
+
+    assert found() == doubted
+    ledger.put(mapping, "card/a", Row(Kind.FILE, Fingerprint(9, WHOLE, 7), SHA, 1))
+    assert not places.doubt_some()
+    assert found() == doubted - {"card/a"}
+    places.is_news(Swapped("card", "it is a third one", mounted=True, filesystem=13))
+    while places.doubt_some():
+        pass
+    assert found() == doubted
+
+
+def test_nothing_is_doubted_where_all_is_on_its_disk(ledger: Ledger) -> None:
+    mapping = ledger.mappings.number(M, "there")
+    places = Places(MappingSpec(M, Path("/srv/gallery"), "web", "/htdocs"), mapping, ledger)
+    places.root = RootIdentity(5, 3)
+    assert not places.doubt_some()
+    assert not any(row.fingerprint.is_doubted for _, row in ledger.walk(mapping))
