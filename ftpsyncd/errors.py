@@ -37,6 +37,7 @@ engine, and the remedy shown to people.
         │   ├── NoSocketError         this process may open no further connection
         │   └── ProtocolError         the server talks nonsense; the connection is finished
         ├── TooManyConnectionsError   the server's connection cap is reached
+        │   └── TooManyTransfersError the connection is let in, and may not transfer beside the others (451)
         ├── LoginRefusedError         wrong user or password
         ├── TlsError                  no TLS, or a certificate that does not verify
         │   └── TlsFileError          an anchor, certificate or key of the configuration cannot be loaded
@@ -374,6 +375,10 @@ class TooManyConnectionsError(RemoteError):
     exit_code = ExitCode.TEMPFAIL
     retry = Retry.CAP
     remedy = "Fewer connections are used by itself; set `connections` to spare the attempts."
+
+
+class TooManyTransfersError(TooManyConnectionsError):
+    """The server allows no further transfer at the same time for this account; the connection is finished."""
 
 
 class LoginRefusedError(RemoteError):

@@ -57,7 +57,7 @@ VERDICTS = {
     Retry.SPACE: ["ServerFullError", "UnwrittenError"],
     Retry.MACHINE: ["NoDescriptorError", "NoSocketError"],
     Retry.SERVER: ["ServerUnavailableError", "DataUnreachableError", "ProtocolError"],
-    Retry.CAP: ["TooManyConnectionsError"],
+    Retry.CAP: ["TooManyConnectionsError", "TooManyTransfersError"],
     Retry.LOGIN: ["LoginRefusedError", "TlsError", "TlsFileError"],
     Retry.NEVER: ["LocalError", "NameNotSendableError", "ChangedAtServerError", "NotSupportedError"],
 }

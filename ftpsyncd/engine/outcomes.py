@@ -31,6 +31,7 @@ from ftpsyncd.errors import (
     Retry,
     SourceMissingError,
     TlsError,
+    TooManyTransfersError,
     TurnMissedError,
 )
 from ftpsyncd.events import EventKind
@@ -102,6 +103,9 @@ class Outcomes:
         if self.tries.came_forward((action.mapping, action.path), failed.kept):
             # Nothing that happened before counts against it.
             mirror.ledger.failures.clear(mirror.id, action.path)
+        if isinstance(error, TooManyTransfersError):
+            # Nothing is known against it: it has its turn when there are fewer.
+            return True
         match error.retry:
             case Retry.REPLAN:
                 _replan(mirror, action, error, at)
@@ -213,6 +217,12 @@ def apply_to_server(queue: Queue, outcome: Outcome, connections: int, now: float
         state = Breaker.REFUSED if error.retry is Retry.LOGIN else Breaker.OFFLINE
         by_clock = isinstance(error, TlsError)
         return EventKind.SERVER_OFFLINE if queue.gate.failed(now, state, error.message, by_clock=by_clock) else None
+    if isinstance(outcome, Failed) and isinstance(outcome.error, TooManyTransfersError):
+        # Over another connection a transfer may be under way, or one may have ended a moment ago.
+        if queue.gate.lower_cap(now) or connections:
+            return None
+        is_news = queue.gate.failed(now, Breaker.OFFLINE, outcome.error.message, connects=True)
+        return EventKind.SERVER_OFFLINE if is_news else None
     if not is_answer(outcome) or (isinstance(outcome, Failed) and outcome.error.retry is Retry.SPACE):
         return None
     if queue.gate.state is Breaker.FULL and isinstance(outcome.action, MAKES_ROOM):

@@ -21,6 +21,7 @@ from ftpsyncd.errors import (
     Retry,
     ServerUnavailableError,
     ThreadLimitError,
+    TooManyTransfersError,
     TurnMissedError,
 )
 from ftpsyncd.publishing.door import Door, NoSessionError, counts_for_all, internal
@@ -353,6 +354,11 @@ class Crew:
         """An outcome, marked if the connection ended as the last ones did, without an answer; counted once for each."""
         if isinstance(outcome, Done) or is_answer(outcome):
             self.door.answered()
+            return outcome
+        if isinstance(outcome.error, TooManyTransfersError):
+            self.door.answered()
+            with self._ready:
+                self._crowded_until = time.monotonic() + CROWDED_S
             return outcome
         if session.usable or not isinstance(outcome.error, RemoteError) or outcome.error.retry is Retry.MACHINE:
             return outcome

@@ -15,6 +15,7 @@ from ftpsyncd.errors import (
     ServerFullError,
     ServerUnavailableError,
     TooManyConnectionsError,
+    TooManyTransfersError,
     TransferFailedError,
     UnwrittenError,
 )
@@ -29,6 +30,8 @@ def remedy(error: FtpsyncdError) -> str:
         return error.remedy
     if isinstance(error, ServerUnavailableError):
         return "Check host, port and network, then try again."
+    if isinstance(error, TooManyTransfersError):
+        return "Wait until another transfer has ended: the daemon may be at work."
     if isinstance(error, TooManyConnectionsError):
         return "Wait until another connection has ended: the daemon may be using them."
     if isinstance(error, ServerFullError | UnwrittenError):

@@ -31,6 +31,7 @@ from ftpsyncd.errors import (
     ServerUnavailableError,
     TlsError,
     TooManyConnectionsError,
+    TooManyTransfersError,
     TransferFailedError,
 )
 from ftpsyncd.expression import Expression
@@ -206,6 +207,11 @@ _CROWDED = Expression(
     re.IGNORECASE,
 )
 """With a 421 or 530. lftp knows most of these (ftp:retry-530); Serv-U: "only 2 sessions from same IP allowed"."""
+_TRANSFERS = Expression(
+    r"(?:too many|maximum number of) (?:(?:data|simultaneous|concurrent) )?(?:transfers|uploads|downloads)",
+    re.IGNORECASE,
+)
+"""Of a transfer: proftpd (MaxTransfersPerUser, MaxTransfersPerHost) lets in more connections than may transfer."""
 _PASSWORD = Expression(
     r"password|incorrect|credential|(?<!connection )attempts|(?:failed|invalid|bad|wrong|unsuccessful) log-?in"
     r"|(?:log-?in|authentication) failed(?!.*(?:connections|clients|sessions|users|simultaneous))",
@@ -305,6 +311,11 @@ def says_unwritten(reply: Reply) -> bool:
     return reply.passing and bool(_UNWRITTEN.search(b" ".join(reply.lines)))
 
 
+def says_too_many_transfers(reply: Reply) -> bool:
+    """Whether a transfer was refused because there are others at the same time; of one of our own small files."""
+    return reply.passing and bool(_TRANSFERS.search(reply.text))
+
+
 def says_filtered(reply: Reply, subject: str = "", encoding: str = "utf-8") -> bool:
     """Whether a refusal is about what a name looks like, whatever is there under it."""
     return bool(_FILTERED.search(_told(reply, subject, encoding)))
@@ -341,12 +352,15 @@ def error_of(reply: Reply, verb: str, subject: str = "", encoding: str = "utf-8"
     about = f" {named(subject)}" if subject else ""
     if kind is NotSupportedError and verb:
         about = f" ({verb})"
+    if kind is TooManyTransfersError:
+        about = ""  # it is not about a file
     return kind(f"{_SAYS[kind]}{about}: {reply.text}", reply=reply.text)
 
 
 _SAYS: Mapping[type[RemoteError], str] = {
     ServerUnavailableError: "The server is not available",
     TooManyConnectionsError: "The server allows no further connection",
+    TooManyTransfersError: "The server allows no further transfer at the same time",
     LoginRefusedError: "The server refuses the login",
     TlsError: "The server refuses TLS",
     TransferFailedError: "The server could not complete",
@@ -378,6 +392,8 @@ def _kind_of(reply: Reply, verb: str, text: str) -> type[RemoteError]:  # noqa: 
         return TlsError
     if code == 530:
         return TooManyConnectionsError if crowded else LoginRefusedError
+    if verb in _TRANSFER_VERBS and code < 500 and _TRANSFERS.search(text):
+        return TooManyTransfersError
     if verb in _SENDING_VERBS and _TOO_LARGE.search(text):
         return FileTooLargeError
     if code in {452, 552} or _FULL.search(text):

@@ -27,6 +27,7 @@ from ftpsyncd.errors import (
     ProtocolError,
     RemoteError,
     ServerUnavailableError,
+    TooManyTransfersError,
 )
 from ftpsyncd.model import Kind
 from ftpsyncd.remote import (
@@ -303,12 +304,13 @@ class Session:
     def error(self, reply: Reply, verb: str, subject: str = "") -> RemoteError:
         """The typed error for a reply; one that fits no command finishes the session.
 
-        So does one that we are not logged in any more (RFC 959 §4.2.2, 530): nothing else will be said on it.
+        So does one that we are not logged in any more (RFC 959 §4.2.2, 530): nothing else will be said on it. And one
+        that there are too many transfers: proftpd says so twice, and then no answer is that to what was said last.
         """
         error = replies.error_of(reply, verb, subject, self.account.spec.encoding)
         if isinstance(error, ProtocolError):
             self.doubt()
-        if isinstance(error, ProtocolError | LoginRefusedError):
+        if isinstance(error, ProtocolError | LoginRefusedError | TooManyTransfersError):
             self.abandon()
         if reply.code == 425 and not self.is_passive:
             return DataUnreachableError(error.message, reply=error.reply, remedy=ACTIVE_REMEDY)

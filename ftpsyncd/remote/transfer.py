@@ -236,7 +236,8 @@ def deliver(session: Session, command: bytes, content: bytes, *, rest: int | Non
     For experiments; files are published by `upload`.
 
     Raises:
-        RemoteError: one may not go where that is to be done, or the session ended.
+        RemoteError: one may not go where that is to be done, or the session ended; so it does where the server allows
+            no further transfer.
     """
     session.stand(command)
     offer = _offer(session)
@@ -267,7 +268,10 @@ def deliver(session: Session, command: bytes, content: bytes, *, rest: int | Non
         # The answer to this command would be taken for that to the next one.
         session.abandon()
         raise
-    return session.check(session.first(), session.control.timeouts.final_s)
+    reply = session.check(session.first(), session.control.timeouts.final_s)
+    if replies.says_too_many_transfers(reply):
+        raise session.error(reply, "STOR")
+    return reply
 
 
 # ── Fetching ─────────────────────────────────────────────────────────────────────────────────────────────────────

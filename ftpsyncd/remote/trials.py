@@ -22,6 +22,7 @@ from ftpsyncd.errors import (
     NotSupportedError,
     RemoteError,
     ServerFullError,
+    TooManyTransfersError,
 )
 from ftpsyncd.paths import basename, parent
 from ftpsyncd.remote import facts, hashes, renaming, replies, scratch
@@ -140,8 +141,8 @@ def learn_resuming(session: Session, path: str) -> None:
                 return
             profile.hashing = hashing(session, ours, CONTENT[:PART])
             profile.resuming = resuming(session, ours)
-    except RemoteError:
-        if not session.usable:
+    except RemoteError as error:
+        if not session.usable and not isinstance(error, TooManyTransfersError):
             # A cut line ends those of several sessions, which counts once.
             profile.trials = ended + 1
             if profile.trials >= MOST_TRIALS:
@@ -210,8 +211,8 @@ def learn_removing(session: Session, path: str) -> None:
                     _removed(session, path)
         # Not before: what is left where this process ends under that goes with the next try.
         profile.removing = found
-    except RemoteError:
-        profile.removing_missed += 1
+    except RemoteError as error:
+        profile.removing_missed += not isinstance(error, TooManyTransfersError)
         if profile.removing_missed < MOST_TRIALS:
             profile.removing = None
         raise

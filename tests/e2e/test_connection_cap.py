@@ -1,9 +1,11 @@
-"""A server that allows fewer connections than are configured, and says so in words of its own."""
+"""A server that allows fewer connections, or transfers at a time, than are configured, and says so in its own words."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+
+import pytest
 
 from tests.e2e.site import site
 from tests.remote.scripted import Connection, Scripted
@@ -46,3 +48,22 @@ def test_all_is_published_by_as_many_as_are_allowed(tmp_path: Path) -> None:
     assert 1 <= server.refused <= 2, (
         "of four, once each, unless the first one's answer was there before the last one asked"
     )
+
+
+@pytest.mark.real_server
+@pytest.mark.root
+def test_where_fewer_may_transfer_at_a_time_than_be_logged_in_no_file_is_to_blame(tmp_path: Path) -> None:
+    """proftpd, which counts the one that asks: with two, others are refused while one is sent, twice each."""
+    limit = ("MaxTransfersPerUser STOR 2",)
+    with (
+        running("proftpd", directives=limit) as server,
+        site(server, tmp_path, server_keys={"connections": 4, "bandwidth": "3 MB/s"}) as s,
+    ):
+        s.start()
+        for number in range(3):
+            (s.drop / f"{number}.mp4").write_bytes(bytes([number]) * 6_000_000)
+        for number in range(20):
+            (s.drop / f"{number}.jpg").write_bytes(b"%d" % number * 5_000)
+        s.until_equal(60)
+        s.until_state("in_sync")
+        assert "maximum number of data transfers" not in s.log(), "no try of a file has failed"

@@ -49,6 +49,7 @@ from ftpsyncd.errors import (
     ServerUnavailableError,
     TlsError,
     TooManyConnectionsError,
+    TooManyTransfersError,
     TransferFailedError,
 )
 from ftpsyncd.events import Event, EventKind
@@ -193,6 +194,17 @@ def test_too_many_connections_at_the_very_first_one_is_an_outage():
 def test_too_many_connections_at_a_cap_of_one_is_an_outage():
     queue = Queue(1)
     assert apply_to_server(queue, failed(TOO_MANY, connecting=True), 1, NOW) is OFFLINE
+
+
+def test_too_many_transfers_lower_the_cap_until_there_is_one_and_are_an_outage_then():
+    queue = queue_in(Breaker.CLOSED)
+    refused = failed(TooManyTransfersError("Too many transfers.", reply="451 Too many transfers."))
+    for connections in (4, 3, 2):
+        assert apply_to_server(queue, refused, connections, NOW) is None
+    assert queue.gate.cap == 1
+    assert apply_to_server(queue, refused, 1, NOW) is None, "another transfer may be under way"
+    assert apply_to_server(queue, refused, 0, NOW) is OFFLINE
+    assert apply_to_server(queue, refused, 0, NOW) is None, "that is known"
 
 
 def test_where_other_connections_work_the_further_ones_are_refused_and_no_server_is_down():

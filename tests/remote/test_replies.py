@@ -165,6 +165,13 @@ TABLE = [
     ("421 Too many failed logins, try again later", "PASS", E.TooManyConnectionsError),
     ("530 Not logged in.", "STOR", E.LoginRefusedError),
     ("530 Too many sessions", "STOR", E.TooManyConnectionsError),
+    (
+        "451 Sorry, the maximum number of data transfers (2) from this user are currently being used.",
+        "STOR",
+        E.TooManyTransfersError,
+    ),
+    ("451 /x: Too many transfers", "RETR", E.TooManyTransfersError),
+    ("550 too many transfers.txt: Permission denied", "STOR", E.NameRefusedError),
     ("530 Not logged in, only 2 sessions from same IP allowed concurrently.", "PASS", E.TooManyConnectionsError),
     ("530 Not logged in, only one session from same IP allowed at a time.", "PASS", E.TooManyConnectionsError),
     ("530 No more connections allowed from your IP.", "PASS", E.TooManyConnectionsError),
