@@ -28,12 +28,17 @@ def tidy_end() -> Iterator[None]:
 
     The first Ctrl-C raises KeyboardInterrupt, SIGTERM and SIGHUP raise SystemExit (128 + number). What the caller had
     ignored stays so: with nohup(1), the end of the terminal is not ours. Only for the main thread.
+
+    A SIGHUP is never a second one: of a terminal that is closed, the shell tells its jobs and then, as it ends itself,
+    the kernel tells them once more, and nobody is there any more to be impatient.
     """
     seen = 0
 
     def handle(number: int, frame: FrameType | None) -> None:
         nonlocal seen
         seen += 1
+        if seen > 1 and number == signal.SIGHUP:
+            return
         if seen > 1:
             # Threads may hang on a dead server: only the kernel ends them now. A progress bar has hidden the cursor.
             if sys.stderr.isatty():

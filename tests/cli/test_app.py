@@ -405,6 +405,23 @@ with tidy_end():
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_terminal_that_is_closed_is_no_second_interrupt(number):
+    """An interactive shell passes its SIGHUP on, and the kernel sends another one when the shell has ended."""
+    program = f"""
+import os, signal
+from ftpsyncd.cli.interrupts import tidy_end
+with tidy_end():
+    try:
+        os.kill(os.getpid(), {int(number)})
+    finally:
+        os.kill(os.getpid(), signal.SIGHUP)
+        print("put away")
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (abs(ended.returncode) % 128, ended.stdout) == (number, "put away\n")
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGHUP, -signal.SIGHUP)])
 @pytest.mark.parametrize("module", ["ftpsyncd.cli.app", "click.core"])
 def test_a_signal_while_the_program_is_loaded_ends_it_without_a_traceback(module, number, code):
