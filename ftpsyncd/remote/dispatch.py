@@ -145,17 +145,21 @@ def _publish(line: Line, jobs: Iterable[PublishJob]) -> Generator[PublishResult,
     try:
         lost = False
         while not done and not lost:
-            for result in line.session.publish(noted()):
-                if isinstance(result.error, PathsRefusedError) and line.again is not None:
-                    # Nothing of it was kept, and nothing comes behind it: it is the first one again.
-                    source = itertools.chain([result.job], source)
-                    continue
-                lost = result.error is not None and not line.session.usable
-                line.mend(result)
-                if result.error is None or line.session.usable:
-                    begun.discard(result.job.temporary)
-                yield result
-            if not done and not lost:
+            with line.under_way() as session:
+                for result in session.publish(noted()):
+                    if isinstance(result.error, PathsRefusedError) and line.again is not None:
+                        # Nothing of it was kept, and nothing comes behind it: it is the first one again.
+                        source = itertools.chain([result.job], source)
+                        continue
+                    lost = result.error is not None and not line.session.usable
+                    line.mend(result)
+                    if result.error is None or session.usable:
+                        begun.discard(result.job.temporary)
+                    yield result
+            if line.session is not session:
+                # A call between two results has found the connection ended, and has begun this one.
+                _take_back(line, begun, process)
+            elif not done and not lost:
                 # The session ended in order: before its TLS ticket expires, or since the names of files are to
                 # be told otherwise. Or it was finished already.
                 line.renew()

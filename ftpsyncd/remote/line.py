@@ -38,6 +38,8 @@ class Line:
         self._turn = threading.Lock()
         self._whose = 0
         """The thread whose turn it is, or was last."""
+        self._under_way = 0
+        """How many have begun something on this connection that only this one can end."""
         self._wanted: set[_Steps] = set()
         """What somebody takes results of. Held here, too: else it could end in the midst of a call, whenever Python
         collects what nobody refers to."""
@@ -104,13 +106,23 @@ class Line:
             finally:
                 self._turn.release()
 
+    @contextlib.contextmanager
+    def under_way(self) -> Iterator[RemoteSession]:
+        """The connection, which no other one replaces for its age meanwhile: what is begun on it ends on it."""
+        self._under_way += 1
+        try:
+            yield self.session
+        finally:
+            self._under_way -= 1
+
     def ready(self) -> RemoteSession:
         """The connection; another one if it has ended, or has no data connections to come.
 
         Raises:
             ServerUnavailableError: it has ended, and there is no other one.
         """
-        if not self.session.usable or (self.session.expiring and self.again is not None):
+        aged = self.session.expiring and self.again is not None and not self._under_way
+        if aged or not self.session.usable:
             self.renew()
         return self.session
 

@@ -647,6 +647,38 @@ class TestTrees:
         assert {entry.name for entry in ftp.list(remote.base)} == remote.names()
         assert {f"{n}" for n in range(5)} <= remote.names() <= {f"{n}" for n in range(6)}
 
+    def test_a_call_between_two_results_ends_no_connection_that_files_are_on_their_way_over(
+        self, ftp, remote, tree, monkeypatch
+    ):
+        """One that grows too old meanwhile is replaced when they have their names."""
+        old: list[object] = []
+        monkeypatch.setattr(type(ftp.session), "expiring", property(lambda session: session in old))
+        results = ftp.upload_many([(tree / "one", f"{remote.base}/{n}") for n in range(6)])
+        steps = [next(results).step]
+        old.append(ftp.session)
+        assert ftp.exists(f"{remote.base}/0")
+        assert ftp.session in old
+        steps += [result.step for result in results]
+        assert steps == [Step.SENT] * 6
+        assert remote.names() == {"0", "1", "2", "3", "4", "5"}
+        assert ftp.exists(f"{remote.base}/0")
+        assert ftp.session not in old
+
+    def test_what_was_on_its_way_when_a_call_between_two_results_found_the_connection_ended_leaves_nothing(
+        self, ftp, remote, tree
+    ):
+        results = ftp.upload_many([(tree / "one", f"{remote.base}/{n}") for n in range(6)])
+        told = [next(results)]
+        ftp.session.close()
+        assert ftp.exists(f"{remote.base}/0")
+        now = ftp.session
+        told += results
+        assert [result.remote for result in told] == [f"{remote.base}/{n}" for n in range(6)]
+        sent = {result.remote.rpartition("/")[2] for result in told if result.step is Step.SENT}
+        assert sent >= {"0", "3", "4", "5"}
+        assert remote.names() == sent
+        assert ftp.session is now
+
     def test_results_come_in_the_order_of_the_files(self, ftp, remote, tree):
         names = ["no1", "one", "no2", "a/three", "a", "no3"]
         ftp.make_dirs(f"{remote.base}/a")
