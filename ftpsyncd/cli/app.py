@@ -187,6 +187,7 @@ def outcome(arguments: Sequence[str] | None) -> int:
         return end.exit_code
     except SystemExit as end:
         # A signal (`interrupts.tidy_end`), or a library.
+        remark(end)
         return end.code if isinstance(end.code, int) else ExitCode.SOME_FAILED if end.code else ExitCode.DONE
     except click.ClickException as error:
         shown = io.StringIO()
@@ -194,7 +195,8 @@ def outcome(arguments: Sequence[str] | None) -> int:
         for line in shown.getvalue().splitlines():
             complain(line)
         return ExitCode.USAGE
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt) as end:
+        remark(end)
         return INTERRUPTED
     except BrokenPipeError:
         silence(sys.stdout.fileno())
@@ -287,6 +289,12 @@ def tell_bug(error: Exception) -> None:
     words = " ".join(str(error).split())
     what = f"{type(error).__name__}: {words}" if words else type(error).__name__
     complain(f"ftpsyncd: error: {what} (this is a bug; run with FTPSYNCD_DEBUG=1 for the traceback)")
+
+
+def remark(end: BaseException) -> None:
+    """Say what was noted of something that was broken off: where a file is that could not be put back, for instance."""
+    for note in getattr(end, "__notes__", ()):
+        complain(f"ftpsyncd: {one_line(note)}")
 
 
 def complain(line: str) -> None:

@@ -54,6 +54,7 @@ class Obedient:
 
     usable = True
     expiring = False
+    displaced = None
 
     def __init__(self, account: ServerSpec, remote: str, ledger: Ledger, mapping_id: int) -> None:
         self._encoding = account.encoding

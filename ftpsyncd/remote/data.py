@@ -119,6 +119,9 @@ def dial(control: Control, port: int) -> socket.socket:
     except FAILURES as error:
         sock.close()
         raise _unreachable(error, doing, _PASSIVE_REMEDY) from error
+    except BaseException:
+        sock.close()
+        raise
     return sock
 
 
@@ -280,13 +283,15 @@ class DataLine:
         Returns:
             Whether there was one.
         """
-        parted = begun is not None and self._part(begun, patience_s)
-        if not parted and (self._protected is not None or self._handed > _NEARLY_ALL):
-            with contextlib.suppress(RemoteError, *FAILURES):
-                if self._protected is not None:
-                    self._unwrap(self._protected)
-                self._await_delivery()
-        self._sock.close()
+        try:
+            parted = begun is not None and self._part(begun, patience_s)
+            if not parted and (self._protected is not None or self._handed > _NEARLY_ALL):
+                with contextlib.suppress(RemoteError, *FAILURES):
+                    if self._protected is not None:
+                        self._unwrap(self._protected)
+                    self._await_delivery()
+        finally:
+            self._sock.close()
         return parted
 
     def _unwrap(self, sock: ssl.SSLSocket) -> None:

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from ftpsyncd.errors import FtpsyncdError, MisuseError, PathsRefusedError, RemoteError, ServerUnavailableError
+from ftpsyncd.quoting import named
 from ftpsyncd.remote.port import Connector, PublishResult, RemoteSession
 from ftpsyncd.remote.remedies import remedy
 from ftpsyncd.remote.trees import TreeResult
@@ -60,6 +61,8 @@ class Line:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self.session.displaced is not None and error is not None and not isinstance(error, FtpsyncdError):
+            self._put_back_displaced(error, *self.session.displaced)
         self._turn.release()
         self._end_unwanted()
         if self._closed:
@@ -164,15 +167,27 @@ class Line:
 
         Another connection is tried once; where that cannot be had, the error goes on saying where the file is.
         """
-        if not isinstance(error, RemoteError) or not error.aside or self.session.usable or self.again is None:
-            return
+        if isinstance(error, RemoteError) and error.aside and not self.session.usable:
+            error.aside = "" if self._is_back(path, error.aside) else error.aside
+
+    def _put_back_displaced(self, error: BaseException, path: str, aside: str) -> None:
+        """The same where somebody broke it off, who may read only what stands in a traceback."""
+        self.session.close()
+        if not self._is_back(path, aside):
+            error.add_note(f"What was there before as {named(path)} may be at the server as {named(aside)}.")
+
+    def _is_back(self, path: str, aside: str) -> bool:
+        """Try over another connection; whether there is nothing under the other name any more."""
+        if self.again is None:
+            return False
         with contextlib.suppress(FtpsyncdError), self.again() as session:
-            there, old = session.stat_many([path, error.aside])
+            there, old = session.stat_many([path, aside])
             if old is not None and there is None:
-                session.rename(error.aside, path)
+                session.rename(aside, path)
             elif old is not None:
-                session.delete_many([error.aside])  # the new version got there
-            error.aside = ""
+                session.delete_many([aside])  # the new version got there
+            return True
+        return False
 
     def leave_to_parent(self) -> None:
         """In a process that was forked, take the connection for ended, without a word; the next call begins another.

@@ -137,6 +137,11 @@ class MemorySession:
         """See `port.RemoteSession.expiring`."""
         return False
 
+    @property
+    def displaced(self) -> tuple[str, str] | None:
+        """See `port.RemoteSession.displaced`."""
+        return None
+
     # ── The wire ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     @staticmethod

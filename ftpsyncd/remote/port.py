@@ -148,6 +148,13 @@ class RemoteSession(Protocol):
         `publish` ends by itself then.
         """
 
+    @property
+    def displaced(self) -> tuple[str, str] | None:
+        """The path of a file, and where it may be instead, since a rename for which it was moved aside was broken off.
+
+        By Ctrl-C, for instance: where the server or the line is to blame, the error tells it (`RemoteError.aside`).
+        """
+
     def publish(self, jobs: Iterable[PublishJob]) -> Iterator[PublishResult]:
         """Publish jobs in order, pulling the next one only when it can be started, one result per job.
 

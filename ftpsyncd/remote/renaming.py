@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from ftpsyncd.core import names, sizes
@@ -162,15 +162,11 @@ def _around(session: Session, source: str, target: str, error: RemoteError) -> b
     Raises:
         RemoteError: ``error``, where it has neither, or the session ended.
     """
-    aside = names.aside(target)
-    try:
+    with _displacing(session, target) as aside:
         if not _moved(session, source, aside).good:
             return False
         done = _moved(session, aside, target).good
         back = done or _moved(session, aside, source).good
-    except RemoteError as lost:
-        lost.aside = aside
-        raise
     if not back:
         raise _displaced(error, aside)
     return done
@@ -182,15 +178,11 @@ def _replace(session: Session, source: str, target: str, error: RemoteError) -> 
     Should the line end meanwhile, whoever sweeps a temporary file of ``target`` finds it there. Where it is still is
     returned, as from `refused`: the new version is published, whatever becomes of the old one.
     """
-    aside = names.aside(target)
-    session.delete_many([aside])  # an older one, of which that is so
-    try:
+    session.delete_many([names.aside(target)])  # an older one, of which that is so
+    with _displacing(session, target) as aside:
         moved = _moved(session, target, aside)
         ended = _moved(session, source, target) if moved.good else moved
         back = _moved(session, aside, target) if moved.good and not ended.good else moved
-    except RemoteError as lost:
-        lost.aside = aside
-        raise
     if not moved.good:
         raise session.error(moved, "RNFR", target) if _is_in_use(session, target, moved) else error
     session.renames = True
@@ -201,6 +193,20 @@ def _replace(session: Session, source: str, target: str, error: RemoteError) -> 
         if session.delete_many([aside]) == [None]:
             return ""
     return aside
+
+
+@contextlib.contextmanager
+def _displacing(session: Session, path: str) -> Iterator[str]:
+    """Where a file may be meanwhile instead of at ``path``: the error tells, or the session where it is broken off."""
+    aside = names.aside(path)
+    session.displaced = (path, aside)
+    try:
+        yield aside
+    except RemoteError as lost:
+        session.displaced = None
+        lost.aside = aside
+        raise
+    session.displaced = None
 
 
 def _displaced(refusal: RemoteError, aside: str) -> RemoteError:

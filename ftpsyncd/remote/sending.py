@@ -79,11 +79,15 @@ class Sending:
         upload.stored = True
         opening_s = (now := time.monotonic()) - began
         upload.slow_after = now + max(SLOW_S, SLOW_ROUND_TRIPS * opening_s)
-        if upload.job.size <= SMALL and session.announces and not session.reads_in_turn:
-            # All of it, with its end, may overtake the command: pyftpdlib would then wait for another connection. The
-            # answer of such a server comes while the data connection opens.
-            session.announces = session.control.await_answer(self._first)
-        self._announce()
+        try:
+            if upload.job.size <= SMALL and session.announces and not session.reads_in_turn:
+                # All of it, with its end, may overtake the command: pyftpdlib would then wait for another connection.
+                # The answer of such a server comes while the data connection opens.
+                session.announces = session.control.await_answer(self._first)
+            self._announce()
+        except BaseException:
+            line.abort()
+            raise
         job = upload.job
         try:
             if job.size > SMALL:

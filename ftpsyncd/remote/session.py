@@ -92,6 +92,8 @@ class Session:
         self._standing = Standing(self)
         self.refused_in: str | None = None
         """The directory in which a file was refused last, whichever way its name was told."""
+        self.displaced: tuple[str, str] | None = None
+        """See `port.RemoteSession.displaced`."""
         self.renames = False
         """It has renamed something: only then is a file deleted to make room for another, and only else may a refused
         rename mean that the server renames nothing."""

@@ -62,7 +62,11 @@ def publish(session: Session, jobs: Iterable[PublishJob]) -> Iterator[PublishRes
 
 def _settled(session: Session, upload: Outgoing) -> PublishResult:
     """Mend what can be mended after the rename; the outcome."""
-    settle(session, upload)
+    try:
+        settle(session, upload)
+    except BaseException:
+        upload.close()
+        raise
     if not isinstance(upload.error, NoRenameError):
         return upload.result()
     with contextlib.closing(upload):
@@ -100,6 +104,8 @@ class _Cycle:
     """Sent; its verification is still to come."""
     verified: Outgoing | None = None
     """Complete under its temporary name; its rename is still to come."""
+    ending: Outgoing | None = None
+    """Its rename is on its way with the transfer that is going on."""
     offer: Offer | None = None
     opened: Outgoing | None = None
     again: deque[Outgoing] = field(default_factory=deque)
@@ -144,7 +150,7 @@ class _Cycle:
         yield from self._lost()
         self.opened = upload
         ended = self._transfer(upload)
-        self.opened = None
+        self.opened = self.ending = None
         failed, repeats = upload.error is not None, self._repeats(upload)
         if not failed:
             self.before = upload
@@ -280,6 +286,8 @@ class _Cycle:
             # Left in the middle of a transfer: whatever the server says next belongs to it.
             self.session.abandon()
             self.opened.close()
+        if self.ending is not None:
+            self.ending.close()
         self._drop_offer()
         for upload in (self.verified, self.before, *self.again):
             if upload is not None:
@@ -349,7 +357,7 @@ class _Cycle:
         number = session.offers
         try:
             answers = session.exchange(commands)
-        except RemoteError:
+        except BaseException:
             if listener is not None:
                 listener.close()
             raise
@@ -380,7 +388,8 @@ class _Cycle:
             upload.reply = "It was there already, complete."
             upload.arrived = True
             return None
-        ended, self.verified, before = self.verified, None, self.before
+        ended = self.ending = self.verified
+        self.verified, before = None, self.before
         renames = [] if ended is None else rename(session, ended)
         asked = [] if before is None else checks(session, before)
         upload.expose()

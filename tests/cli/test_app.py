@@ -17,6 +17,7 @@ import click
 import pytest
 
 from ftpsyncd import __version__, errors
+from ftpsyncd.cli import app
 from ftpsyncd.cli.app import COMMANDS, cli, outcome
 from ftpsyncd.config import schema
 from tests.waiting import until
@@ -403,6 +404,18 @@ with tidy_end():
 """
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+
+
+@pytest.mark.parametrize(("kind", "code"), [(KeyboardInterrupt, 130), (lambda: SystemExit(143), 143)])
+def test_what_was_noted_of_what_somebody_broke_off_is_told(kind, code, monkeypatch, capsys):
+    def perform(_arguments):
+        end = kind()
+        end.add_note("What was there before as 'a' may be at the server as 'b'.")
+        raise end
+
+    monkeypatch.setattr(app, "perform", perform)
+    assert outcome([]) == code
+    assert capsys.readouterr().err == "ftpsyncd: What was there before as 'a' may be at the server as 'b'.\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

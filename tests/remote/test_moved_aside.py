@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import pytest
 
 from ftpsyncd.actions import Did, Done, Rename
@@ -17,6 +20,7 @@ from ftpsyncd.specs import MappingSpec
 from tests.contract.remotes import job, publish
 from tests.publishing.test_publish import Actions
 from tests.remote.scripted import Act, Connection, Scripted, account, hang_up
+from tests.waiting import until
 
 ASIDE = names.aside("/a")
 WAYS = {
@@ -66,6 +70,51 @@ def test_it_comes_back_where_the_line_ends_just_then(way: str, does: bool, path)
             assert ASIDE not in caught.value.remedy
         assert server.files.pop("/new", b"new") == b"new"
         assert server.files == {"/a": b"new" if does else b"old"}
+
+
+class Impatient(Scripted):
+    """One that replaces nothing; at the nth rename somebody presses Ctrl-C, and it may be done yet."""
+
+    def __init__(self, *, verb: str, nth: int) -> None:
+        super().__init__()
+        self.verb = verb
+        self.left = nth
+
+    def _pressed(self, verb: str) -> None:
+        self.left -= verb == self.verb
+        if not self.left and verb == self.verb:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    async def do_rnfr(self, c: Connection, path: str) -> str:
+        self._pressed("RNFR")
+        return await super().do_rnfr(c, path)
+
+    async def do_rnto(self, c: Connection, path: str) -> str:
+        self._pressed("RNTO")
+        return "550 File exists." if path in self.files else await super().do_rnto(c, path)
+
+
+@pytest.mark.parametrize("verb", ["RNFR", "RNTO"])
+@pytest.mark.parametrize("nth", [1, 2, 3, 4])
+@pytest.mark.parametrize("way", WAYS)
+def test_it_comes_back_after_ctrl_c(way: str, nth: int, verb: str, path):
+    with Impatient(verb=verb, nth=nth) as server:
+        server.files |= {"/a": b"old"} | ({"/new": b"new"} if way == "rename" else {})
+        with pytest.raises(KeyboardInterrupt) as caught, Ftp(account(server)(), again=account(server)) as ftp:
+            WAYS[way](ftp, path)
+        assert not hasattr(caught.value, "__notes__")
+        new = server.files.pop("/new", None) is None and way == "rename"
+        assert server.files == {"/a": b"new"} or (server.files == {"/a": b"old"} and not new)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_else_it_is_told_after_ctrl_c_too(way: str, path):
+    with Impatient(verb="RNTO", nth=3) as server:
+        server.files |= {"/a": b"old"} | ({"/new": b"new"} if way == "rename" else {})
+        with pytest.raises(KeyboardInterrupt) as caught, Ftp(account(server)()) as ftp:
+            WAYS[way](ftp, path)
+        assert caught.value.__notes__ == [f"What was there before as '/a' may be at the server as '{ASIDE}'."]
+        until(lambda: server.files.get(ASIDE) == b"old", "it is there")
 
 
 @pytest.mark.parametrize("way", WAYS)
