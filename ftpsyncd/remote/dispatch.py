@@ -10,7 +10,7 @@ import itertools
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -123,13 +123,55 @@ def _job(line: Line, path: Path, remote: str, *, overwrite: bool, progress: Call
     return localfile.job(lambda: line.session, path, remote, overwrite=overwrite, progress=progress)
 
 
-def _publish(line: Line, jobs: Iterable[PublishJob]) -> Generator[PublishResult, None, None]:
-    """Publish, and leave no temporary file behind: neither on Ctrl-C nor when the connection is lost.
+@dataclass(slots=True)
+class _Begun:
+    """What is begun at the server and not ended yet: nothing of it is to stay.
 
-    A process that is forked meanwhile leaves to its parent what that has begun.
+    A process that is forked meanwhile leaves it to its parent.
+
+    Args:
+        line: the connection.
     """
-    begun: set[str] = set()
-    process = os.getpid()
+
+    line: Line
+    temporaries: set[str] = field(default_factory=set)
+    torn: dict[str, int] = field(default_factory=dict)
+    """What is sent under its final name, where the server renames nothing, with the bytes that it has when it is
+    complete: nothing is left of what was there before."""
+    process: int = field(default_factory=os.getpid)
+
+    def noted(self, job: PublishJob) -> PublishJob:
+        """A job that is begun now."""
+
+        def expose(begun: bool) -> None:  # noqa: FBT001 - the port's
+            if begun:
+                self.torn[job.path] = job.size
+
+        self.temporaries.add(job.temporary)
+        return job._replace(exposed=expose)
+
+    def end(self, job: PublishJob) -> None:
+        """The file has its name, or nothing of it is there any more."""
+        self.temporaries.discard(job.temporary)
+        self.torn.pop(job.path, None)
+
+    def take_back(self) -> None:
+        """Nobody wants the rest. That is said between two transfers: the connection is in order."""
+        if self.temporaries and self.line.session.usable and os.getpid() == self.process:
+            with contextlib.suppress(FtpsyncdError):
+                self.line.session.delete_many(sorted(self.temporaries))
+                self.temporaries.clear()
+
+    def clear_up(self) -> None:
+        """What is left was broken off: the connection is not to be trusted any more."""
+        if self.temporaries and os.getpid() == self.process:
+            self.line.session.close()
+            self.line.clear_up(sorted(self.temporaries), self.torn)
+
+
+def _publish(line: Line, jobs: Iterable[PublishJob]) -> Generator[PublishResult, None, None]:
+    """Publish, and leave no temporary file behind: neither on Ctrl-C nor when the connection is lost."""
+    begun = _Begun(line)
     source: Iterator[PublishJob] = iter(jobs)
     # What is looked at before the first one may show that another connection is needed.
     source = itertools.chain(list(itertools.islice(source, 1)), source)
@@ -138,8 +180,7 @@ def _publish(line: Line, jobs: Iterable[PublishJob]) -> Generator[PublishResult,
     def noted() -> Iterator[PublishJob]:
         nonlocal done
         for job in source:
-            begun.add(job.temporary)
-            yield job
+            yield begun.noted(job)
         done = True
 
     try:
@@ -154,35 +195,20 @@ def _publish(line: Line, jobs: Iterable[PublishJob]) -> Generator[PublishResult,
                     lost = result.error is not None and not line.session.usable
                     line.mend(result)
                     if result.error is None or session.usable:
-                        begun.discard(result.job.temporary)
+                        begun.end(result.job)
                     yield result
             if line.session is not session:
                 # A call between two results has found the connection ended, and has begun this one.
-                _take_back(line, begun, process)
+                begun.take_back()
             elif not done and not lost:
                 # The session ended in order: before its TLS ticket expires, or since the names of files are to
                 # be told otherwise. Or it was finished already.
                 line.renew()
     except GeneratorExit:
-        _take_back(line, begun, process)
+        begun.take_back()
         raise
     finally:
-        _clear_up(line, begun, process)
-
-
-def _take_back(line: Line, begun: set[str], process: int) -> None:
-    """Nobody wants the rest. That is said between two transfers: the connection is in order."""
-    if begun and line.session.usable and os.getpid() == process:
-        with contextlib.suppress(FtpsyncdError):
-            line.session.delete_many(sorted(begun))
-            begun.clear()
-
-
-def _clear_up(line: Line, begun: set[str], process: int) -> None:
-    """What is left was broken off: the connection is not to be trusted any more."""
-    if begun and os.getpid() == process:
-        line.session.close()
-        line.clear_up(sorted(begun))
+        begun.clear_up()
 
 
 @dataclass(slots=True)

@@ -10,8 +10,8 @@ import os
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from types import TracebackType
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from types import MappingProxyType, TracebackType
 from typing import Self, TypeVar
 
 from ftpsyncd.errors import FtpsyncdError, MisuseError, PathsRefusedError, RemoteError, ServerUnavailableError
@@ -21,6 +21,7 @@ from ftpsyncd.remote.remedies import remedy
 from ftpsyncd.remote.trees import TreeResult
 
 _T = TypeVar("_T")
+_NOTHING: Mapping[str, int] = MappingProxyType({})
 _Steps = Generator[TreeResult, None, None]
 
 
@@ -150,11 +151,18 @@ class Line:
             self.renew()
             return do(self.session)
 
-    def clear_up(self, temporaries: list[str]) -> None:
-        """Delete what may be left of uploads that were broken off; another connection is tried once."""
+    def clear_up(self, temporaries: list[str], torn: Mapping[str, int] = _NOTHING) -> None:
+        """Delete what may be left of uploads that were broken off; another connection is tried once.
+
+        Args:
+            temporaries: paths.
+            torn: paths, and how many bytes each has that may stay.
+        """
         if self.again is not None:
             with contextlib.suppress(FtpsyncdError), self.again() as session:
-                session.delete_many(temporaries)
+                there = session.stat_many(list(torn))
+                parts = [path for path, entry in zip(torn, there, strict=True) if entry and entry.size != torn[path]]
+                session.delete_many([*temporaries, *parts])
 
     def mend(self, result: PublishResult) -> None:
         """See to a version before that was moved aside for a new one, and is still."""

@@ -113,6 +113,9 @@ class Sending:
             if isinstance(error, FtpsyncdError):
                 self._failure = error
                 return
+            if self._is_begun() and not upload.is_hidden:
+                # Whoever breaks it off has to see to what is there.
+                upload.job.exposed(True)  # noqa: FBT003 - the port's
             session.abandon()
             raise
         haste = session.may_part and upload.is_hidden and job.size <= SMALL and not job.resume

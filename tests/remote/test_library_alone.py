@@ -25,9 +25,10 @@ from ftpsyncd.errors import (
 )
 from ftpsyncd.remote import Ftp, connect
 from ftpsyncd.remote.account import Account
+from ftpsyncd.remote.profile import Profile
 from ftpsyncd.specs import TlsMode
 from tests.remote.scripted import QUICK, Connection, Scripted
-from tests.servers import running
+from tests.servers import KINDS, available, running
 
 
 @pytest.fixture
@@ -87,6 +88,24 @@ def test_nor_is_one_replaced_that_is_made_while_a_rename_is_refused(picture):
         with pytest.raises(AlreadyExistsError):
             ftp.upload(picture, "/p", overwrite=False)
         assert server.files == {"/p": b"of another one"}
+
+
+@pytest.mark.real_server
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if available(kind)])
+def test_what_is_broken_off_under_its_final_name_does_not_stay(kind, tmp_path):
+    """Where the server renames nothing: what was there is gone, and half a file is worse than none."""
+    (tmp_path / "big").write_bytes(b"x" * 3_000_000)
+
+    def give_up(count: int) -> None:
+        if count > 1_000_000:
+            raise KeyboardInterrupt
+
+    with running(kind, denied=("RNFR", "RNTO")) as server, connect(server.spec(), profile=Profile(renames=False)) as ftp:
+        ftp.upload(tmp_path / "big", "/big")
+        with pytest.raises(KeyboardInterrupt):
+            ftp.upload(tmp_path / "big", "/big", progress=give_up)
+        assert not ftp.exists("/big")
+        assert [path.name for path in server.home.iterdir()] == []
 
 
 def test_a_file_system_without_locks_takes_a_download(tmp_path, monkeypatch):
