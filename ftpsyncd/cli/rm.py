@@ -13,9 +13,10 @@ from ftpsyncd.cli.options import common_options, examples, given
 from ftpsyncd.cli.settings import start_log
 from ftpsyncd.errors import ExitCode, FtpsyncdError, NameRefusedError, NotFoundError, UsageError
 from ftpsyncd.model import Kind
-from ftpsyncd.paths import basename, parent
+from ftpsyncd.paths import basename
 from ftpsyncd.quoting import quote
 from ftpsyncd.remote import Ftp, Step, TreeResult
+from ftpsyncd.remote.trees import kinds_around
 
 
 @click.command(
@@ -100,7 +101,7 @@ def _be_no_directory(ftp: Ftp, where: Place) -> None:
     kind = None if entry is None else entry.kind
     if kind in {None, Kind.DIR}:
         # A link to a directory, or to nothing, is only a link.
-        kind = ftp.session.list_kinds(parent(where.path) or "/").get(basename(where.path), kind)
+        kind = kinds_around(ftp.session, where.path).get(basename(where.path), kind)
     if kind is None:
         raise NotFoundError(f"{where} is not at the server.", remedy="")
     if kind is Kind.DIR:

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 
 from ftpsyncd.errors import AlreadyExistsError, FtpsyncdError, NameRefusedError, NotFoundError
 from ftpsyncd.model import Kind
-from ftpsyncd.paths import basename, parent, remote_join
+from ftpsyncd.paths import basename, remote_join
 from ftpsyncd.quoting import named
 from ftpsyncd.remote.port import RemoteSession
-from ftpsyncd.remote.trees import Depth, Ready, Step, TreeResult, Walk
+from ftpsyncd.remote.trees import Depth, Ready, Step, TreeResult, Walk, kinds_around
 
 
 @dataclass(slots=True)
@@ -36,7 +36,7 @@ class Deleting(Walk):
             raise NameRefusedError("The root of a server is not deleted.", remedy="Name what is to go.")
         self.session = self.ready()
         entry = self.once_more(lambda: self.session.stat(remote))
-        kinds = self.once_more(lambda: self.session.list_kinds(parent(remote) or "/"))
+        kinds = self.once_more(lambda: kinds_around(self.session, remote))
         kind = kinds.get(basename(remote), None if entry is None else entry.kind)
         if kind is None:
             raise NotFoundError(f"{named(remote)} is not at the server.", remedy="")

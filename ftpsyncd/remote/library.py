@@ -259,8 +259,8 @@ class Ftp:
         target = remote_path(remote)
         with self._line as line:
             (error,) = line.told(lambda session: session.delete_many([target]))
-        if error is not None:
-            raise error
+            if error is not None:
+                raise error
 
     def rename(self, source: str, target: str) -> None:
         """Rename; a file at ``target`` is replaced. To its own name: nothing is done.

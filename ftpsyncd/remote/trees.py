@@ -20,6 +20,7 @@ from ftpsyncd.errors import (
     TransferFailedError,
 )
 from ftpsyncd.model import Kind
+from ftpsyncd.paths import parent
 from ftpsyncd.quoting import named
 from ftpsyncd.remote.port import RemoteEntry, RemoteSession
 
@@ -80,6 +81,14 @@ def listed(session: RemoteSession, remote: str, *, dated: bool = True) -> list[R
             raise
         what = "is not at the server" if entry is None else "is a file at the server, and no directory"
         raise NotFoundError(f"{named(remote)} {what}.", reply=error.reply, remedy="") from error
+
+
+def kinds_around(session: RemoteSession, remote: str) -> dict[str, Kind]:
+    """What the entries of the directory that a name is in are themselves; where there is no such directory, none."""
+    try:
+        return session.list_kinds(parent(remote) or "/")
+    except NotFoundError:
+        return {}
 
 
 class Depth:

@@ -315,9 +315,10 @@ class TestRm:
         (home / "x").write_bytes(b"")
 
     def test_files(self, typed, home):
-        ended = typed("rm", "web:/x", "web:/no", "web:/site/one")
+        ended = typed("rm", "web:/x", "web:/no", "web:/no/such", "web:/site/one")
         assert (ended.code, ended.out) == (1, "removed web:/x\nremoved web:/site/one\n")
         assert "web:/no is not at the server" in ended.err
+        assert "web:/no/such is not at the server" in ended.err
         assert set(files(home)) == {"site/deep/two"}
 
     def test_directories_need_r(self, typed, home):

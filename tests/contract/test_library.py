@@ -709,8 +709,10 @@ class TestTrees:
         assert remote.names() == set()
 
     def test_deleting_says_what_is_not_there_and_spares_the_root(self, ftp, remote, picture):
-        with pytest.raises(NotFoundError):
-            list(ftp.delete_tree(f"{remote.base}/no"))
+        for path in (f"{remote.base}/no", f"{remote.base}/no/such"):
+            with pytest.raises(NotFoundError) as caught:
+                list(ftp.delete_tree(path))
+            assert str(caught.value) == f"'{path}' is not at the server."
         with pytest.raises(NameRefusedError):
             list(ftp.delete_tree("/"))
         ftp.upload(picture, f"{remote.base}/p")

@@ -100,7 +100,10 @@ def test_what_is_broken_off_under_its_final_name_does_not_stay(kind, tmp_path):
         if count > 1_000_000:
             raise KeyboardInterrupt
 
-    with running(kind, denied=("RNFR", "RNTO")) as server, connect(server.spec(), profile=Profile(renames=False)) as ftp:
+    with (
+        running(kind, denied=("RNFR", "RNTO")) as server,
+        connect(server.spec(), profile=Profile(renames=False)) as ftp,
+    ):
         ftp.upload(tmp_path / "big", "/big")
         with pytest.raises(KeyboardInterrupt):
             ftp.upload(tmp_path / "big", "/big", progress=give_up)

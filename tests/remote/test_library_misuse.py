@@ -516,6 +516,7 @@ def test_what_helps_is_said_to_a_program_and_not_for_a_service(ftp, memory, pict
         lambda: ftp.upload(picture.with_name("no"), "/p"),
         lambda: ftp.upload(picture, "/no/p"),
         lambda: ftp.stat("/no"),
+        lambda: ftp.delete("/"),
         lambda: connect(ServerSpec("s", "127.0.0.1", "u", port=1)),
     ):
         with pytest.raises(FtpsyncdError) as raised:
@@ -524,6 +525,7 @@ def test_what_helps_is_said_to_a_program_and_not_for_a_service(ftp, memory, pict
     memory.fail("STOR", ServerFullError("No space.", reply="452 No space."))
     caught += [result.error for result in ftp.upload_many([(picture, "/p")]) if result.error is not None]
     assert [error.remedy for error in caught] == [
+        "",
         "",
         "",
         "",
