@@ -206,12 +206,39 @@ class Claim:
 def is_taken(directory: Path) -> bool:
     """Whether a process has it now, as far as the kernel tells. To try would refuse whoever comes in that moment."""
     try:
-        lock = (directory / "lock").stat()
+        lock = os.open(directory / "lock", os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        number, disk = os.fstat(lock).st_ino, _disk_of(lock)
         held = Path("/proc/locks").read_text(encoding="ascii")
     except (OSError, ValueError):
         return False
-    # Not by the device: some file systems tell another one here (proc_locks(5)).
-    return any(" FLOCK " in line and f":{lock.st_ino} " in line for line in held.splitlines())
+    finally:
+        os.close(lock)
+    for line in held.splitlines():
+        place = next((field for field in line.split() if field.count(":") == 2), "")
+        major, _, rest = place.partition(":")
+        minor, _, inode = rest.partition(":")
+        if " FLOCK " in line and inode == str(number) and disk in {None, (int(major, 16), int(minor, 16))}:
+            return True
+    return False
+
+
+def _disk_of(descriptor: int) -> tuple[int, int] | None:
+    """The file system that an open file is on, as the kernel's lists have it; None if it cannot be told.
+
+    Some tell of another device in `stat` (proc_locks(5)). On two that were made alike, the locks often have one inode.
+    """
+    try:
+        facts = Path(f"/proc/self/fdinfo/{descriptor}").read_text(encoding="ascii").splitlines()
+        mounts = Path("/proc/self/mountinfo").read_bytes().splitlines()
+    except (OSError, ValueError):
+        return None
+    known = next((fact.split()[1] for fact in facts if fact.startswith("mnt_id:")), "")
+    device = next((fields[2] for fields in map(bytes.split, mounts) if fields[0] == known.encode()), b"")
+    major, _, minor = device.partition(b":")
+    return (int(major), int(minor)) if minor else None
 
 
 def _why_open(file: Path) -> str:

@@ -16,6 +16,7 @@ import pytest
 
 from ftpsyncd.claim import MODE, Claim, is_taken
 from ftpsyncd.errors import LedgerError, LedgerLostError, LockHeldError
+from tests.smalldisk import small_disk
 
 
 def test_a_second_one_is_refused_until_the_first_is_closed(tmp_path: Path) -> None:
@@ -32,6 +33,16 @@ def test_whether_it_is_taken_can_be_asked_without_being_in_the_way(tmp_path: Pat
         assert is_taken(tmp_path / "state")
         claim.close()
         assert not is_taken(tmp_path / "state")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+def test_one_on_another_disk_that_was_made_alike_is_not_taken_for_it(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "a", "size=1m") as ours, small_disk(tmp_path / "b", "size=1m") as other:
+        Claim(ours).close()
+        with Claim(other):
+            assert (ours / "lock").stat().st_ino == (other / "lock").stat().st_ino
+            assert is_taken(other)
+            assert not is_taken(ours)
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
