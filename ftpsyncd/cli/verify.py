@@ -172,8 +172,8 @@ class Hand(Protocol):
     def take(self, files: list[str], directories: list[str]) -> None:
         """Publish these again."""
 
-    def wait(self) -> None:
-        """Until they are published, or cannot be now."""
+    def wait(self) -> str:
+        """Until they are published, or cannot be now; why not, or nothing."""
 
     def close(self) -> None:
         """End."""
@@ -217,7 +217,8 @@ class Mender:
         if self._hand is None:
             return False
         click.echo(f"Publishing {number(self.files, 'file')} again …", err=True)
-        self._hand.wait()
+        if lets_wait := self._hand.wait():
+            click.echo(f"ftpsyncd: {one_line(given().typed.text(lets_wait))}", err=True)
         self.close()
         return True
 
@@ -239,21 +240,25 @@ class DaemonHand:
         """See `Hand`."""
         self._daemon.repair(self._mapping, files, directories)
 
-    def wait(self) -> None:
+    def wait(self) -> str:
         """See `Hand`; what the daemon cannot do now it does later, unless it is held up by a person."""
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             status = shapes.status_from_json(self._daemon.status())
             found = next((each for each in status.mappings if each.name == self._mapping), None)
-            if found is None or found.state not in WAITS:
-                return
+            if found is None:
+                return ""
+            if found.state not in WAITS:
+                return f"{found.name}: {found.message}"
             is_held = found.state is MappingState.HELD
-            if is_held and any(each.name == self._server and each.state in AWAY for each in status.servers):
-                return
+            server = next((each for each in status.servers if each.name == self._server), None)
+            if is_held and server is not None and server.state in AWAY:
+                return f"{found.name}: waits for the server {server.name}: {server.message}"
             at_rest = found.state is MappingState.IN_SYNC or (is_held and not found.comparing)
             if at_rest and not found.pending + found.in_flight:
-                return
+                return ""
             time.sleep(TURN_S)
+        return ""
 
     def close(self) -> None:
         """See `Hand`: the daemon goes on."""
@@ -275,10 +280,11 @@ class OwnHand:
         engine = self._service.engine
         self._service.asked(lambda at: again.publish(engine.mirrors[self._mapping], files, directories, at))
 
-    def wait(self) -> None:
+    def wait(self) -> str:
         """See `Hand`."""
-        while not self._service.await_end(TURN_S).finished:
+        while not (progress := self._service.await_end(TURN_S)).finished:
             pass
+        return "; ".join(progress.messages)
 
     def close(self) -> None:
         """See `Hand`."""

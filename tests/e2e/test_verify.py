@@ -136,6 +136,18 @@ def test_repair_by_a_running_daemon(s: Site) -> None:
     assert s.stop() == 0
 
 
+@pytest.mark.parametrize("daemon", [True, False])
+def test_a_repair_that_waits_for_a_person_says_what_for(s: Site, *, daemon: bool) -> None:
+    if daemon:
+        s.start()
+    s.command("pause", "drop")
+    (s.published / "a.jpg").unlink()
+    done = s.command("verify", "drop", "--repair", ok=False)
+    assert done.returncode == 1
+    assert "drop: paused by a person" in done.stderr
+    assert f"`ftpsyncd resume drop -c {s.config}` goes on" in done.stderr
+
+
 @pytest.mark.parametrize("held", ["one", "all"])
 def test_a_repair_is_awaited_also_while_deletes_are_held(s: Site, held: str) -> None:
     """A daemon that publishes slowly is not done when the command asks the first time."""
