@@ -43,8 +43,11 @@ def first_way(session: Session) -> Dating:
 def set_time(session: Session, path: str, mtime_s: int, *, tried: Dating | None = None) -> bool:
     """See :meth:`ftpsyncd.remote.port.RemoteSession.set_time`. ``tried``: a way that was tried just now, in vain."""
     known = session.profile.dating
+    if known is Dating.NONE:
+        session.name(path)  # one that cannot be sent is told of here, too
+        return False
     if known is not None:
-        return known is not Dating.NONE and session.exchange([command(session, known, path, mtime_s)])[0].good
+        return session.exchange([command(session, known, path, mtime_s)])[0].good
     for way in Dating:
         if way in {Dating.NONE, tried} or (way is Dating.MFMT and "MFMT" not in session.profile.features):
             continue

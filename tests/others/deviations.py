@@ -23,7 +23,6 @@ _DEVIATIONS: dict[str, dict[str, str]] = {
         "TestLooking::test_a_file_has_size_and_date": _ALL,
         "TestLooking::test_a_directory_is_listed": _ALL,
         "TestChanging::test_a_date_is_set": _ALL,
-        "TestNames::test_no_name_can_hold_a_command": _ALL,
     },
     "It tells no sizes, so that nothing is continued and no file is known as the same.": {
         "TestContinuedDownloads::test_a_link_in_its_place_is_left_alone": "aioftp",

@@ -9,7 +9,7 @@ from collections.abc import Generator
 
 import pytest
 
-from ftpsyncd.errors import NameRefusedError
+from ftpsyncd.errors import NameNotSendableError, NameRefusedError
 from ftpsyncd.remote import account as accounts
 from ftpsyncd.remote import sending
 from ftpsyncd.remote import session as sessions
@@ -251,6 +251,13 @@ class TestDates:
             assert not any(r.dated for r in results)
             assert server.verbs().count("MFMT") == 1
             assert acc.profile.dating is Dating.NONE
+
+    def test_where_none_is_set_a_name_that_cannot_be_sent_is_told_all_the_same(self):
+        with Scripted() as server, account(server)() as session:
+            session.profile.dating = Dating.NONE
+            assert session.set_time("/a", 0) is False
+            with pytest.raises(NameNotSendableError):
+                session.set_time("/a\r\nDELE b", 0)
 
 
 class TestLargeFiles:
