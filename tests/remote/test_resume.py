@@ -38,7 +38,7 @@ class Resumable(Scripted):
         fill: continues after the byte that REST names, but has lost what was before it (ftp-srv).
         rest: whether it knows REST.
         appe: whether it knows APPE.
-        hashing: what it tells for XSHA256, XMD5, XCRC; given the content.
+        hashing: what it tells for HASH, XSHA256, XMD5, XCRC; given the content.
         breaks_at: the first large STOR ends after so many bytes; 0: never.
         how: what happens then.
     """
@@ -66,12 +66,14 @@ class Resumable(Scripted):
 
     async def do_feat(self, c: Connection, a: str) -> str:
         reply = await super().do_feat(c, a)
-        return reply.replace("\n211", "".join(f"\n {verb}" for verb in self.hashing) + "\n211")
+        told = (f"\n {verb}" + " SHA-1*;SHA-256" * (verb == "HASH") for verb in self.hashing)
+        return reply.replace("\n211", "".join(told) + "\n211")
 
     async def default(self, connection: Connection, line: str) -> None:
         verb, _, argument = line.partition(" ")
         if verb in self.hashing and argument in self.files:
-            await connection.say(f"250 {self.hashing[verb](self.files[argument])}")
+            code = 213 if verb == "HASH" else 250
+            await connection.say(f"{code} {self.hashing[verb](self.files[argument])}")
         else:
             await super().default(connection, line)
 
@@ -257,6 +259,7 @@ def test_a_hash_is_enough_where_nothing_can_be_read_back():
 
 
 HASHES = {
+    "HASH": lambda data: f"SHA-256 0-{len(data)} {hashlib.sha256(data).hexdigest()} /a",
     "XSHA256": lambda data: hashlib.sha256(data).hexdigest().upper(),
     "XMD5": lambda data: f'"/a" {hashlib.md5(data).hexdigest()}',
     "XCRC": lambda data: f"{zlib.crc32(data):X}",
@@ -285,6 +288,18 @@ def test_the_hash_is_asked_before_the_rename(verb):
         assert result.error is None
         assert nothing_else(s)
         assert s.log.index(f"{verb} {TEMPORARY}") < s.log.index(f"RNFR {TEMPORARY}")
+
+
+@pytest.mark.parametrize("verb", HASHES)
+def test_a_name_with_a_space_is_quoted_but_for_hash(verb):
+    """Else some take its words for offsets; to HASH, which has none, the quotes would be a part of the name."""
+    word = "/a b" if verb == "HASH" else '"/a b"'
+    with Resumable(hashing={verb: HASHES[verb]}) as s, account(s)() as session:
+        s.files[word] = CONTENT[:3]
+        told = hashes.ask(session, Hashing(verb), "/a b", 3)
+        assert told is not None
+        assert told.digits == hashes.of_bytes(told.algorithm, CONTENT[:3])
+        assert ("OPTS HASH SHA-256" in s.log) is (verb == "HASH")
 
 
 def test_a_server_that_reads_a_large_file_for_its_hash_has_as_long_as_for_its_last_words():
