@@ -1,4 +1,4 @@
-"""The last look at the disk before a delete."""
+"""The last look at the disk before something is done at a server."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from ftpsyncd.errors import FileChangedError
+from ftpsyncd.actions import Upload
+from ftpsyncd.errors import FileBusyError, FileChangedError, SourceMissingError
+from ftpsyncd.local.scan import fingerprint_of
 from ftpsyncd.local.tree import root_identity
-from ftpsyncd.publishing.lastlook import Folder, exists, require_gone
+from ftpsyncd.publishing.lastlook import Folder, exists, open_planned, require_gone
 from ftpsyncd.specs import MappingSpec
 from tests.core.vocabulary import M
 
@@ -41,3 +43,19 @@ def test_what_was_renamed_to_another_case_is_gone_also_where_the_file_system_fin
     require_gone(Folder(spec, root_identity(tmp_path)), path, stat.S_ISREG)
     assert not exists(spec, path)
     assert exists(spec, "D/x.jpg")
+
+
+def test_nothing_counts_as_gone_in_a_folder_that_the_ledger_does_not_know(tmp_path: Path):
+    with pytest.raises(SourceMissingError):
+        require_gone(Folder(MappingSpec(M, tmp_path, "web", "/htdocs")), "a.jpg", stat.S_ISREG)
+
+
+def test_a_file_that_a_program_has_begun_to_write_since_it_was_planned_is_not_opened(tmp_path: Path):
+    spec, path = MappingSpec(M, tmp_path, "web", "/htdocs"), tmp_path / "a.jpg"
+    path.write_bytes(b"content")
+    upload = Upload(M, "a.jpg", fingerprint_of(path.stat()))
+    with path.open("ab"), pytest.raises(FileBusyError):
+        open_planned(spec, upload)
+    file, ctime_ns = open_planned(spec, upload)
+    with file:
+        assert (file.read(), ctime_ns) == (b"content", path.stat().st_ctime_ns)

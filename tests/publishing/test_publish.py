@@ -531,6 +531,17 @@ def test_what_earlier_tries_have_left_goes_with_a_file_and_decides_nothing_about
     assert list(worker.server.files) == [f"{BASE}/{'a.filepart' if refused else 'b'}"]
 
 
+@pytest.mark.parametrize("refused", [False, True])
+def test_nor_does_it_come_into_the_trash(worker: Worker, refused: bool):  # noqa: FBT001
+    trash = names.trash(BASE, "2024-05-01", "a")
+    for name in ("a", "a.filepart"):
+        worker.server.files[f"{BASE}/{name}"] = MemoryFile(b"1", 1)
+    if refused:
+        worker.server.fail("DELE", NameRefusedError("No."), path=f"{BASE}/a.filepart")
+    assert did(worker.does(Delete(M, "a", trash, (1,), left=(f"{BASE}/a.filepart",)))) == [Did.TRASHED]
+    assert set(worker.server.files) == {trash, *([f"{BASE}/a.filepart"] * refused)}
+
+
 @pytest.mark.parametrize(("size", "days", "goes"), [(5, 1, True), (3, 5, True), (3, 1, False), (6, 5, False)])
 def test_a_part_of_what_was_sent_under_its_final_name_is_deleted_with_its_file(
     worker: Worker,
