@@ -12,9 +12,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from ftpsyncd.errors import LoginRefusedError, RemoteError, TlsError
+from ftpsyncd.errors import LoginRefusedError, RemoteError, Retry, ServerUnavailableError, TlsError
 from ftpsyncd.remote import login, scratch
-from ftpsyncd.remote.addresses import Known
+from ftpsyncd.remote.addresses import Address, Known
 from ftpsyncd.remote.described import checked
 from ftpsyncd.remote.profile import Profile, lasting
 from ftpsyncd.remote.session import Session
@@ -103,18 +103,25 @@ class Account:
             raise
         return session
 
-    def _begun(self, *, suspected: bool = False, patient: bool = False) -> Session:
+    def _begun(
+        self,
+        control: Control | None = None,
+        *,
+        suspected: bool = False,
+        patient: bool = False,
+        past: frozenset[Address] = frozenset(),
+    ) -> Session:
         """See `__call__`.
 
         Args:
+            control: a connection, if there is one already.
             suspected: a batch has just made a login fail that went well without.
             patient: without batches.
+            past: addresses at which none could begin just now.
         """
         unread = None if self._credentials is None else self._credentials.look_again()
         _ = self.context  # what cannot be loaded is said before anybody is bothered
-        control = Control(self.spec.host, self.spec.port, self.timeouts, self._known)
-        self._known = self._known.met(control.peer_address)
-        session = Session(self, control)
+        session = Session(self, control or self._reached(past))
         session.patient = patient
         group = self.profile.tls_group
         try:
@@ -125,21 +132,56 @@ class Account:
                 if unread is not None:
                     # What was read last does not do any more.
                     raise unread from error
-                raise
+                return self._elsewhere(session, error, past, suspected=suspected, patient=patient)
             # Perhaps it takes this group no longer.
             self.profile.tls_group = ""
-            return self._begun(suspected=suspected, patient=patient)
+            return self._begun(suspected=suspected, patient=patient, past=past)
         except RemoteError as error:
             session.abandon()
-            if not session.greeting and not error.reply:
-                self._known = self._known.unheard(control.peer_address)
-            if not session.batching or error.reply[:3] == "421":
+            if session.batching and error.reply[:3] != "421":
+                return self._one_at_a_time(suspected=suspected)
+            if not isinstance(error, ServerUnavailableError) or error.retry is Retry.MACHINE:
                 raise
-            return self._one_at_a_time(suspected=suspected)
+            return self._elsewhere(session, error, past, suspected=suspected, patient=patient)
         except BaseException:
             session.abandon()
             raise
         return session
+
+    def _reached(self, past: frozenset[Address]) -> Control:
+        control = Control(self.spec.host, self.spec.port, self.timeouts, self._known, past)
+        self._known = self._known.met(control.peer_address)
+        return control
+
+    def _elsewhere(
+        self, session: Session, error: RemoteError, past: frozenset[Address], *, suspected: bool, patient: bool
+    ) -> Session:
+        """Begin at another address of the host, where this session could not: behind that may be another machine.
+
+        Not if the password was told: both may lead to one machine, which counts.
+
+        Raises:
+            RemoteError: this one, if no other address is reached; of several, one after which it is tried again soon.
+        """
+        self.shun(session)
+        here = session.control.peer_address
+        if session.told_password or here in past or not session.control.others:
+            raise error
+        past |= {here}
+        try:
+            control = self._reached(past)
+        except ServerUnavailableError:
+            raise error from None
+        try:
+            return self._begun(control, suspected=suspected, patient=patient, past=past)
+        except TlsError:
+            raise error from None
+        except ServerUnavailableError as other:
+            raise (other if isinstance(error, TlsError) else error) from None
+
+    def shun(self, session: Session) -> None:
+        """Prefer other addresses of the host to that of a session which could not begin, or has no data connections."""
+        self._known = self._known.shunned(session.control.peer_address)
 
     def met(self, greeting: str) -> None:
         """The features of a server that greets like this were told right now."""

@@ -1,8 +1,9 @@
 """Of the addresses that a host has, one that can be reached, soon.
 
 In: a host, and what is known of its addresses. Out: a connection. Attempts are begun a moment after each other, and the
-first that comes about wins: an address whose packets vanish costs that moment, and not its time-out. `wire` opens
-control lines with it; data lines go to the address of theirs.
+first that comes about wins: an address whose packets vanish costs that moment, and not its time-out. Where a session
+cannot begin, or has no data connections, the next one prefers other addresses: one may lead to a machine that is out of
+order, or to another server. `wire` opens control lines with it; data lines go to the address of theirs.
 
 Sources: RFC 8305 (happy eyeballs) §5, §8.
 """
@@ -13,15 +14,19 @@ import os
 import select
 import socket
 import time
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 MOMENT_S = 0.25
 """After so long without an answer the next address is tried, too (RFC 8305 §8)."""
 HEAD_START_S = 2.0
-"""So long with the address that was reached last (RFC 8305 §5): an attempt too many may count as one connection."""
-_MUTE_MOST = 16
+"""So long with the address that was reached last (RFC 8305 §5): an attempt too many may count as one connection. And
+before one that was of no use, which would win else where it is nearer."""
+_USELESS_MOST = 16
 Address = tuple[Any, ...]
 """As `socket` has it."""
+Found = tuple[Any, ...]
+"""What `socket.getaddrinfo` tells of one."""
 
 
 class Known(NamedTuple):
@@ -29,21 +34,21 @@ class Known(NamedTuple):
 
     reached: Address = ()
     """Reached last."""
-    mute: tuple[Address, ...] = ()
-    """Reached, and nothing was said there; the last one last."""
+    useless: tuple[Address, ...] = ()
+    """Reached, and no session could begin there, or none that has data connections; the last one last."""
 
     def met(self, address: Address) -> Known:
         """It was reached right now."""
-        return Known(address, tuple(each for each in self.mute if each != address))
+        return Known(address, tuple(each for each in self.useless if each != address))
 
-    def unheard(self, address: Address) -> Known:
-        """No word came from there."""
-        others = tuple(each for each in self.mute if each != address)
-        return Known(() if address == self.reached else self.reached, (*others, address)[-_MUTE_MOST:])
+    def shunned(self, address: Address) -> Known:
+        """Reaching it was of no use."""
+        others = tuple(each for each in self.useless if each != address)
+        return Known(() if address == self.reached else self.reached, (*others, address)[-_USELESS_MOST:])
 
     def rank(self, address: Address) -> tuple[int, bool]:
-        """Its place among others: the one that was reached last comes first, those that were mute last."""
-        return (self.mute.index(address) + 1 if address in self.mute else 0), address != self.reached
+        """Its place among others: the one that was reached last comes first, those that were of no use last."""
+        return (self.useless.index(address) + 1 if address in self.useless else 0), address != self.reached
 
 
 class _Attempt(NamedTuple):
@@ -54,22 +59,33 @@ class _Attempt(NamedTuple):
     """When it has failed, monotonic seconds."""
 
 
-def connected(host: str, port: int, timeout_s: float, known: Known = Known()) -> socket.socket:  # noqa: B008 - frozen
-    """A connection to one of the addresses of a host.
+def resolved(host: str, port: int, known: Known = Known()) -> list[Found]:  # noqa: B008 - frozen
+    """The addresses of a host, in the order in which they are tried.
 
     Args:
         host: name or address.
         port: there.
+        known: what is known of them.
+
+    Raises:
+        OSError: the name is not known.
+    """
+    return sorted(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM), key=lambda each: known.rank(each[4]))
+
+
+def connected(found: Sequence[Found], timeout_s: float, known: Known = Known()) -> socket.socket:  # noqa: B008 - frozen
+    """A connection to one of the addresses of a host.
+
+    Args:
+        found: at least one, as from `resolved`.
         timeout_s: for each address.
         known: what is known of them.
 
     Raises:
-        OSError: none can be reached, or the name is not known. Of the address that was reached last, or else of the
-            last one that there is: the first ones are often of a kind that this machine has no way to at all.
+        OSError: none can be reached. Of the address that was reached last, or else of the last one that there is: the
+            first ones are often of a kind that this machine has no way to at all.
     """
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    found.sort(key=lambda each: known.rank(each[4]))
-    race = _Race(found, timeout_s, is_known=bool(found) and found[0][4] == known.reached)
+    race = _Race(found, timeout_s, known)
     try:
         return race.run()
     finally:
@@ -79,10 +95,11 @@ def connected(host: str, port: int, timeout_s: float, known: Known = Known()) ->
 class _Race:
     """Attempts at several addresses; only the one that wins is still open when it is over."""
 
-    def __init__(self, found: list[tuple[Any, ...]], timeout_s: float, *, is_known: bool) -> None:
+    def __init__(self, found: Sequence[Found], timeout_s: float, known: Known) -> None:
         self._found = found
         self._timeout_s = timeout_s
-        self._is_known = is_known
+        self._useless = known.useless
+        self._is_known = found[0][4] == known.reached
         self._begun = 0
         self._next_at = 0.0
         """When the next attempt begins, monotonic seconds."""
@@ -112,7 +129,7 @@ class _Race:
 
     def _begin(self, now: float) -> socket.socket | None:
         place, self._begun = self._begun, self._begun + 1
-        self._next_at = now + (HEAD_START_S if self._is_known and not place else MOMENT_S)
+        self._next_at = now + self._lead_s(place)
         family, kind, protocol, _, where = self._found[place]
         try:
             sock = socket.socket(family, kind, protocol)
@@ -130,6 +147,12 @@ class _Race:
             self._fail(sock.fileno(), error)
             return None
         return self._win(sock.fileno())
+
+    def _lead_s(self, place: int) -> float:
+        """How long the next one waits for the one at this place."""
+        behind = self._found[place + 1 : place + 2]
+        is_ahead = (self._is_known and not place) or any(each[4] in self._useless for each in behind)
+        return HEAD_START_S if is_ahead else MOMENT_S
 
     def _await(self, now: float) -> socket.socket | None:
         until = min(attempt.until for attempt in self._running.values())

@@ -82,6 +82,7 @@ def _begin(session: Session) -> None:
         password = described.secret(spec.password)
         login = _secret("PASS", password)
         session.control.hide(login.removeprefix(b"PASS "))
+        session.told_password = True
         if together:
             _agree(session, login)
         else:

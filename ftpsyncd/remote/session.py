@@ -81,6 +81,8 @@ class Session:
         """Until then what nobody asked for may answer one of several commands once more, which were the last words."""
         self.batch: Sequence[bytes] = ()
         """These."""
+        self.told_password = False
+        """It has told the server who we are."""
         self.greeting = ""
         self.reads_in_turn = self.lingers = False
         """As far as the greeting tells (`profile`)."""

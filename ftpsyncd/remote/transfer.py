@@ -57,24 +57,30 @@ class Offer:
 
     def open(self, session: Session, answer: Callable[[], Reply | None]) -> DataLine:
         """Connect or accept, after the command that uses it was sent; TLS included."""
-        if self.listener is not None:
-            with contextlib.closing(self.listener):
-                line = DataLine(session.control, self.listener.accept(answer), answer)
-        elif self.sock is not None:
-            line = DataLine(session.control, self.sock, answer)
-        else:
-            session.unmet.met()
-            try:
-                line = DataLine.connect(session.control, self.port, answer)
-            except ServerUnavailableError:
-                session.profile.reached, session.account.unreached = False, True  # a firewall may have been changed
-                raise
+        try:
+            line = self._line(session, answer)
+        except DataUnreachableError:
+            session.account.shun(session)
+            raise
         try:
             line.secure()
         except BaseException:
             line.abort()
             raise
         return line
+
+    def _line(self, session: Session, answer: Callable[[], Reply | None]) -> DataLine:
+        if self.listener is not None:
+            with contextlib.closing(self.listener):
+                return DataLine(session.control, self.listener.accept(answer), answer)
+        if self.sock is not None:
+            return DataLine(session.control, self.sock, answer)
+        session.unmet.met()
+        try:
+            return DataLine.connect(session.control, self.port, answer)
+        except ServerUnavailableError:
+            session.profile.reached, session.account.unreached = False, True  # a firewall may have been changed
+            raise
 
     def drop(self) -> None:
         """It will not be used."""
@@ -167,7 +173,7 @@ def reach(session: Session, offer: Offer) -> Offer:
         try:
             offer.sock = dial(session.control, offer.port)
         except ServerUnavailableError:
-            session.abandon()
+            _give_up(session)
             raise
         return offer
     untried = not session.profile.reached if offer.extended else offer.joined and account.unreached
@@ -204,8 +210,14 @@ def _reach_otherwise(session: Session, missed: Offer, unreached: ServerUnavailab
         else:
             session.profile.epsv = False
         return offer
-    session.abandon()
+    _give_up(session)
     raise unreached from None
+
+
+def _give_up(session: Session) -> None:
+    """No port was reached: the next session tries another address, if there is one."""
+    session.account.shun(session)
+    session.abandon()
 
 
 def offered(session: Session) -> Offer:

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from ftpsyncd.errors import ProtocolError, RemoteError, ServerUnavailableError, TlsError
 from ftpsyncd.quoting import address
 from ftpsyncd.remote import hello
-from ftpsyncd.remote.addresses import Known, connected
+from ftpsyncd.remote.addresses import Address, Known, connected, resolved
 from ftpsyncd.remote.replies import Reply, ReplyReader, pattern_of
 from ftpsyncd.remote.sockets import (
     FAILURES,
@@ -82,12 +82,20 @@ class Control:
         port: of the control line.
         timeouts: for everything on this line and its data lines.
         known: what is known of the addresses of the host.
+        past: those at which no session could begin just now, while there are others.
 
     Raises:
         ServerUnavailableError: no connection.
     """
 
-    def __init__(self, host: str, port: int, timeouts: Timeouts, known: Known = Known()) -> None:  # noqa: B008 - frozen
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        timeouts: Timeouts,
+        known: Known = Known(),  # noqa: B008 - frozen
+        past: frozenset[Address] = frozenset(),
+    ) -> None:
         self.certified = certified(host)
         """What its certificate must name."""
         self.timeouts = timeouts
@@ -111,7 +119,10 @@ class Control:
         self._began = time.monotonic()
         with contextlib.ExitStack() as undo:
             try:
-                self._sock: socket.socket = undo.enter_context(connected(host, port, timeouts.connect_s, known))
+                found = resolved(host, port, known)
+                # All of them, if the name stands for no other by now.
+                found = [each for each in found if each[4] not in past] or found
+                self._sock: socket.socket = undo.enter_context(connected(found, timeouts.connect_s, known))
                 hasten(self._sock)
                 keep_alive(self._sock)
                 end_by_reset(self._sock)
@@ -123,6 +134,8 @@ class Control:
                 raise translate(error, f"connecting to {self._where}") from error
             undo.pop_all()
         self.peer, self.local = str(self.peer_address[0]), str(self.local_address[0])
+        self.others = frozenset(each[4] for each in found) - {self.peer_address} - past
+        """Addresses at which no session was tried to begin."""
         self.family = self._sock.family
         """AF_INET or AF_INET6."""
         self.context: ssl.SSLContext | None = None

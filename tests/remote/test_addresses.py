@@ -5,18 +5,24 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
+import ssl
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
-from ftpsyncd.errors import ServerUnavailableError
+from ftpsyncd.errors import DataUnreachableError, LoginRefusedError, ServerUnavailableError, TlsError
 from ftpsyncd.remote import addresses
-from ftpsyncd.remote.addresses import Address, Known, connected
+from ftpsyncd.remote.addresses import Address, Known, connected, resolved
+from ftpsyncd.remote.profile import Profile
 from ftpsyncd.remote.wire import Timeouts
-from tests.remote.scripted import Scripted, account, silence
+from ftpsyncd.specs import TlsMode
+from tests.contract.remotes import job, publish
+from tests.remote.scripted import Connection, Scripted, account, hang_up, silence
+from tests.servers import certificates
 
 PATIENT = Timeouts(connect_s=30.0, reply_s=0.3, close_s=0.3)
 """Who waits for the end of an attempt is noticed."""
@@ -118,7 +124,7 @@ def test_a_slow_one_wins_while_the_next_is_under_way(stack, monkeypatch):
             super().connect(where)
 
     monkeypatch.setattr(socket, "socket", Waking)
-    with connected("a.test", 21, 30.0) as sock:
+    with connected(resolved("a.test", 21), 30.0) as sock:
         assert sock.getpeername() == slow
 
 
@@ -127,13 +133,13 @@ def test_nothing_is_left_of_those_that_lose(stack, monkeypatch):
     listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
     resolve(monkeypatch, [deaf(stack, "127.0.0.2"), listener.getsockname()])
     before = open_descriptors()
-    with connected("a.test", 21, 30.0):
+    with connected(resolved("a.test", 21), 30.0):
         assert len(open_descriptors()) == len(before) + 1
     assert open_descriptors() == before
     resolve(monkeypatch, [deaf(stack, "127.0.0.2"), deaf(stack, "127.0.0.3")])
     before = open_descriptors()
     with pytest.raises(TimeoutError):
-        connected("a.test", 21, 0.1)
+        connected(resolved("a.test", 21), 0.1)
     assert open_descriptors() == before
 
 
@@ -144,7 +150,7 @@ def test_one_that_was_reached_before_has_a_head_start(stack, monkeypatch, tried)
     resolve(monkeypatch, [other, slow])
     tried.clear()
     with pytest.raises(TimeoutError):
-        connected("a.test", 21, 0.1, Known(slow))
+        connected(resolved("a.test", 21, Known(slow)), 0.1, Known(slow))
     assert list(tried) == [slow, other]
     assert tried[other] - tried[slow] >= 0.1, "only when that had failed"
 
@@ -154,20 +160,114 @@ def test_the_failure_that_is_told_is_of_an_address_that_counts(stack, monkeypatc
     for found, known in (([NOWHERE, dead], Known()), ([dead, NOWHERE], Known(dead))):
         resolve(monkeypatch, found)
         with pytest.raises(ConnectionRefusedError):
-            connected("a.test", 21, 5.0, known)
+            connected(resolved("a.test", 21, known), 5.0, known)
 
 
-def test_one_where_nothing_is_said_is_tried_after_the_others(stack, monkeypatch):
-    """As where one of several machines hangs: its kernel takes the connection."""
-    mute = [stack.enter_context(Scripted(GREETING=silence)) for _ in range(2)]
-    server = stack.enter_context(Scripted())
-    resolve(monkeypatch, [("127.0.0.1", each.port) for each in (*mute, server)])
-    acc = account(server, None, PATIENT)
-    for _ in mute:
-        with pytest.raises(ServerUnavailableError):
+async def not_available(connection: Connection, _argument: str) -> None:
+    await connection.say("421 Not available at the moment.")
+    await connection.hang_up()
+
+
+def of_another() -> ssl.SSLContext:
+    """Of a server with a certificate that proves nothing here."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    return context
+
+
+def of_this_one() -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificates().server)
+    return context
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"GREETING": silence},
+        {"GREETING": not_available},
+        {"GREETING": "HTTP/1.1 400 Bad Request"},
+        {"AUTH": "502 No TLS here."},
+        {"AUTH": hang_up},
+        {"tls": of_another},
+        {"tls": of_this_one, "USER": not_available},
+        {"tls": of_this_one, "USER": hang_up},
+        {"tls": of_this_one, "USER": silence},
+    ],
+    ids=["mute", "421", "HTTP", "no TLS", "ends", "another", "421 to a user", "ends a login", "mute to a user"],
+)
+def test_where_no_session_can_begin_the_others_are_tried_at_once(stack, monkeypatch, bad):
+    """As where one of several machines is out of order, or the address of version 6 leads elsewhere."""
+    behaviour = {key: value() if key == "tls" else value for key, value in bad.items()}
+    useless = [stack.enter_context(Scripted(**behaviour)) for _ in range(2)]
+    server = stack.enter_context(Scripted(tls=of_this_one()))
+    resolve(monkeypatch, [("127.0.0.1", each.port) for each in (*useless, server)])
+    timeouts = PATIENT if silence in bad.values() else None
+    acc = account(server, None, timeouts, tls=TlsMode.EXPLICIT, tls_ca=certificates().ca)
+    for _ in range(2):
+        acc().close()
+    assert [each.connections for each in (*useless, server)] == [1, 1, 2], "which one works is kept in mind"
+    assert not any("PASS" in each.verbs() for each in useless)
+
+
+def test_what_is_told_is_of_one_that_was_reached_and_of_several_what_may_be_over_soon(stack, monkeypatch):
+    """A certificate is another person's matter, and tried again only much later. To version 6 there may be no way."""
+    other = stack.enter_context(Scripted(tls=of_another()))
+    away = refusing(stack)
+    there = ("127.0.0.1", other.port)
+    for found in ([there, away], [away, there]):
+        resolve(monkeypatch, found)
+        acc = account(other, None, PATIENT, tls=TlsMode.EXPLICIT, tls_ca=certificates().ca)
+        with pytest.raises(TlsError):
             acc()
-    acc().close()
-    assert server.connections == 1
+    server = stack.enter_context(Scripted(GREETING=not_available))
+    for found in ([there, ("127.0.0.1", server.port)], [("127.0.0.1", server.port), there]):
+        resolve(monkeypatch, found)
+        with pytest.raises(ServerUnavailableError, match="421"):
+            account(other, None, PATIENT, tls=TlsMode.EXPLICIT, tls_ca=certificates().ca)()
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize("answer", ["530 Login incorrect.", hang_up], ids=["refused", "ended"])
+def test_the_password_is_told_at_one_of_them(stack, monkeypatch, answer):
+    """All may be one machine, which counts, and shuts out who tells it in vain."""
+    both = [stack.enter_context(Scripted(PASS=answer)) for _ in range(2)]
+    resolve(monkeypatch, [("127.0.0.1", each.port) for each in both])
+    with pytest.raises((LoginRefusedError, ServerUnavailableError)):
+        account(both[0], Profile(pipelining=False))()
+    assert [each.connections for each in both] == [1, 0]
+
+
+def test_one_without_data_connections_is_tried_after_the_others(stack, monkeypatch):
+    """As where a firewall was opened for version 4 only."""
+    closed = refusing(stack)[1]
+    shut = stack.enter_context(
+        Scripted(EPSV=f"229 Here (|||{closed}|)", PASV=f"227 There (127,0,0,1,{closed // 256},{closed % 256})")
+    )
+    server = stack.enter_context(Scripted())
+    resolve(monkeypatch, [("127.0.0.1", each.port) for each in (shut, server)])
+    acc = account(server)
+    for reached in (False, True):
+        acc.profile.reached = reached
+        acc._known = Known()
+        with acc() as session:
+            assert isinstance(publish(session, job("/a"))[0].error, DataUnreachableError)
+        with acc() as session:
+            assert publish(session, job("/a"))[0].error is None
+    assert (shut.connections, server.connections) == (2, 2)
+
+
+def test_one_of_no_use_does_not_win_because_it_is_nearer(stack, monkeypatch, tried):
+    monkeypatch.setattr(addresses, "MOMENT_S", 0.0)
+    server = stack.enter_context(Scripted())
+    slow, useless = deaf(stack, "127.0.0.2"), ("127.0.0.1", server.port)
+    resolve(monkeypatch, [useless, slow])
+    known = Known().met(useless).shunned(useless)
+    tried.clear()
+    with connected(resolved("a.test", 21, known), 0.5, known) as sock:
+        assert sock.getpeername() == useless, "the other one is not there"
+    assert list(tried) == [slow, useless]
+    assert tried[useless] - tried[slow] >= 0.5
 
 
 def test_a_machine_without_room_for_another_socket_says_so(monkeypatch):
@@ -177,4 +277,4 @@ def test_a_machine_without_room_for_another_socket_says_so(monkeypatch):
     resolve(monkeypatch, [("127.0.0.1", 1)])
     monkeypatch.setattr(socket, "socket", full)
     with pytest.raises(OSError, match="Too many"):
-        connected("a.test", 21, 1.0)
+        connected(resolved("a.test", 21), 1.0)
