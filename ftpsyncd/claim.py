@@ -28,10 +28,25 @@ from ftpsyncd.threads import begin
 
 MODE = 0o640
 """Of a file in the state directory, at most, whatever the umask."""
+MACHINE = Path("/etc/machine-id")
+"""Of systemd and D-Bus: of each machine another one."""
 LOOK_EVERY_S = 3.0
 _END_S = 0.5
 """A look that hangs is waited for so long at the end."""
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ESTALE})
+
+
+def whose(directory: Path) -> str:
+    """What tells a state directory from any other one, also from its copy on another machine; nobody is to read it.
+
+    It need not last: who gets another one tells apart what it was before.
+    """
+    try:
+        machine = MACHINE.read_text("ascii", "replace").strip()
+    except OSError:
+        # In most containers there is none, and the name is one of its own.
+        machine = ""
+    return "\0".join((machine, os.uname().nodename, str(directory.resolve()), ""))
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime
 
 from ftpsyncd.actions import Outcome
+from ftpsyncd.claim import whose
 from ftpsyncd.config import Config
 from ftpsyncd.core.filters import Filter
 from ftpsyncd.core.schedule import Queue
@@ -61,6 +62,7 @@ class Roster:
         self._emit = emit
         self._one_pass = one_pass
         self._performs = performs
+        self._whose = whose(engine.ledger.path.parent)
         self._crews: dict[str, Crew] = {}
         self._accounts: dict[str, ServerSpec] = {}
         self._throttles: dict[str, Throttle] = {}
@@ -261,7 +263,7 @@ class Roster:
         engine = self._engine
         account = config.servers[spec.server]
         number = engine.ledger.mappings.number(spec.name, destination(spec, account))
-        folder = self._folders[spec.name] = Folder(spec, root)
+        folder = self._folders[spec.name] = Folder(spec, root, self._whose)
         mirror = Mirror(
             spec,
             Filter(spec.include, spec.exclude),

@@ -3,11 +3,12 @@
 In: what is about to be begun, from `intents`, and the open intents. Out: names at the server. One per mapping, used on
 the engine's thread.
 
-The names are the same for the same path, so that a retry overwrites its own leftover. Not after a crash or a lost
-connection: whoever sent the file may be gone and its session alive, and the server may hold that file locked, still
-write what it has of the old content, begin anew when a command arrives that hung on the line, or give it its final
-name. Nothing of that may happen to what is sent now, so that this has another name until all those are swept. A part
-that is continued gets that name, too: a server may cut it where a REST says that comes late.
+The names are the same for the same path, so that a retry overwrites its own leftover, but others on another machine
+(`Folder.sender`). Not after a crash or a lost connection: whoever sent the file may be gone and its session alive, and
+the server may hold that file locked, still write what it has of the old content, begin anew when a command arrives that
+hung on the line, or give it its final name. Nothing of that may happen to what is sent now, so that this has another
+name until all those are swept. A part that is continued gets that name, too: a server may cut it where a REST says that
+comes late.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class Temporaries:
 
     def __init__(self, site: Site, open_: OpenIntents, late: Late) -> None:
         self._spec = site.spec
+        self._sender = site.folder.sender
         self._open = open_
         self._late = late
         self._reused: set[str] = set()
@@ -90,7 +92,7 @@ class Temporaries:
         return (*self._apart(path, self._usual(path))[0], *((own,) if own else ()))
 
     def _usual(self, path: str) -> str:
-        return names.temporary(remote_join(self._spec.remote, path), self._spec.name)
+        return names.temporary(remote_join(self._spec.remote, path), self._sender)
 
     def _apart(self, path: str, usual: str) -> tuple[tuple[str, ...], str]:
         """The temporary names of a file's tries that were cut off and not swept yet, and one that none has.

@@ -38,6 +38,13 @@ class Folder:
     spec: MappingSpec
     root: RootIdentity | None = None
     """The folder that the ledger knows; nothing is deleted at the server while another one is in its place."""
+    whose: str = ""
+    """The mapping is this one's: on another machine, one of the same name may publish to the same place (`claim`)."""
+
+    @property
+    def sender(self) -> str:
+        """By whom its files are sent: no two ever send to the same temporary file."""
+        return f"{self.whose}{self.spec.name}"
 
 
 def require_gone(folder: Folder, path: str, still_there: Callable[[int], bool]) -> None:

@@ -17,9 +17,9 @@ from ftpsyncd.core import names
 from ftpsyncd.errors import FileChangedError
 from ftpsyncd.paths import remote_join
 from ftpsyncd.publishing.existing import require_vacant
-from ftpsyncd.publishing.lastlook import open_planned, planned_ctime_ns, require_planned, require_same
+from ftpsyncd.publishing.lastlook import Folder, open_planned, planned_ctime_ns, require_planned, require_same
 from ftpsyncd.remote.port import RemoteSession
-from ftpsyncd.specs import MappingSpec, PublishMode
+from ftpsyncd.specs import PublishMode
 
 LOOK_EVERY_S = 2.0
 """While a file is sent: one that was renamed, replaced or deleted meanwhile is not sent to its end."""
@@ -70,14 +70,14 @@ class PlannedFile:
     def __init__(
         self,
         session: RemoteSession,
-        spec: MappingSpec,
+        folder: Folder,
         upload: Upload,
         show: Callable[[Progress], None],
         *,
         vacant_at: float | None = None,
     ) -> None:
         self._session = session
-        self._spec = spec
+        self._spec = spec = folder.spec
         self._upload = upload
         self._show = show
         self._vacant_at = vacant_at
@@ -87,7 +87,7 @@ class PlannedFile:
         """Its final absolute remote path."""
         self.direct = direct = spec.publish is PublishMode.DIRECT
         """It is sent to that itself."""
-        self.temporary = remote if direct else upload.temporary or names.temporary(remote, spec.name)
+        self.temporary = remote if direct else upload.temporary or names.temporary(remote, folder.sender)
         """The absolute remote path to which it is sent."""
         # Content can change under the same fingerprint, where a program sets the date back; never under the same ctime.
         self.resume = not direct and upload.resume != 0 and planned_ctime_ns(spec, upload) == upload.resume

@@ -233,8 +233,8 @@ class Publisher:
     def _job(self, session: RemoteSession, upload: Upload, vacant_at: float | None) -> tuple[PublishJob, PlannedFile]:
         # What was there, and is to be sent over all the same, is a part of ours.
         keeps = vacant_at is not None and self._existing.keeps(upload)
-        spec = self._folder(upload.mapping).spec
-        file = PlannedFile(session, spec, upload, self._show, vacant_at=vacant_at if keeps else None)
+        folder = self._folder(upload.mapping)
+        file = PlannedFile(session, folder, upload, self._show, vacant_at=vacant_at if keeps else None)
 
         def exposed(begun: bool) -> None:  # noqa: FBT001 - the port's
             if begun or vacant_at is not None or self._existing.is_free(upload):

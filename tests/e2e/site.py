@@ -27,7 +27,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ftpsyncd.claim import whose
 from ftpsyncd.control.client import ControlClient
+from ftpsyncd.core.names import temporary
 from ftpsyncd.errors import ControlError
 from tests import nursery
 from tests.e2e.beside import Beside
@@ -79,6 +81,10 @@ class Site:
     def log(self) -> str:
         """What the daemon wrote so far, over all its lives."""
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def temporary(self, path: str) -> str:
+        """To which absolute remote path a file of the mapping is sent first."""
+        return temporary(f"{REMOTE}/{path}", f"{whose(self.base / 'state')}{MAPPING}")
 
     def write_config(self, **changes: Any) -> None:
         """(Re)write the configuration; ``changes`` are keys of the mapping."""

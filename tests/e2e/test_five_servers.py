@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from ftpsyncd.core.names import temporary
 from tests.e2e.proxy import Proxy
 from tests.e2e.site import Site, contents, site, tools_missing
 from tests.figures import Figures
@@ -141,7 +140,7 @@ def refuse_one_of(count: int, base: Path, figures: Figures) -> None:
             (directory / f"{number:05}.jpg").write_bytes(b"%d " % number * 100)
         bad = f"{7 % 20:02}/{7:05}.jpg"
         # A directory in the place of its temporary file: "553 Could not create file."
-        blocked = server.home / temporary(f"/site/{bad}", "drop").lstrip("/")
+        blocked = server.home / s.temporary(bad).lstrip("/")
         blocked.mkdir(parents=True)
         for made in (blocked, *blocked.parents):
             if made == server.home:

@@ -182,7 +182,7 @@ MUTATIONS = (
         "G1",
         "files are sent under their final names",
         "publishing/planned.py",
-        "temporary = remote if direct else upload.temporary or names.temporary(remote, spec.name)\n",
+        "temporary = remote if direct else upload.temporary or names.temporary(remote, folder.sender)\n",
         "temporary = remote\n",
         f"{EPISODES}::test_a_file_that_changes_while_it_is_sent_is_not_published_from_that_transfer",
     ),
