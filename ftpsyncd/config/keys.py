@@ -220,7 +220,8 @@ class ControlKeys(Section):
 
     socket = optional(
         _PATH,
-        "Unix socket. Default: control.sock in $RUNTIME_DIRECTORY, else $XDG_RUNTIME_DIR/ftpsyncd, else state_dir.",
+        "Unix socket. Default: control.sock in $RUNTIME_DIRECTORY, else $XDG_RUNTIME_DIR/ftpsyncd (in either, where "
+        "state_dir is set: control-<8 hex>.sock, of each state_dir another one), else state_dir.",
     )
     http = optional(
         Kind(values.listen, {"pattern": values.LISTEN_PATTERN, "type": "string"}),

@@ -5,6 +5,7 @@ In: paths as written, the environment. Out: absolute paths. Called by `loading`.
 
 from __future__ import annotations
 
+import binascii
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -56,11 +57,19 @@ class Places(NamedTuple):
         return Path(f"{home}/.local/state/ftpsyncd")
 
     def default_socket(self, state_dir: Path) -> Path:
-        """The control socket where none is configured."""
-        if given := self._first("RUNTIME_DIRECTORY"):
-            return given / "control.sock"
+        """The control socket where none is configured: of each state directory another one.
+
+        What is meant for a daemon would else be done by that of another configuration of the same user: an approval,
+        for one, of what that holds.
+        """
         xdg = self.environ.get("XDG_RUNTIME_DIR", "")
-        return (Path(xdg) / "ftpsyncd" if xdg.startswith("/") else state_dir) / "control.sock"
+        directory = self._first("RUNTIME_DIRECTORY") or (Path(xdg) / "ftpsyncd" if xdg.startswith("/") else None)
+        if directory is None:
+            return state_dir / "control.sock"
+        if not self.document.has(("state_dir",)):
+            return directory / "control.sock"
+        # Short, as paths of sockets have to be.
+        return directory / f"control-{binascii.crc32(os.fsencode(state_dir)):08x}.sock"
 
     def _home(self) -> str:
         """Empty if there is none."""

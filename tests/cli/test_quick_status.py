@@ -21,6 +21,8 @@ servers: {web: {host: ftp.example.com, user: me, password: {env: NOWHERE}}}
 mappings: {gallery: {local: DROP, remote: "web:/site"}}
 state_dir: state
 """
+OF_STATE = "228933a6"
+"""What tells the socket of `state_dir: /state` from others."""
 SLOW = [
     "ftpsyncd.config.loading",
     "loguru",
@@ -110,8 +112,8 @@ def test_a_file_that_does_not_say_where_the_daemon_listens_is_complained_of_once
     [
         ("state_dir: state", {}, "state/control.sock"),
         ("state_dir: /state", {}, "/state/control.sock"),
-        ("state_dir: /state", {"XDG_RUNTIME_DIR": "/run/me"}, "/run/me/ftpsyncd/control.sock"),
-        ("state_dir: /state", {"RUNTIME_DIRECTORY": "/run/a:/run/b"}, "/run/a/control.sock"),
+        ("state_dir: /state", {"XDG_RUNTIME_DIR": "/run/me"}, f"/run/me/ftpsyncd/control-{OF_STATE}.sock"),
+        ("state_dir: /state", {"RUNTIME_DIRECTORY": "/run/a:/run/b"}, f"/run/a/control-{OF_STATE}.sock"),
         ("control: {socket: own.sock}", {}, "own.sock"),
         ("control: {socket: ~/own.sock}", {"HOME": "/home/me"}, "/home/me/own.sock"),
         ("control: {http: 127.0.0.1:8021}", {"XDG_STATE_HOME": "/s"}, "/s/ftpsyncd/control.sock"),

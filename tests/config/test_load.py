@@ -231,6 +231,17 @@ def test_the_state_and_the_socket_have_their_usual_places(home, extra, state_dir
     assert (config.state_dir, config.control.socket) == (Path(state_dir), Path(socket))
 
 
+@pytest.mark.parametrize("variable", ["XDG_RUNTIME_DIR", "RUNTIME_DIRECTORY"])
+def test_who_has_two_configurations_reaches_with_each_its_own_daemon_only(home, variable):
+    """What one daemon held was deleted when the other configuration's deletes were approved."""
+    sockets = set()
+    for number, state_dir in enumerate(("", "state_dir: one\n", "state_dir: /another\n")):
+        path = home / f"{number}.yaml"
+        path.write_text(MINIMAL + state_dir)
+        sockets.add(load(path, environ={"HOME": "/h", variable: "/run/user/7"}).control.socket)
+    assert len(sockets) == 3
+
+
 def test_who_has_no_home_directory_has_to_say_where_the_state_is(home, monkeypatch):
     """A user of a container, known by number only: its ledger lay in `./~`, wherever that was."""
     monkeypatch.setattr("os.path.expanduser", lambda path: path)
