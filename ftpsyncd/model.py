@@ -151,13 +151,19 @@ class Row(NamedTuple):
         """Whether a file that looks unchanged may have been made anew: with the date, the size and the inode of this.
 
         So may be what is unpacked out of an archive where its former version was removed; dates that were not set by a
-        program agree in whole seconds only. It has been changed since then in any case.
+        program agree in whole seconds only. It has been changed since then in any case: where its ctime is earlier, the
+        clock was ahead then.
         """
-        return entry.ctime_ns > self.seen_ns and not entry.fingerprint.mtime_ns % 10**9
+        changed = entry.ctime_ns > self.seen_ns or entry.ctime_ns < self.ctime_ns
+        return changed and not entry.fingerprint.mtime_ns % 10**9
 
     def is_another(self, entry: Entry) -> bool:
-        """Whether a file that looks unchanged was made anew, as far as its file system tells."""
-        return self.may_be_another(entry) and (entry.born_ns or 0) > self.seen_ns
+        """Whether a file that looks unchanged was made anew, as far as its file system tells; or may have been.
+
+        By a clock that was set back since nobody can tell.
+        """
+        born_ns = entry.born_ns or 0
+        return self.may_be_another(entry) and (born_ns > self.seen_ns or entry.ctime_ns < self.ctime_ns * bool(born_ns))
 
 
 class Exposure(NamedTuple):

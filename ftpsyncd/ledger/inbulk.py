@@ -41,10 +41,12 @@ class InBulk:
     def __init__(self, read: Callable[[str, Sequence[object]], Cursor], *, version: int) -> None:
         self._read = read
         self._columns = columns(version)
-        self._seen = (
-            "CASE ctime_ns WHEN 0 THEN published_ns ELSE ctime_ns END" if version >= CTIME_SINCE else "published_ns"
+        self._times = (
+            "CASE ctime_ns WHEN 0 THEN published_ns ELSE ctime_ns END, ctime_ns"
+            if version >= CTIME_SINCE
+            else "published_ns, 0"
         )
-        """As `Row.seen_ns`."""
+        """`Row.seen_ns` and `Row.ctime_ns`."""
 
     def beside(
         self, mapping: int, directory: str, entries: Mapping[str, Entry], *, after: str = "", most: int = -1
@@ -59,7 +61,7 @@ class InBulk:
             most: at most so many rows; all of them if negative.
         """
         cursor = self._read(
-            f"SELECT kind, size, mtime_ns, inode, {self._seen}, name FROM entry"  # noqa: S608 - constants
+            f"SELECT kind, size, mtime_ns, inode, {self._times}, name FROM entry"  # noqa: S608 - constants
             " WHERE mapping=? AND dir=? AND name>? ORDER BY name LIMIT ?",
             (mapping, os.fsencode(directory), os.fsencode(after), most),
         )
@@ -68,13 +70,13 @@ class InBulk:
         name = ""
         note, found, file = same.add, entries.get, Kind.FILE
         # All in one go: taken one by one, each would cost a call more.
-        for kind, size, mtime_ns, inode, seen_ns, raw in cursor.fetchall():
+        for kind, size, mtime_ns, inode, seen_ns, ctime_ns, raw in cursor.fetchall():
             name = raw.decode(ENCODING, ERRORS)
             entry = found(name)
             # Dates that are stored otherwise (`stored`) are merely not found to be the same here.
             if entry is not None and entry[1] == (size, mtime_ns, inode) and entry[0] is file and kind == 0:
                 # As `Row.may_be_another`.
-                if entry[2] > seen_ns and not mtime_ns % 1_000_000_000:
+                if (entry[2] > seen_ns or entry[2] < ctime_ns) and not mtime_ns % 1_000_000_000:
                     others.append(name)
                 else:
                     note(name)

@@ -582,6 +582,7 @@ def seen_again(row: Row) -> Adopt:
     return Adopt(M, "a", row._replace(ctime_ns=SINCE_NS), "it is the same file")
 
 
+AHEAD_ROW = WHOLE_ROW._replace(ctime_ns=WALL + 86_400 * S)
 DOUBTED_ROW = WHOLE_ROW._replace(fingerprint=WHOLE.fingerprint.doubted())
 ANEW = {
     "a file that looks unchanged is asked when it was made if it has been changed since": (
@@ -615,6 +616,21 @@ ANEW = {
     "one that was made before its ctime of then is the same": (
         Scene({"a": changed(WHOLE, born_ns=WHOLE.ctime_ns)}, {"a": WHOLE_ROW}),
         [settled(), seen_again(WHOLE_ROW)],
+    ),
+    "one whose ctime was ahead is asked for, too": (
+        Scene({"a": changed(WHOLE)}, {"a": AHEAD_ROW}),
+        [Ask("a")],
+    ),
+    "it may have been made anew after the clock was set back, and is read": (
+        Scene({"a": changed(WHOLE, born_ns=LONG_AGO_NS)}, {"a": AHEAD_ROW}),
+        [
+            Adopt(M, "a", AHEAD_ROW._replace(fingerprint=WHOLE.fingerprint.doubted()), "the file was made anew"),
+            replace(WHOLE, known=SHA),
+        ],
+    ),
+    "but not where the file system does not tell, and perhaps changes the ctime as it likes": (
+        Scene({"a": changed(WHOLE, born_ns=0)}, {"a": AHEAD_ROW}),
+        [settled(), seen_again(AHEAD_ROW)],
     ),
     "where the file system does not tell, it counts as the same": (
         Scene({"a": changed(WHOLE, born_ns=0)}, {"a": WHOLE_ROW}),

@@ -1034,7 +1034,7 @@ _FOUND = st.builds(
     lambda row, other, ctime_ns: Entry(Kind.OTHER if other else row.kind, row.fingerprint, ctime_ns, 6),
     _KNOWN,
     st.booleans(),
-    st.sampled_from([5, 6, LARGEST]),
+    st.sampled_from([4, 5, 6, LARGEST]),
 )
 
 
