@@ -53,9 +53,12 @@ class ChangedThere:
     def discard_some(self) -> list[str]:
         """A person wants all of them to stay at the server, and to be ours no longer: carry that out for some more."""
         ledger, mapping, paths = self._site.ledger, self._site.id, self._some("discarded")
+        # Under an old name of the mapping it would be held once more as soon as that is back.
+        known_to = [mapping, *(ledger.mappings.namesakes(mapping) if paths else ())]
         for path in paths:
-            ledger.forget(mapping, path)
-            ledger.failures.clear(mapping, path)
+            for each in known_to:
+                ledger.forget(each, path)
+                ledger.failures.clear(each, path)
             self._site.tell(EventKind.FORGOTTEN, path, "it was changed at the server, and stays there")
         return paths
 

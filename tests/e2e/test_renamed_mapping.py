@@ -37,3 +37,20 @@ def test_what_a_person_wanted_to_stay_at_the_server_stays_there_under_the_old_na
         call_it(s, "other", MAPPING)
         s.command("sync")
         assert contents(s.published) == there
+
+
+def test_what_was_changed_at_the_server_and_is_to_stay_there_is_not_held_once_more_under_the_old_name(
+    tmp_path: Path,
+) -> None:
+    with running("pyftpdlib") as server, site(server, tmp_path) as s:
+        (s.drop / "1.jpg").write_bytes(b"first")
+        s.command("sync")
+        call_it(s, MAPPING, "other")
+        s.command("sync")
+        (s.published / "1.jpg").write_bytes(b"of somebody else")
+        (s.drop / "1.jpg").unlink()
+        assert s.command("sync", ok=False).returncode == 1
+        assert "discarded" in s.command("discard", "other").stdout
+        call_it(s, "other", MAPPING)
+        s.command("sync")
+        assert contents(s.published).keys() == {b"1.jpg"}
