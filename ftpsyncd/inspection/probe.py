@@ -63,7 +63,7 @@ class Probing:
         self._session: Session | None = None
         self._made: list[str] = []
         self.left: list[str] = []
-        """Files that may have stayed, since there is no connection any more."""
+        """What may have stayed, since there is no connection any more."""
         self._failed = False
         """Something was broken off, and directories of ours may be there."""
 
@@ -159,6 +159,10 @@ class Probing:
             if self._session.usable:
                 self.left = []
                 break
+        else:
+            # The profile that notes what trials have left is not kept of a measurement that came to nothing.
+            scratch = (removal.partition(" ")[2] for removal in self.profile.scratch)
+            self.left = list(dict.fromkeys((*self.left, *scratch)))
         self._session.close()
 
     def _remove_all(self, session: Session) -> None:
@@ -290,10 +294,12 @@ class Probing:
 
     def _keeps_again(self, sample: str) -> bool | None:
         """`_keeps`, tried on other connections if it ends one: `undecoded` learns why."""
+        known = len(self._directories)
         for _ in range(MOST_ENDS):
             with contextlib.suppress(ServerUnavailableError):
                 return self._keeps(self._usable(), sample)
-            self._directories.pop()
+            # It may be that no other connection could be opened, so that nothing was tried.
+            del self._directories[known:]
         return self._keeps(self._usable(), sample)
 
     def _tells_case(self, session: Session) -> bool:

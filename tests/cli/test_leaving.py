@@ -17,6 +17,7 @@ from ftpsyncd.inspection.check import check
 from ftpsyncd.inspection.findings import Finding, Level
 from ftpsyncd.inspection.probe import Probing
 from ftpsyncd.ledger.book import LEDGER, Ledger
+from ftpsyncd.quoting import quote
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.keeping import kept
 from ftpsyncd.remote.profile import Profile
@@ -78,6 +79,17 @@ def test_what_a_probe_cannot_remove_any_more_is_named(tmp_path: Path, config_fil
         (stays,) = server.files
     assert ended.code == 75
     assert f"Have {stays} and " in " ".join(ended.err.split())
+
+
+def test_what_a_trial_of_names_may_have_left_is_named_too(tmp_path: Path, config_file: Path, ftpsyncd) -> None:
+    """The profile in which such is noted is not kept of a measurement that came to nothing."""
+    with Scripted(MKD=[None, hang_up], GREETING=[None, *99 * [hang_up]]) as server:
+        write_config(tmp_path, port=server.port)
+        ended = ftpsyncd("probe", "web", "-c", config_file)
+        made, tried = (line.partition(" ")[2] for line in server.log if line.startswith("MKD "))
+    assert ended.code == 75
+    assert tried.startswith(f"{made}/")
+    assert ended.err.count(quote(tried)) == 1
 
 
 @pytest.mark.real_server
