@@ -20,6 +20,8 @@ from ftpsyncd.quoting import as_word
 from ftpsyncd.specs import MappingSpec
 
 _OTHER_DISK = "on another file system than the folder that was published before: is its disk not mounted?"
+_SOME_DISK = "/"
+"""A place of `Places._elsewhere` that is still to be found: no relative path."""
 _OTHER_FOLDER = "not the folder that was published before:"
 
 
@@ -205,9 +207,14 @@ class Places:
         """What was seen elsewhere under settings that are over may be on its way still."""
         self._elsewhere.update(before._elsewhere)
 
-    def cut_off(self, paths: Iterable[str]) -> None:
-        """A daemon died while another folder was in the root's place: what it was publishing was seen there."""
-        self._elsewhere.update(dict.fromkeys(paths, ""))
+    def cut_off(self, paths: Iterable[str], held: str) -> None:
+        """A daemon died while another folder or disk was in the place of the published one.
+
+        Args:
+            paths: what it was publishing, and was seen there.
+            held: what was told of the hold. Of a disk inside the folder it begins with the relative path of that.
+        """
+        self._elsewhere.update(dict.fromkeys(paths, "" if held.startswith("/") else _SOME_DISK))
 
     def offered(self, path: str, root: RootIdentity | None, *, two: bool, runs: bool) -> None:
         """Something is to be published here, as it was seen in a folder: perhaps not the one that it should be.
@@ -251,6 +258,8 @@ class Places:
         its directory: else it would be taken for deleted when everything is mounted as it was.
         """
         where = self._elsewhere.pop(path, None)
+        if where == _SOME_DISK:
+            where = next((directory for directory in self._swapped if self._is_on(directory, path)), None)
         row = self._ledger.row(self._mapping, where) if where else None
         if where and row is not None and row.device != MIXED:
             mixed = row._replace(device=MIXED)

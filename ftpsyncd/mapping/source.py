@@ -39,8 +39,8 @@ class Source:
         self.missing_since = 0.0
         """When that was noticed (monotonic seconds)."""
         self.places = Places(site.spec, site.id, site.ledger)
-        if holding.kind in _OTHER:
-            self.places.cut_off(path for path, _ in site.ledger.begun.of(site.id))
+        if holding.hold is not None and holding.kind in _OTHER:
+            self.places.cut_off((path for path, _ in site.ledger.begun.of(site.id)), holding.hold.message)
 
     def __repr__(self) -> str:
         return f"<Source {self.places!r} missing={self.missing!r}>"

@@ -30,7 +30,7 @@ from ftpsyncd.mapping.offers import Offers
 from ftpsyncd.mapping.site import Moment
 from ftpsyncd.mapping.unreadable import LONGEST_AGAIN_S
 from ftpsyncd.mapping.waits import RESTLESS_S
-from ftpsyncd.model import MIXED, Entry, Hold, HoldKind, Listing, Presence, RootIdentity, Row
+from ftpsyncd.model import MIXED, Entry, Hold, HoldKind, Intent, Kind, Listing, Presence, RootIdentity, Row
 from ftpsyncd.publishing.lastlook import Folder
 from ftpsyncd.specs import DeleteLimit, DeletePolicy, MappingSpec
 from ftpsyncd.status import MappingState
@@ -875,6 +875,34 @@ class TestADiskOverWhatIsPublished:
         assert row is not None
         assert row.device == 1
         assert story.mirror.removals.hold is None
+
+
+@pytest.mark.parametrize(("path", "device"), [("new.jpg", 11), ("card/new.jpg", MIXED), ("cards/new.jpg", 11)])
+def test_what_a_crash_cut_off_while_a_disk_in_the_folder_was_away_was_seen_in_no_other_folder(
+    ledger: Ledger, path: str, device: int
+):
+    """It is gone when the next start finds that it had arrived: files of another folder were told of, for good."""
+    mapping, root = ledger.mappings.number(M, "there"), RootIdentity(1, 1)
+    ledger.mappings.set_root(mapping, root)
+    ledger.put(mapping, "card", made()._replace(device=11))
+    away = Listing("card", Presence.PRESENT, {}, inode=50, device=DISK)
+
+    def begin() -> Story:
+        story = Story(ledger)
+        story.mirror.removals.source.found(root, AT)
+        story.mirror.on_answer(away, AT)
+        story.mirror.removals.pass_ended(AT)
+        return story
+
+    begin()
+    ledger.begun.put(mapping, path, Intent(Kind.FILE, fingerprints=(PICTURE.fingerprint,)))
+    removals = begin().mirror.removals
+    removals.source.arrived(path, AT)
+    assert removals.hold is not None
+    assert removals.hold.kind is HoldKind.REPLACED_SOURCE
+    row = ledger.row(mapping, "card")
+    assert row is not None
+    assert row.device == device
 
 
 class TestAnotherFolderInTheRootsPlace:
