@@ -145,7 +145,7 @@ class Server:
     bare: str = ""
     """Which paths are refused (`barenames`)."""
     directives: tuple[str, ...] = ()
-    """More lines of its configuration."""
+    """More lines of its configuration, or words of its command line."""
     data_ports: range = range(0)
     """One of these is taken for a transfer."""
     pam: Path | None = None
@@ -338,6 +338,7 @@ TLSLog {self.scratch}/tls.log
         ]  # fmt: skip
         if self.tls != "off":
             command += ["-Y", "3", "-2", certificates().server]
+        command += self.directives
         return [str(word) for word in command]
 
     def _pyftpdlib(self) -> list[str]:
@@ -460,7 +461,7 @@ def running(
         denied: commands that are refused to everybody (vsftpd, proftpd).
         disk: whose the server's disk is: `otherdisks.DISKS` (pyftpdlib).
         bare: which paths it refuses in commands: `barenames.REFUSED` (pyftpdlib).
-        directives: more lines of its configuration (proftpd).
+        directives: more lines of its configuration (proftpd), or words of its command line (pure-ftpd).
         data_ports: of which it takes one for each transfer (not pyftpdlib).
     """
     import pytest  # noqa: PLC0415 - this file also runs alone as the pyftpdlib server

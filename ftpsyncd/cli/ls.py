@@ -15,6 +15,7 @@ from ftpsyncd.cli.settings import start_log
 from ftpsyncd.model import Kind
 from ftpsyncd.quoting import quote
 from ftpsyncd.remote import RemoteEntry
+from ftpsyncd.remote.port import PartlyListedError
 
 
 @click.command(
@@ -43,12 +44,18 @@ def ls(path: str, *, with_facts: bool, as_json: bool) -> None:
     with tidy_end(), connected(config, where.server) as ftp, literally(where):
         entry = None if where.inside else ftp.stat(where.path)
         dated = with_facts or as_json
-        entries = ftp.list(where.path, dated=dated) if entry is None or entry.kind is Kind.DIR else [entry]
+        cut: PartlyListedError | None = None
+        try:
+            entries = ftp.list(where.path, dated=dated) if entry is None or entry.kind is Kind.DIR else [entry]
+        except PartlyListedError as error:
+            entries, cut = sorted(error.entries, key=lambda each: each.name), error
     if as_json:
         emit({"server": where.server, "path": where.path, "entries": [facts(each) for each in entries]})
     else:
         for line in long_lines(entries) if with_facts else [shown(each) for each in entries]:
             click.echo(line)
+    if cut is not None:
+        raise cut
 
 
 def facts(entry: RemoteEntry) -> dict[str, object]:

@@ -24,6 +24,7 @@ from ftpsyncd.errors import (
 )
 from ftpsyncd.remote import facts, hashes, naming, reaching, renaming, trials
 from ftpsyncd.remote.account import Account
+from ftpsyncd.remote.port import PartlyListedError
 from ftpsyncd.remote.profile import SAMPLES, Beyond, Dating, Hashing, Oddity, Paths, Resuming
 from ftpsyncd.remote.session import Session
 from ftpsyncd.remote.transfer import deliver
@@ -203,7 +204,11 @@ class Probing:
         return ", ".join(ways) or "neither", f"PASV names {address}, which is not followed" if elsewhere else ""
 
     def _listing(self, session: Session) -> tuple[str, str]:
-        names = {entry.name for entry in session.list_dir(self.directory or "/", dated=False)}
+        try:
+            entries = session.list_dir(self.directory or "/", dated=False)
+        except PartlyListedError as error:
+            return "incomplete", f"{error.reply}; publishing does not need listings"
+        names = {entry.name for entry in entries}
         if self._path().rpartition("/")[2] not in names:
             return "incomplete", "a file of ours is missing in it; publishing does not need listings"
         return ("MLSD", "") if self.profile.mlsd else ("LIST", "dates are asked for one by one")

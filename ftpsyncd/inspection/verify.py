@@ -32,6 +32,7 @@ from ftpsyncd.paths import join, parent, remote_join
 from ftpsyncd.remote import hashes, trials
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.keeping import Keeper
+from ftpsyncd.remote.port import PartlyListedError
 from ftpsyncd.remote.profile import Hashing
 from ftpsyncd.remote.session import Session
 from ftpsyncd.specs import MappingSpec, destination
@@ -174,6 +175,9 @@ class Verification:
             entries = self._ask(lambda session: session.list_dir(remote))
         except NotFoundError:
             return None
+        except PartlyListedError as error:
+            # What was published is asked for one by one; what else is there, beyond those, nobody can tell.
+            entries = error.entries
         # What is in the trash is out of the ledger, and ours.
         return {entry.name: Seen(entry.kind, entry.size) for entry in entries if directory or entry.name != TRASH}
 

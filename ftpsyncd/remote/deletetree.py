@@ -13,7 +13,7 @@ from ftpsyncd.errors import AlreadyExistsError, FtpsyncdError, NameRefusedError,
 from ftpsyncd.model import Kind
 from ftpsyncd.paths import basename, remote_join
 from ftpsyncd.quoting import named
-from ftpsyncd.remote.port import RemoteSession
+from ftpsyncd.remote.port import PartlyListedError, RemoteSession
 from ftpsyncd.remote.trees import Depth, Ready, Step, TreeResult, Walk, kinds_around
 
 
@@ -61,24 +61,21 @@ class Deleting(Walk):
                 )
             self.depth.check(remote, depth)
             self.session = self.ready()
-            kinds = self.once_more(lambda: self.session.list_kinds(remote))
-            # LIST shows links that lead nowhere, which MLSD may keep to itself; MLSD shows names that LIST garbles.
-            entries = self.once_more(lambda: self.session.list_dir(remote, dated=False))
-            found = {entry.name: entry.kind for entry in entries} | kinds
-            wrong = next((name for name in found if name in {"", ".", ".."} or "/" in name), None)
-            if wrong is not None:
-                raise NameRefusedError(
-                    f"{named(remote)} is left alone: the server lists {named(wrong)} in it.", remedy=""
-                )
-            files = [remote_join(remote, name) for name, kind in sorted(found.items()) if kind is not Kind.DIR]
-            empty = yield from self._files(files)
-            for name in sorted(name for name, kind in found.items() if kind is Kind.DIR):
-                if self.depth.given_up:
-                    return False
-                gone = yield from self._tree(remote_join(remote, name), kinds, depth + 1)
-                empty = empty and gone
-            if not empty:
-                return False  # what stays was told
+            before: dict[str, Kind] = {}
+            while True:
+                found, kinds, is_all = self._found(remote)
+                files = [remote_join(remote, name) for name, kind in sorted(found.items()) if kind is not Kind.DIR]
+                empty = yield from self._files(files)
+                for name in sorted(name for name, kind in found.items() if kind is Kind.DIR):
+                    if self.depth.given_up:
+                        return False
+                    gone = yield from self._tree(remote_join(remote, name), kinds, depth + 1)
+                    empty = empty and gone
+                if not empty:
+                    return False  # what stays was told
+                if is_all or found == before:
+                    break
+                before = found  # the server shows the others when these are gone
             if not self.once_more(lambda: self.session.remove_dir(remote)):
                 raise AlreadyExistsError(f"{named(remote)} is not empty.", remedy="")
         except FtpsyncdError as error:
@@ -88,3 +85,22 @@ class Deleting(Walk):
             return False
         yield TreeResult(remote, Step.REMOVED)
         return True
+
+    def _found(self, remote: str) -> tuple[dict[str, Kind], dict[str, Kind], bool]:
+        """What is in a directory, what LIST alone shows of it, and whether that is all.
+
+        Raises:
+            NameRefusedError: the server lists what cannot be in it.
+        """
+        kinds = self.once_more(lambda: self.session.list_kinds(remote))
+        is_all = True
+        try:
+            # LIST shows links that lead nowhere, which MLSD may keep to itself; MLSD shows names that LIST garbles.
+            entries = self.once_more(lambda: self.session.list_dir(remote, dated=False))
+        except PartlyListedError as error:
+            entries, is_all = error.entries, False
+        found = {entry.name: entry.kind for entry in entries} | kinds
+        wrong = next((name for name in found if name in {"", ".", ".."} or "/" in name), None)
+        if wrong is not None:
+            raise NameRefusedError(f"{named(remote)} is left alone: the server lists {named(wrong)} in it.", remedy="")
+        return found, kinds, is_all

@@ -19,6 +19,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from ftpsyncd.core import names, sizes
 from ftpsyncd.errors import AlreadyExistsError, FtpsyncdError, LocalUnwritableError
@@ -27,7 +28,7 @@ from ftpsyncd.paths import remote_join
 from ftpsyncd.quoting import named
 from ftpsyncd.remote import landing
 from ftpsyncd.remote.folders import Directory, no_folder
-from ftpsyncd.remote.port import RemoteEntry, RemoteSession
+from ftpsyncd.remote.port import PartlyListedError, RemoteEntry, RemoteSession
 from ftpsyncd.remote.profile import LONGEST_SILENCE_S
 from ftpsyncd.remote.trees import Depth, Moved, Ready, Step, TreeResult, Walk, listed
 
@@ -85,7 +86,12 @@ class Fetching(Walk):
         except OSError as error:
             raise no_folder(local, error) from error
         with Directory.opened(local) as into:
-            yield from self._entries(remote, into, 0, *listing)
+            yield from self._content(remote, into, 0, listing)
+
+    def _content(self, remote: str, into: Directory, depth: int, listing: _Listing) -> Iterator[TreeResult]:
+        if listing.cut is not None:
+            yield TreeResult(remote, Step.FAILED, error=listing.cut)
+        yield from self._entries(remote, into, depth, listing.entries, listing.kinds)
 
     def _entries(
         self, remote: str, into: Directory, depth: int, entries: list[RemoteEntry], kinds: dict[str, Kind]
@@ -135,7 +141,7 @@ class Fetching(Walk):
         _distinct(into, name, landed)
         with into.entered(name) as below:
             _land(into, name, landed)
-            yield from self._entries(remote, below, depth, *listing)
+            yield from self._content(remote, below, depth, listing)
 
     def _file(self, remote: str, into: Directory, entry: RemoteEntry, landed: set[tuple[int, int]]) -> TreeResult:
         there = _distinct(into, entry.name, landed)
@@ -162,14 +168,29 @@ class Fetching(Walk):
         return TreeResult(remote, Step.FETCHED, fetched.size)
 
 
-def _listing(session: RemoteSession, remote: str) -> tuple[list[RemoteEntry], dict[str, Kind]]:
+class _Listing(NamedTuple):
+    """What is in a directory."""
+
+    entries: list[RemoteEntry]
+    kinds: dict[str, Kind]
+    """What they are themselves."""
+    cut: PartlyListedError | None
+    """There are more."""
+
+
+def _listing(session: RemoteSession, remote: str) -> _Listing:
     """The entries of a directory in order, and what they are themselves.
 
     The second listing is asked for only where it matters: a link to a file is as good as the file.
     """
-    entries = sorted(listed(session, remote), key=lambda entry: (entry.kind is Kind.DIR, entry.name))
+    cut: PartlyListedError | None = None
+    try:
+        entries = listed(session, remote)
+    except PartlyListedError as error:
+        entries, cut = error.entries, error
+    entries = sorted(entries, key=lambda entry: (entry.kind is Kind.DIR, entry.name))
     dirs = any(entry.kind is Kind.DIR for entry in entries)
-    return entries, session.list_kinds(remote) if dirs else {}
+    return _Listing(entries, session.list_kinds(remote) if dirs else {}, cut)
 
 
 def _is_dated(here: os.stat_result, mtime_s: int | None) -> bool:

@@ -327,6 +327,7 @@ class Ftp:
 
         Raises:
             NotFoundError: there is no such directory.
+            PartlyListedError: the server lists only a part of it (``entries``) and says so.
         """
         target, asks = remote_path(remote), arguments.flag("dated", dated)
         with self._line as line:

@@ -27,7 +27,7 @@ from ftpsyncd.model import Kind
 from ftpsyncd.paths import basename, parent
 from ftpsyncd.quoting import named
 from ftpsyncd.remote import facts, listings, replies, transfer
-from ftpsyncd.remote.port import RemoteEntry
+from ftpsyncd.remote.port import PartlyListedError, RemoteEntry
 from ftpsyncd.remote.replies import Reply
 from ftpsyncd.remote.standing import VISIT
 
@@ -208,6 +208,26 @@ def _knows_bare(session: Session, directory: str, path: str) -> bool:
 
 def list_dir(session: Session, path: str, *, dated: bool = True) -> list[RemoteEntry]:
     """See :meth:`ftpsyncd.remote.port.RemoteSession.list_dir`."""
+    there = _shown(session, path, dated=dated)
+    if session.cut_short:
+        raise PartlyListedError(
+            f"The server lists only {len(there):,} of what is in {named(path)}: {session.cut_short}",
+            reply=session.cut_short,
+            entries=there,
+        )
+    return there
+
+
+def holds_something(session: Session, path: str) -> bool:
+    """Whether anything is in a directory; errors as of `list_dir`."""
+    try:
+        return bool(list_dir(session, path, dated=False))
+    except PartlyListedError:
+        return True
+
+
+def _shown(session: Session, path: str, *, dated: bool) -> list[RemoteEntry]:
+    """What the server shows of a directory; `Session.cut_short` tells whether that is all."""
     if not session.profile.mlsd:
         return _list_dir(session, path, dated=dated)
     try:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import BinaryIO, NamedTuple, NoReturn, Protocol, Self, runtime_checkable
 
-from ftpsyncd.errors import FtpsyncdError, MisuseError
+from ftpsyncd.errors import FtpsyncdError, MisuseError, NameRefusedError
 from ftpsyncd.model import Kind
 
 RESUMABLE = 9 * 1024 * 1024
@@ -30,6 +30,24 @@ class RemoteEntry(NamedTuple):
     size: int | None
     mtime_s: int | None
     """Seconds since the epoch, UTC; None where the server cannot say."""
+
+
+class PartlyListedError(NameRefusedError):
+    """The server lists only a part of a directory, and says so.
+
+    Args:
+        message: one sentence.
+        reply: the server's own words.
+        entries: what it lists.
+    """
+
+    def __init__(self, message: str, *, reply: str = "", entries: Sequence[RemoteEntry] = ()) -> None:
+        super().__init__(
+            message,
+            reply=reply,
+            remedy="Have the server list more names: that is `LimitRecursion`, or `-L`, of pure-ftpd.",
+        )
+        self.entries = list(entries)
 
 
 class Sink(Protocol):
@@ -190,6 +208,9 @@ class RemoteSession(Protocol):
         """The entries of a directory, without ``.`` and ``..``; NotFoundError if it is not there.
 
         Not ``dated``: dates that the listing does not tell are not asked for, which costs a command for each file.
+
+        Raises:
+            PartlyListedError: there are more.
         """
 
     def list_kinds(self, path: str) -> dict[str, Kind]:

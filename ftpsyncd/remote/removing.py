@@ -58,7 +58,7 @@ def directory(session: Session, path: str) -> bool:
     there = session.stat(path)
     if there is None:
         return True
-    if there.kind is Kind.DIR and session.list_dir(path, dated=False):
+    if there.kind is Kind.DIR and looking.holds_something(session, path):
         return False
     if isinstance(error, NameRefusedError) and reaching.removed_here(session, path):
         return True
@@ -92,7 +92,7 @@ def _may_be_said(session: Session, path: str) -> bool:
 
 def _holds_something(session: Session, path: str) -> bool:
     try:
-        return bool(session.list_dir(path, dated=False))
+        return looking.holds_something(session, path)
     except NameRefusedError:
         if session.stat(path) is None:
             return False

@@ -259,6 +259,7 @@ _LINE_BROKE = Expression(
 )
 """Of a transfer, whatever the code: ftp-srv, as what is made with Node.js, and IIS say 550 as for a name."""
 _UNREAD = Expression(rb"failed to open directory|unable to (?:read|open)|permission denied", re.IGNORECASE)
+_CUT = Expression(rb"\boutput truncated\b|\blisting (?:is |was )?truncated\b", re.IGNORECASE)
 _UNWRITTEN = Expression(rb"failure writing to local file|error during write to file", re.IGNORECASE)
 _FILTERED = Expression(
     r"(?:forbidden|prohibited) file ?name|file extension|file type|name (?:is )?not allowed", re.IGNORECASE
@@ -301,6 +302,11 @@ def says_unlisted(reply: Reply) -> bool:
 def says_unread(reply: Reply) -> bool:
     """Whether a listing that is empty was not made at all: vsftpd and pure-ftpd say so in the words of a success."""
     return bool(_UNREAD.search(b" ".join(reply.lines)))
+
+
+def says_cut(reply: Reply) -> bool:
+    """Whether a listing that came well is not all: pure-ftpd shows 10,000 names (``-L``), and says so after them."""
+    return bool(_CUT.search(b" ".join(reply.lines)))
 
 
 def says_unwritten(reply: Reply) -> bool:

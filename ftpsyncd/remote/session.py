@@ -111,6 +111,8 @@ class Session:
         """A listing of a directory that may be read shows ``.``, too, if that is asked for; None: not seen yet."""
         self.lists = False
         """A listing has shown something: LIST works."""
+        self.cut_short = ""
+        """The server's words where the last listing was not all that there is."""
         self.lists_all = True
         """It is asked for hidden names, too: ``-a`` was not refused."""
         self.tidied = -math.inf
