@@ -92,7 +92,7 @@ class Clearing:
                     site.queue.offer(self._delete(path))
             elif not self._absent.is_doomed(path):
                 self.begin(path)
-        if not rows and not after:
+        if not rows and not after and self._is_due(directory, at):
             site.queue.offer(RemoveDir(site.spec.name, directory))
         return len(rows)
 
@@ -101,6 +101,11 @@ class Clearing:
         site = self._site
         if site.queue.moves_from(site.spec.name, path) or site.queue.occupied(site.spec.name, path):
             return False
+        return self._is_due(path, at)
+
+    def _is_due(self, path: str, at: Moment) -> bool:
+        """Whether no try to delete something has failed lately; it is looked at again when it is time for the next."""
+        site = self._site
         failure = site.ledger.failures.of(site.id, path)
         wait_s = retry_in_s(failure, at.wall_ns) if failure is not None and failure.fingerprint is None else 0.0
         if wait_s and not math.isinf(wait_s):
