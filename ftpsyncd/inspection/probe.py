@@ -231,7 +231,7 @@ class Probing:
         source, target = self._path(), self._path("ftpsyncd-2")
         deliver(session, session.command("STOR", target), b"in the way")
         over = renaming.one_by_one(session, source, target)
-        replaces = over.good and trials.holds(session, target, trials.CONTENT)
+        replaces = over.good and self._is_renamed(session, source, target)
         # Some say yes, and do nothing.
         if not over.good or (not replaces and session.stat(source) is not None):
             session.delete_many([target])
@@ -246,6 +246,16 @@ class Probing:
             self.profile.rename_over = False
         deliver(session, session.command("STOR", source), trials.CONTENT)
         return ("replaces", "") if replaces else ("does not replace", "an old file is moved aside, or deleted, first")
+
+    def _is_renamed(self, session: Session, source: str, target: str) -> bool:
+        """Whether what was in the way has another size now; its content tells where sizes do not.
+
+        An account that may only send cannot fetch it.
+        """
+        left, there = session.exchange([session.command("SIZE", each) for each in (source, target)])
+        if left.code >= 400 and facts.parse_size(there) == len(trials.CONTENT):
+            return True
+        return trials.holds(session, target, trials.CONTENT)
 
     def _hash(self, session: Session) -> tuple[str, str]:
         right: list[Hashing] = []

@@ -82,6 +82,17 @@ def test_one_where_nothing_may_be_renamed(kind: str, denied: str):
         assert list(server.home.iterdir()) == []
 
 
+@pytest.mark.real_server
+@pytest.mark.root
+@pytest.mark.parametrize("lines", [("<Limit RETR>", "DenyAll", "</Limit>"), ("MaxRetrieveFileSize 1 Kb",)])
+def test_an_account_that_may_only_send_is_not_said_to_replace_nothing(lines: tuple[str, ...]):
+    with running("proftpd", directives=lines) as server:
+        account = Account(server.spec())
+        assert values(account)["rename"] == "replaces"
+        assert account.profile.rename_over is not False
+        assert list(server.home.iterdir()) == []
+
+
 class TestServersThatLack:
     def probed(
         self, script: Mapping[str, Behaviour] | None = None, directory: str = "/", **options
