@@ -18,7 +18,7 @@ from ftpsyncd.core import names, sizes
 from ftpsyncd.errors import AlreadyExistsError, LocalUnwritableError, VerificationError
 from ftpsyncd.paths import basename
 from ftpsyncd.quoting import named
-from ftpsyncd.remote.folders import Directory, unwritable
+from ftpsyncd.remote.folders import ACL, Directory, unwritable
 from ftpsyncd.remote.port import RemoteEntry
 
 REPEATED = 1024 * 1024
@@ -185,7 +185,8 @@ class Part:
 
         Where the owner cannot be set, it has the rights of a new file: the others would be another one's.
         """
-        there, descriptor = self._into.look(self._final), self._file.fileno()
+        there, acl = self._into.look(self._final), self._into.acl(self._final)
+        descriptor = self._file.fileno()
         if there is None or not stat.S_ISREG(there.st_mode):
             self._be_as_new()
             return
@@ -193,6 +194,7 @@ class Part:
         try:
             if (there.st_uid, there.st_gid) != (ours.st_uid, ours.st_gid):
                 os.fchown(descriptor, there.st_uid, there.st_gid)
+            _set_acl(descriptor, acl)
             os.fchmod(descriptor, stat.S_IMODE(there.st_mode) & 0o777)
         except OSError as error:
             if error.errno not in _NOT_SET:
@@ -221,6 +223,19 @@ class Part:
         # Closing writes what is left, which a full disk refuses again; the descriptor is closed all the same.
         with contextlib.suppress(OSError):
             self._file.close()
+
+
+def _set_acl(descriptor: int, acl: bytes | None) -> None:
+    """Give a file an access control list, or none, whatever its directory gives to new ones.
+
+    With a list, what the mode says of the group is only the most that anybody named in the list may do: without it,
+    the group itself might do that.
+    """
+    if acl is not None:
+        os.setxattr(descriptor, ACL, acl)
+        return
+    with contextlib.suppress(OSError):  # it has none, as a rule
+        os.removexattr(descriptor, ACL)
 
 
 def _beside(name: str, owner: str) -> str:

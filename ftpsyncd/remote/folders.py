@@ -15,6 +15,7 @@ from typing import Self
 from ftpsyncd.errors import LocalUnwritableError
 from ftpsyncd.quoting import named
 
+ACL = "system.posix_acl_access"
 _ENTER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -76,6 +77,14 @@ class Directory:
             return None
         except OSError as error:
             raise unwritable(self.path / name, error) from error
+
+    def acl(self, name: str) -> bytes | None:
+        """The access control list of a file, in the form of the kernel; None if it has none."""
+        try:
+            # A list cannot be asked for by a descriptor of the directory; what is held open is reached all the same.
+            return os.getxattr(f"/proc/self/fd/{self.descriptor}/{name}", ACL, follow_symlinks=False)
+        except OSError:
+            return None  # the file system knows none, as a rule
 
     def longest_name(self) -> int:
         """Bytes that a name may have here."""

@@ -9,6 +9,7 @@ import resource
 import shutil
 import socket
 import stat
+import struct
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
@@ -345,6 +346,32 @@ def test_a_file_that_is_replaced_keeps_its_rights(ftp, remote, picture, tmp_path
         ftp.download(f"{remote.base}/p", place)
         assert stat.S_IMODE(place.stat().st_mode) == rights
         assert place.read_bytes() == picture.read_bytes()
+
+
+def access(*entries: tuple[int, int, int]) -> bytes:
+    """An access control list as the kernel has it: a tag (acl(5)), rights and a user or group each, in order of tags."""
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_file_that_is_replaced_keeps_its_access_control_list(ftp, remote, picture, tmp_path, listed):
+    """The mode alone would give its group what the list gives to somebody else, or somebody else what it gives to it."""
+    ftp.upload(picture, f"{remote.base}/p")
+    place = tmp_path / "into" / "p"
+    place.parent.mkdir()
+    place.write_bytes(b"before")
+    place.chmod(0o640)
+    others = access((1, 6, -1), (2, 4, 1), (4, 0, -1), (16, 4, -1), (32, 0, -1))
+    try:
+        if listed:
+            os.setxattr(place, "system.posix_acl_access", others)
+        else:
+            os.setxattr(place.parent, "system.posix_acl_default", others)
+    except OSError as error:
+        pytest.skip(f"no access control lists here: {error}")
+    ftp.download(f"{remote.base}/p", place)
+    assert stat.S_IMODE(place.stat().st_mode) == 0o640
+    assert [os.getxattr(place, name) for name in os.listxattr(place) if "acl" in name] == [others] * listed
 
 
 def rights_of_new(folder):
