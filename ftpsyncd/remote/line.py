@@ -5,8 +5,10 @@ Called by `library`, and by `dispatch` for what is sent.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
+import sys
 import threading
 import weakref
 from collections import deque
@@ -100,6 +102,11 @@ class Line:
             self._wanted.discard(steps)
             self._end_unwanted()
 
+    def abandon_all(self) -> None:
+        """Nobody will take results any more."""
+        for steps in list(self._wanted):
+            self.abandon(steps)
+
     def _end_unwanted(self) -> None:
         # Who is in the midst of a call does it afterwards.
         while self._unwanted and self._turn.acquire(blocking=False):
@@ -158,7 +165,7 @@ class Line:
             temporaries: paths.
             torn: paths, and how many bytes each has that may stay.
         """
-        if self.again is not None:
+        if self.again is not None and not sys.is_finalizing():
             with contextlib.suppress(FtpsyncdError), self.again() as session:
                 there = session.stat_many(list(torn))
                 parts = [path for path, entry in zip(torn, there, strict=True) if entry and entry.size != torn[path]]
@@ -229,6 +236,16 @@ def _leave_all_to_parent() -> None:
 
 
 os.register_at_fork(after_in_child=_leave_all_to_parent)
+
+
+@atexit.register
+def _abandon_all() -> None:
+    """What is on its way is taken back while the interpreter can still do that.
+
+    Later, when Python collects what programs keep for good, a thread that begins is waited for without end.
+    """
+    for line in list(_lines):
+        line.abandon_all()
 
 
 class Results(Iterator[TreeResult]):
