@@ -48,6 +48,8 @@ class Line:
         """What somebody takes results of. Held here, too: else it could end in the midst of a call, whenever Python
         collects what nobody refers to."""
         self._unwanted: deque[_Steps] = deque()
+        self._ended: weakref.WeakSet[_Steps] = weakref.WeakSet()
+        """What was wanted yet when the connection was closed."""
         _lines.add(self)
 
     def __enter__(self) -> Self:
@@ -94,6 +96,15 @@ class Line:
     def done(self, steps: _Steps) -> None:
         """It has come to its end."""
         self._wanted.discard(steps)
+
+    def require_going_on(self, steps: _Steps) -> None:
+        """See to it that what was closed is not taken for what has come to its end.
+
+        Raises:
+            ServerUnavailableError: it was closed.
+        """
+        if steps in self._ended:
+            raise _finished()
 
     def abandon(self, steps: _Steps) -> None:
         """Nobody takes the rest of it: it is ended between two calls. From any thread."""
@@ -145,7 +156,7 @@ class Line:
         """
         self.session.close()
         if self.again is None or self._closed:
-            raise ServerUnavailableError("The connection to the server is finished.")
+            raise _finished()
         self.session = self.again()
 
     def told(self, do: Callable[[RemoteSession], _T]) -> _T:
@@ -215,15 +226,28 @@ class Line:
             self._turn = threading.Lock()
 
     def close(self) -> None:
-        """Say good-bye and close. A call that is going on finds the connection ended."""
+        """Say good-bye and close. A call that is going on finds the connection ended.
+
+        What is on its way between two results is taken back before, while that can be said.
+        """
         self._closed = True
         if not self._turn.acquire(blocking=False):
             self.session.cut()
             return
         try:
+            # One that asks the caller's own code for the next file ends by itself.
+            for steps in [steps for steps in self._wanted if not getattr(steps, "gi_running", False)]:
+                self._wanted.discard(steps)
+                self._ended.add(steps)
+                with contextlib.suppress(FtpsyncdError):
+                    steps.close()
             self.session.close()
         finally:
             self._turn.release()
+
+
+def _finished() -> ServerUnavailableError:
+    return ServerUnavailableError("The connection to the server is finished.")
 
 
 _lines: weakref.WeakSet[Line] = weakref.WeakSet()
@@ -263,6 +287,7 @@ class Results(Iterator[TreeResult]):
 
     def __next__(self) -> TreeResult:
         with self._line:
+            self._line.require_going_on(self._steps)
             try:
                 result = next(self._steps)
             except BaseException:

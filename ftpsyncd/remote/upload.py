@@ -147,7 +147,11 @@ class _Cycle:
             yield from self._flush()
             yield PublishResult(job, reaching.explained(self.session, error, job.temporary), gone=self.cleared)
             return
-        yield from self._lost()
+        try:
+            yield from self._lost()
+        except GeneratorExit:
+            upload.close()
+            raise
         self.opened = upload
         ended = self._transfer(upload)
         self.opened = self.ending = None

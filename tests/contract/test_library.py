@@ -706,6 +706,36 @@ class TestTrees:
         assert remote.names() == sent
         assert ftp.session is now
 
+    @pytest.mark.parametrize("call", ["upload_many", "upload_tree", "download_tree", "delete_tree"])
+    def test_closing_ends_what_somebody_could_take_results_of_yet(self, ftp, remote, tree, tmp_path, call):
+        there = f"{remote.base}/t"
+        assert not [r for r in ftp.upload_tree(tree, there) if r.error]
+        results = {
+            "upload_many": lambda: ftp.upload_many([(tree / "one", f"{there}/{n}") for n in range(6)]),
+            "upload_tree": lambda: ftp.upload_tree(tree, f"{there}/again"),
+            "download_tree": lambda: ftp.download_tree(there, tmp_path / "back"),
+            "delete_tree": lambda: ftp.delete_tree(there),
+        }[call]()
+        next(results)
+        ftp._line.again = None
+        ftp.close()
+        assert not [name for name in remote.names(there) if name.endswith(".filepart")]
+        for _ in range(2):
+            with pytest.raises(ServerUnavailableError, match="finished"):
+                next(results)
+        results.close()
+
+    def test_a_generator_may_close_the_connection_that_it_gives_files_to(self, ftp, remote, tree):
+        def pairs():
+            yield tree / "one", f"{remote.base}/1"
+            yield tree / "one", f"{remote.base}/2"
+            ftp.close()
+            yield tree / "one", f"{remote.base}/3"
+
+        with pytest.raises(ServerUnavailableError):
+            list(ftp.upload_many(pairs()))
+        until(lambda: not [name for name in remote.names() if name.endswith(".filepart")], "nothing is left")
+
     def test_results_come_in_the_order_of_the_files(self, ftp, remote, tree):
         names = ["no1", "one", "no2", "a/three", "a", "no3"]
         ftp.make_dirs(f"{remote.base}/a")
