@@ -8,6 +8,7 @@ from __future__ import annotations
 from ftpsyncd.errors import (
     NO_ANSWER,
     FtpsyncdError,
+    InUseError,
     LocalError,
     NameRefusedError,
     RemoteError,
@@ -36,7 +37,10 @@ def remedy(error: FtpsyncdError) -> str:
         return "Wait until another connection has ended: the daemon may be using them."
     if isinstance(error, ServerFullError | UnwrittenError):
         return "Free space at the server, then try again."
-    if isinstance(error, TransferFailedError) and error.reply.startswith("451"):
-        # RFC 959 §4.2.2: "local error in processing"; what vsftpd says of a full disk, in the middle of a file.
+    if isinstance(error, InUseError):
+        return "Close the program that has the file open at the server, then try again."
+    if isinstance(error, TransferFailedError) and error.reply.startswith("451") and "rename" not in error.reply.lower():
+        # RFC 959 §4.2.2: "local error in processing"; what vsftpd says of a full disk, in the middle of a file, and
+        # pure-ftpd of a rename, whatever it fails for.
         return "Perhaps the server's disk is full: see to that, then try again."
     return "" if isinstance(error, NameRefusedError | LocalError) else error.remedy

@@ -13,17 +13,21 @@ import pytest
 from ftpsyncd.errors import (
     ConfigError,
     FtpsyncdError,
+    InUseError,
     LocalUnreadableError,
     LocalUnwritableError,
     MisuseError,
     NameNotSendableError,
     NotFoundError,
+    RemoteError,
     Retry,
     ServerFullError,
     ServerUnavailableError,
+    TransferFailedError,
 )
 from ftpsyncd.remote import Ftp, MemoryServer, Step, connect
 from ftpsyncd.remote.account import Account
+from ftpsyncd.remote.remedies import remedy
 from ftpsyncd.remote.wire import Timeouts
 from ftpsyncd.specs import ServerSpec
 from tests.remote.scripted import Connection, Scripted
@@ -506,6 +510,37 @@ def test_certificates_may_be_named_as_text(tmp_path):
 
 
 # ── What helps ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("error", "helps"),
+    [
+        (
+            InUseError("A program at the server uses '/p'.", reply="550 The file is in use."),
+            "Close the program that has the file open at the server, then try again.",
+        ),
+        (
+            TransferFailedError("The server could not complete '/p'.", reply="451 Failure writing to local file."),
+            "Perhaps the server's disk is full: see to that, then try again.",
+        ),
+        (
+            TransferFailedError(
+                "The server could not complete '/p'.", reply="451 Rename/move failure: Invalid argument"
+            ),
+            "",
+        ),
+    ],
+)
+def test_what_helps_is_what_a_program_can_do_and_has_to_do_with_it(error: RemoteError, helps: str) -> None:
+    assert remedy(error) == helps
+
+
+def test_a_path_that_is_too_long_for_the_server_is_not_blamed_on_the_network() -> None:
+    with running("pyftpdlib") as server, connect(server.spec()) as ftp:
+        with pytest.raises(FtpsyncdError) as caught:
+            ftp.make_dirs("/d" * 1_500)
+        assert "takes no command of" in str(caught.value)
+        assert caught.value.remedy == ""
 
 
 def test_what_helps_is_said_to_a_program_and_not_for_a_service(ftp, memory, picture):
