@@ -140,5 +140,4 @@ def _unheard(session: Session, command: bytes, words: str = "") -> ServerUnavail
     return ServerUnavailableError(
         f"{session.account.spec.host} takes no command of {len(command):,} bytes: {words or 'it does not answer'}",
         reply=words,
-        remedy="",
     )

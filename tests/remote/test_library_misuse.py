@@ -535,14 +535,6 @@ def test_what_helps_is_what_a_program_can_do_and_has_to_do_with_it(error: Remote
     assert remedy(error) == helps
 
 
-def test_a_path_that_is_too_long_for_the_server_is_not_blamed_on_the_network() -> None:
-    with running("pyftpdlib") as server, connect(server.spec()) as ftp:
-        with pytest.raises(FtpsyncdError) as caught:
-            ftp.make_dirs("/d" * 1_500)
-        assert "takes no command of" in str(caught.value)
-        assert caught.value.remedy == ""
-
-
 def test_what_helps_is_said_to_a_program_and_not_for_a_service(ftp, memory, picture):
     """No daemon tries again, no user of a service may not read, and `ftpsyncd retry` retries nothing of it."""
 
