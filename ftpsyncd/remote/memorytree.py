@@ -85,7 +85,7 @@ class MemoryTree:
     def unwritable(self, path: str) -> RemoteError | None:
         """Why nothing can be stored under a name."""
         if path in self.dirs:
-            return NameRefusedError(f"Is a directory: {path!r}", reply="550 Is a directory.")
+            return AlreadyExistsError(f"Is a directory: {path!r}", reply="550 Is a directory.")
         return self.refusal(path)
 
     def write(self, path: str, block: bytes, offset: int, *, new: bool = False) -> RemoteError | None:

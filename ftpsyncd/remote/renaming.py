@@ -17,6 +17,7 @@ from ftpsyncd.errors import (
     AlreadyExistsError,
     FtpsyncdError,
     InUseError,
+    NameRefusedError,
     NotSupportedError,
     ProtocolError,
     RemoteError,
@@ -128,9 +129,7 @@ def refused(
         raise error
     there = session.stat(target)
     if there is not None and there.kind is Kind.DIR:
-        raise AlreadyExistsError(
-            f"{named(target)} is a directory at the server: {refusal.text}", reply=refusal.text
-        ) from error
+        raise _is_directory(target, refusal.text) from error
     if there is None or there.kind is not Kind.FILE:
         raise error
     comes = session.stat(source)
@@ -151,6 +150,21 @@ def refused(
     if not _is_in_use(session, target, again):
         session.profile.rename_over = False
     return left
+
+
+def explained(session: Session, error: FtpsyncdError, target: str) -> FtpsyncdError:
+    """What is told of a file that was refused its final name though it needs no rename: a directory may have that."""
+    if type(error) is not NameRefusedError or not session.usable:
+        return error
+    with contextlib.suppress(RemoteError):
+        there = session.stat(target)
+        if there is not None and there.kind is Kind.DIR:
+            return _is_directory(target, error.reply)
+    return error
+
+
+def _is_directory(target: str, reply: str) -> AlreadyExistsError:
+    return AlreadyExistsError(f"{named(target)} is a directory at the server: {reply}", reply=reply)
 
 
 def _around(session: Session, source: str, target: str, error: RemoteError) -> bool:

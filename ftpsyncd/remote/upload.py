@@ -37,7 +37,7 @@ from ftpsyncd.errors import (
     VerificationError,
 )
 from ftpsyncd.paths import parent
-from ftpsyncd.remote import lengths, reaching, resume, saying
+from ftpsyncd.remote import lengths, reaching, renaming, resume, saying
 from ftpsyncd.remote.outgoing import Outgoing, checked, checks, opened, remove, rename, renamed, settle
 from ftpsyncd.remote.port import PublishJob, PublishResult
 from ftpsyncd.remote.profile import Resuming
@@ -171,6 +171,8 @@ class _Cycle:
             yield from self._flush()
         if failed and upload.error is not None and not repeats:
             upload.error = reaching.explained(self.session, upload.error, upload.temporary)
+            if not upload.is_hidden:
+                upload.error = renaming.explained(self.session, upload.error, job.path)
             yield upload.result()
         else:
             yield from self._lost()

@@ -12,6 +12,7 @@ from typing import BinaryIO
 import pytest
 
 from ftpsyncd.errors import (
+    AlreadyExistsError,
     FileChangedError,
     LocalUnreadableError,
     NameNotSendableError,
@@ -241,6 +242,13 @@ class TestPublishThatFails:
         assert [results[0].error, results[2].error] == [None, None]
         assert remote.names() == {"a", "b"}
         assert session.usable
+
+    def test_a_directory_in_the_way_of_a_file_without_a_temporary_name_is_told(self, remote, session):
+        session.make_dir(f"{remote.base}/d")
+        results = publish(session, job(f"{remote.base}/d", temporary=f"{remote.base}/d"), job(f"{remote.base}/b"))
+        assert isinstance(results[0].error, AlreadyExistsError)
+        assert "is a directory" in str(results[0].error).lower()
+        assert results[1].error is None
 
     def test_a_directory_in_the_way_is_a_refused_name(self, remote, session):
         session.make_dir(f"{remote.base}/d")
