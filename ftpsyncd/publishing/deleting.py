@@ -9,6 +9,7 @@ from __future__ import annotations
 import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 
 from ftpsyncd.actions import Delete, Did, Done, Failed, Outcome, RemoveDir
 from ftpsyncd.core import names, sizes
@@ -18,6 +19,7 @@ from ftpsyncd.errors import (
     ChangedAtServerError,
     FtpsyncdError,
     MountPointError,
+    NameRefusedError,
     NotFoundError,
     RemoteError,
     Retry,
@@ -108,7 +110,10 @@ class Remover:
             verdicts = [error] * len(sure)
         each_s = (time.monotonic() - started) / len(sure)
         for delete, verdict in zip(sure, verdicts, strict=True):
-            yield Done(delete, Did.DELETED, duration_s=each_s) if verdict is None else Failed(delete, verdict)
+            if verdict is None:
+                yield Done(delete, Did.DELETED, duration_s=each_s)
+            else:
+                yield Failed(delete, _explained(session, self._remote(delete.mapping, delete.path), verdict))
 
     def trash(self, session: RemoteSession, action: Delete) -> Did:
         """Move a file to where the deleted ones are kept at the server."""
@@ -153,6 +158,21 @@ def _move(session: RemoteSession, source: str, trash: str) -> Did:
     return Did.TRASHED
 
 
+def _explained(session: RemoteSession, remote: str, refused: FtpsyncdError) -> FtpsyncdError:
+    """What is told where a file may not be deleted: that a directory has its name, which a person had approved."""
+    if type(refused) is not NameRefusedError or not session.usable:
+        return refused
+    with suppress(RemoteError):
+        there = session.stat(remote)
+        if there is not None and there.kind is Kind.DIR:
+            return AlreadyExistsError(
+                f"{named(remote)} is a directory at the server, and no file that could be deleted: {refused.reply}",
+                reply=refused.reply,
+                remedy="Remove it at the server, or give it another name there, then run `ftpsyncd retry`.",
+            )
+    return refused
+
+
 def _changed(delete: Delete, there: RemoteEntry | None) -> ChangedAtServerError | None:
     """What speaks against deleting: the server shows something else than we published. Silence does not."""
     if not delete.sizes or there is None:
@@ -162,10 +182,14 @@ def _changed(delete: Delete, there: RemoteEntry | None) -> ChangedAtServerError 
     if there.kind is Kind.FILE and delete.exposed and delete.exposed.may_have_left(there.size, there.mtime_s):
         return None
     what = "it is no file"
+    name = as_word(delete.mapping)
+    deletes = "deletes it all the same"
     if there.kind is Kind.FILE:
         what = f"{number(there.size or 0, 'byte')} instead of {delete.sizes[0]:,}"
-    name = as_word(delete.mapping)
+    elif there.kind is Kind.DIR and not delete.trash:
+        what = "there is a directory in its place"
+        deletes = "has it deleted once you have removed that directory at the server"
     return ChangedAtServerError(
         f"The file at the server is not the one that was published ({what}): it is not deleted.",
-        remedy=f"`ftpsyncd approve {name}` deletes it all the same, `ftpsyncd discard {name}` keeps it.",
+        remedy=f"`ftpsyncd approve {name}` {deletes}, `ftpsyncd discard {name}` keeps it.",
     )

@@ -566,7 +566,20 @@ def test_a_directory_in_the_place_of_a_file_is_not_deleted_as_that(worker: Worke
     (outcome,) = worker.does(action)
     assert isinstance(outcome, Failed)
     assert isinstance(outcome.error, ChangedAtServerError)
-    assert "it is no file" in outcome.error.message
+    assert ("it is no file" if action.trash else "there is a directory in its place") in outcome.error.message
+    assert ("deletes it all the same" if action.trash else "once you have removed that") in outcome.error.remedy
+
+
+def test_a_directory_in_the_place_of_a_file_whose_delete_was_approved_is_told(worker: Worker):
+    worker.server.dirs.add(f"{BASE}/d")
+    worker.server.files[f"{BASE}/a"] = MemoryFile(CONTENT, 1)
+    refused, done = worker.does(Delete(M, "d"), Delete(M, "a"))
+    assert isinstance(refused, Failed)
+    assert isinstance(refused.error, AlreadyExistsError)
+    assert "is a directory at the server" in refused.error.message
+    assert "Remove it at the server" in refused.error.remedy
+    assert isinstance(done, Done)
+    assert f"{BASE}/d" in worker.server.dirs
 
 
 @pytest.mark.parametrize(
