@@ -63,6 +63,23 @@ def as_far_as_shown(session: Session, paths: Sequence[str]) -> list[RemoteEntry 
         return []
 
 
+def out_of_sight(session: Session, path: str) -> bool:
+    """Whether there may be something at a path where nothing is shown: nobody is let into a directory that it is in.
+
+    proftpd and pure-ftpd say of what is in there what they say of what is not there.
+
+    Raises:
+        RemoteError: the session ended.
+    """
+    while path := parent(path):
+        visit = session.exchange([session.visit(path), HOME])[0]
+        if visit.good:
+            return False
+        if replies.says_denied(visit, path, session.account.spec.encoding):
+            return True
+    return False
+
+
 def _entries(session: Session, paths: Sequence[str], answers: Sequence[Reply]) -> list[RemoteEntry | None]:
     """What MLST has said; where that tells nothing, what there is else."""
     found: list[RemoteEntry | None] = []

@@ -8,7 +8,7 @@ Sources: RFC 959 §4.1.3 (DELE, RMD).
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING
 
 from ftpsyncd.core import names
@@ -57,6 +57,8 @@ def directory(session: Session, path: str) -> bool:
         return False
     there = session.stat(path)
     if there is None:
+        if replies.says_denied(reply, path, session.account.spec.encoding) and looking.out_of_sight(session, path):
+            raise error
         return True
     if there.kind is Kind.DIR and looking.holds_something(session, path):
         return False
@@ -118,6 +120,7 @@ def files(session: Session, paths: Sequence[str]) -> list[FtpsyncdError | None]:
         except NameNotSendableError as error:
             verdicts[i] = error
     refused: list[int] = []
+    denied: set[int] = set()
     for (i, _), reply in zip(commands, session.exchange([c for _, c in commands]), strict=True):
         if not _done(reply):
             verdicts[i] = refusal = session.error(reply, "DELE", paths[i])
@@ -125,13 +128,31 @@ def files(session: Session, paths: Sequence[str]) -> list[FtpsyncdError | None]:
                 raise refusal  # the other answers are of other commands, too
             if isinstance(refusal, NameRefusedError):
                 refused.append(i)
+            if replies.says_denied(reply, paths[i], session.account.spec.encoding):
+                denied.add(i)
+    for i in _gone(session, paths, verdicts, refused, denied):
+        verdicts[i] = None
+    return verdicts
+
+
+def _gone(
+    session: Session,
+    paths: Sequence[str],
+    verdicts: Sequence[FtpsyncdError | None],
+    refused: Sequence[int],
+    denied: Container[int],
+) -> list[int]:
+    """Which of those that the server does not delete are not there, ``denied`` those for want of rights."""
     # vsftpd says "Delete operation failed." for every reason: look which of them are there.
     doubtful = [i for i in refused if not isinstance(verdicts[i], NotFoundError)]
     there = dict(zip(doubtful, looking.as_far_as_shown(session, [paths[i] for i in doubtful]), strict=False))
     if session.usable:
         # Where names are told otherwise than the server takes them, it says the same of what is there.
         reaching.confirm_refused(session, [paths[i] for i in refused])
-    for i in refused:
-        if isinstance(verdicts[i], NotFoundError) or there.get(i, verdicts[i]) is None:
-            verdicts[i] = None
-    return verdicts
+    unseen = [i for i in doubtful if there.get(i, verdicts[i]) is None]
+    closed: dict[str, bool] = {}
+    for i in unseen:
+        if i in denied and (directory := parent(paths[i])) not in closed:
+            closed[directory] = looking.out_of_sight(session, paths[i])
+    hidden = {i for i in unseen if i in denied and closed[parent(paths[i])]}
+    return [i for i in refused if i not in hidden and (i not in doubtful or i in unseen)]

@@ -558,3 +558,29 @@ def test_a_file_that_is_too_large_for_a_server_is_that_files_trouble(tls):
             assert result.error.retry is Retry.NAME
         assert (small.error, last.error) == (None, None)
         assert sorted(path.name for path in server.home.iterdir()) == ["b", "d"]
+
+
+@pytest.mark.parametrize("kind", ["proftpd", "pure-ftpd"])
+@pytest.mark.parametrize("closed", ["d", "d/sub"])
+def test_what_is_in_a_directory_that_nobody_is_let_into_is_not_taken_for_gone(kind, closed):
+    """They say of a file in there what they say of one that is not there, to all but DELE and RMD."""
+    with running(kind) as server, Account(server.spec())() as session:
+        session.make_dirs("/d/sub/empty")
+        put(session, "/d/sub/a")
+        (server.home / closed).chmod(0)
+        (verdict,) = session.delete_many(["/d/sub/a"])
+        assert isinstance(verdict, NameRefusedError)
+        with pytest.raises(NameRefusedError):
+            session.remove_dir("/d/sub/empty")
+        (server.home / closed).chmod(0o755)
+        assert session.delete_many(["/d/sub/a", "/d/no", "/no/such"]) == [None, None, None]
+        assert session.remove_dir("/d/sub/empty") is True
+
+
+def test_what_may_not_be_deleted_anywhere_is_gone_where_it_is_not():
+    with running("proftpd", denied=("DELE", "RMD")) as server, Account(server.spec())() as session:
+        put(session, "/a")
+        there, not_there = session.delete_many(["/a", "/b"])
+        assert isinstance(there, NameRefusedError)
+        assert not_there is None
+        assert session.remove_dir("/no") is True
