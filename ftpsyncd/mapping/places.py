@@ -264,10 +264,13 @@ class Places:
         if where and row is not None and row.device != MIXED:
             mixed = row._replace(device=MIXED)
             self._ledger.put(self._mapping, where, mixed)
+            # Where it is back by then, it is as it was recorded: what has arrived is out of sight.
             known = self._swapped.get(where)
-            if known is not None:
-                now = swapped_directory(where, mixed, mount_point=known.mounted, filesystem=known.filesystem)
-                self._swapped[where] = now or known
+            mounted = known.mounted if known is not None else bool(row.device)
+            filesystem = known.filesystem if known is not None else row.device if row.device > MIXED else 0
+            now = swapped_directory(where, mixed, mount_point=mounted, filesystem=filesystem)
+            if now is not None:
+                self._swapped[where] = now
         return where
 
     # ── What a person decides ──────────────────────────────────────────────────────────────────────────────────

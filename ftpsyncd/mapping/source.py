@@ -183,9 +183,13 @@ class Source:
         where = self.places.arrived(path)
         if where == "":
             self._hold(at, two=True)
-        elif where and self._holding.kind is HoldKind.REPLACED_SOURCE and self.places.root_is_back:
-            # Whoever decides by the words of a `sync` would be told by the next one that these are not so any more.
-            self._holding.reword(self._about_disks())
+        elif where and self.places.any_swapped and self.places.root_is_back:
+            if self._holding.kind is HoldKind.REPLACED_SOURCE:
+                # Whoever decides by the words of a `sync` would be told by the next one that these are not so any more.
+                self._holding.reword(self._about_disks())
+            elif self._holding.kind not in {*_OTHER, HoldKind.TWO_SOURCES}:
+                # It had ended, since all is mounted as it was.
+                self._holding.put(HoldKind.REPLACED_SOURCE, self._about_disks(), at)
 
     def accept(self) -> None:
         """A person decided: from now on it is what is published."""

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -760,6 +761,48 @@ class TestTwoDisksThatAreAway:
         self.comes(story, "two", 51)
         assert not self.seems_unmounted(story)
         assert self.told(story).startswith("one was mounted when it was published and is not mounted now: ")
+
+
+class TestWhatWasSeenWhileADiskWasAwayAndArrivesWhenItIsBack:
+    """It is below the mount point, out of sight, and nobody has deleted it."""
+
+    @pytest.fixture
+    def story(self, ledger: Ledger) -> Story:
+        story = Story(ledger)
+        ledger.put(story.id, "", made(1))
+        ledger.put(story.id, "disk", made(50, mount_point=True))
+        story.mirror.removals.source.places.published = story.mirror.removals.source.places.root = RootIdentity(1, 1)
+        story.sees("", disk=folder(60))
+        story.mirror.removals.source.offered("disk/a", RootIdentity(1, 1))
+        back = Listing("disk", Presence.PRESENT, {}, inode=50, device=OTHER_DISK, mount_point=True)
+        story.mirror.on_answer(back, AT)
+        return story
+
+    def is_held(self, story: Story) -> bool:
+        hold = story.mirror.removals.hold
+        return hold is not None and hold.message.startswith("disk is mounted now, and some of what is published below")
+
+    def arrives(self, story: Story) -> None:
+        story.ledger.put(story.id, "disk/a", published(PICTURE))
+        story.mirror.removals.source.arrived("disk/a", AT)
+
+    def test_the_hold_goes_on(self, story: Story):
+        self.arrives(story)
+        story.mirror.removals.pass_ended(AT)
+        assert self.is_held(story)
+
+    def test_so_it_is_where_it_had_ended(self, story: Story):
+        with mock.patch.object(story.queue, "occupied", return_value=True):
+            story.mirror.removals.pass_ended(AT)
+        assert story.mirror.removals.hold is None
+        self.arrives(story)
+        assert self.is_held(story)
+
+    def test_nothing_is_held_for_a_directory_that_is_forgotten(self, story: Story):
+        story.ledger.forget(story.id, "disk")
+        story.mirror.removals.source.arrived("disk/a", AT)
+        story.mirror.removals.pass_ended(AT)
+        assert story.mirror.removals.hold is None
 
 
 class TestALinkToADiskThatIsAway:
