@@ -103,7 +103,7 @@ class Remover:
         if not sure:
             return
         started = time.monotonic()
-        left = [name for delete in sure for name in delete.left]
+        left = [name for delete in sure for name in self._left(delete)]
         try:
             verdicts = session.delete_many([*left, *(self._remote(d.mapping, d.path) for d in sure)])[len(left) :]
         except FtpsyncdError as error:
@@ -123,8 +123,8 @@ class Remover:
         changed = _changed(action, there)
         if changed is not None:
             raise changed
-        if action.left:
-            session.delete_many(action.left)
+        if left := self._left(action):
+            session.delete_many(left)
         # The same day, something of this name may have been moved there.
         if taken is None:
             try:
@@ -134,6 +134,10 @@ class Remover:
                 if not session.usable or error.retry not in {Retry.FILE, Retry.NAME}:
                     raise
         return _move(session, source, _free_place(session, action.trash))
+
+    def _left(self, delete: Delete) -> tuple[str, ...]:
+        """What earlier tries of the file may have left: temporary files, and the version before, moved aside."""
+        return (*delete.left, names.aside(self._remote(delete.mapping, delete.path))) if delete.left else ()
 
     def _remote(self, mapping: str, path: str) -> str:
         return remote_join(self._folder(mapping).spec.remote, path)

@@ -345,14 +345,17 @@ class Publisher:
     def _old_version(self, session: RemoteSession, action: Sweep) -> list[str]:
         """What was moved aside for a file whose upload was interrupted right then, if it has to go.
 
-        It gets its name back where the server has no other version, and the file is here still.
+        It gets its name back where the server has no other version, also if the file is not here: its disk may not be
+        mounted, and a delete waits, is counted and may be held. Should that come first, this goes with it.
         """
         file = names.final(action.temporary)
         aside = names.aside(file)
+        if action.temporary == aside:
+            return []  # it is swept itself: the new version was published
         there, old = session.stat_many([file, aside])
         if old is None:
             return []
-        if there is None and action.mapping and exists(self._folder(action.mapping).spec, names.final(action.path)):
+        if there is None:
             session.rename(aside, file)
             return []
         return [aside]

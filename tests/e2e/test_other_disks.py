@@ -117,8 +117,9 @@ def test_a_directory_is_renamed_beside_one_whose_name_differs_in_case_only(s: Si
     assert contents(s.drop).items() <= contents(s.published).items()
 
 
-def test_a_version_that_was_moved_aside_when_the_daemon_was_killed_is_swept_when_the_next_one_is_published(
-    tmp_path: Path,
+@pytest.mark.parametrize("then", ["published", "deleted", "not mounted"])
+def test_a_version_that_was_moved_aside_when_the_daemon_was_killed_goes_or_comes_back_with_its_file(
+    tmp_path: Path, then: str
 ) -> None:
     with (
         running("pyftpdlib", disk="windows") as server,
@@ -135,6 +136,15 @@ def test_a_version_that_was_moved_aside_when_the_daemon_was_killed_is_swept_when
         proxy.release()
         until(lambda: not (s.published / "a.jpg").exists(), "it is", 20)
         assert digest(b"first") in contents(s.published).values()
+        if then == "deleted":
+            (s.drop / "a.jpg").unlink()
+        elif then == "not mounted":
+            s.drop.rename(tmp_path / "away")
+            s.drop.mkdir()
+            s.start()
+            until(lambda: contents(s.published) == {b"a.jpg": digest(b"first")}, "it has its name again", 20)
+            s.until_state("held")
+            return
         s.start()
         # Temporary files count as a difference.
         s.until_equal()

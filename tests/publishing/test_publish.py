@@ -132,14 +132,14 @@ def test_a_link_that_is_followed_is_renamed_like_what_it_leads_to(worker: Worker
     assert set(worker.server.files) == {f"{BASE}/b", f"{BASE}/e/x"}
 
 
-@pytest.mark.parametrize("apart", [False, True], ids=["", "another try has followed"])
+@pytest.mark.parametrize("by", ["its path", "its name, as another try has followed", "that, as its mapping is gone"])
 @pytest.mark.parametrize(
     ("newer", "here", "left"),
-    [(True, True, [b"newer"]), (False, True, [b"old"]), (False, False, [])],
-    ids=["the newer one is published", "it is the only one", "it is gone here"],
+    [(True, True, [b"newer"]), (True, False, [b"newer"]), (False, True, [b"old"]), (False, False, [b"old"])],
+    ids=["the newer one is published", "the newer one is, and gone here", "it is the only one", "it is, and gone here"],
 )
 def test_what_was_moved_aside_when_a_line_ended_is_put_back_or_swept(
-    worker: Worker, *, apart: bool, newer: bool, here: bool, left: list[bytes]
+    worker: Worker, *, by: str, newer: bool, here: bool, left: list[bytes]
 ):
     remote, temporary = f"{BASE}/a", names.temporary(f"{BASE}/a", M)
     worker.server.files[names.aside(remote)] = MemoryFile(b"old")
@@ -148,9 +148,27 @@ def test_what_was_moved_aside_when_a_line_ended_is_put_back_or_swept(
         worker.server.files[remote] = MemoryFile(b"newer")
     if here:
         (worker.local / "a").write_bytes(b"newer")
-    path = temporary.removeprefix(f"{BASE}/") if apart else "a"
-    assert did(worker.does(Sweep(M, path, temporary))) == [Did.SWEPT]
+    path = "a" if by == "its path" else temporary.removeprefix(f"{BASE}/")
+    sweep = Sweep("", temporary, temporary) if by.startswith("that") else Sweep(M, path, temporary)
+    assert did(worker.does(sweep)) == [Did.SWEPT]
     assert [file.content for file in worker.server.files.values()] == left
+
+
+@pytest.mark.parametrize("trash", ["", names.trash(BASE, "2024-05-01", "a")], ids=["deleted", "to the trash"])
+def test_what_was_moved_aside_goes_with_its_file_and_does_not_come_back(worker: Worker, trash: str):
+    remote, temporary = f"{BASE}/a", names.temporary(f"{BASE}/a", M)
+    for path in (names.aside(remote), temporary):
+        worker.server.files[path] = MemoryFile(b"old")
+    assert did(worker.does(Delete(M, "a", trash, (3,), left=(temporary,)))) == [Did.DELETED]
+    assert did(worker.does(Sweep(M, "a", temporary))) == [Did.SWEPT]
+    assert not worker.server.files
+
+
+def test_an_old_version_that_is_left_of_what_was_published_does_not_come_back(worker: Worker):
+    aside = names.aside(f"{BASE}/a")
+    worker.server.files[aside] = MemoryFile(b"old")
+    assert did(worker.does(Sweep(M, aside.removeprefix(f"{BASE}/"), aside))) == [Did.SWEPT]
+    assert not worker.server.files
 
 
 LARGE = bytes(range(1, 256)) * (2 * BEGINNING // 255 + 1)
