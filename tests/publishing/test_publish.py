@@ -882,6 +882,7 @@ SENT = Fingerprint(5, 1000 * DAY_S * 10**9, 7)
         (3, 5, False, True, Did.SWEPT),
         (3, 5, False, False, Did.KEPT),
         (6, 5, False, False, Did.SWEPT),
+        (6, 1000, False, False, Did.SWEPT),
     ],
     ids=[
         "it arrived",
@@ -896,6 +897,7 @@ SENT = Fingerprint(5, 1000 * DAY_S * 10**9, 7)
         "sent under another name",
         "perhaps sent under its final name",
         "larger than what was perhaps sent",
+        "larger and of its date",
     ],
 )
 def test_what_becomes_of_a_file_where_an_upload_was_interrupted(

@@ -1831,6 +1831,23 @@ class TestNoRename:
             there = "/b.0123abcd.filepart" if refused else "/b"
             assert server.files == {"/a": b"content", there: b"content"}
 
+    def test_what_the_server_has_emptied_where_nothing_is_renamed_any_more_is_told_as_gone(self):
+        async def full(connection: Connection, path: str) -> None:
+            connection.server.files[path] = b""
+            await connection.say("552 Disk full.")
+
+        with Scripted(RNFR="502 Not any more.", STOR=[None, full]) as server, account(server)() as session:
+            server.files["/a"] = b"old"
+            (result,) = publish(session, job("/a"))
+            assert (type(result.error), result.gone) == (ServerFullError, True)
+
+    def test_a_line_that_ends_under_a_rename_before_the_next_file_leaves_neither_published(self):
+        """Where each command is said alone, the rename is answered before STOR is said."""
+        with Scripted(RNTO=hang_up) as server, account(server)() as session:
+            session.profile.pipelining = False
+            assert errors_of(publish(session, job("/a"), job("/b"))) == [ServerUnavailableError] * 2
+            assert "/a" not in server.files
+
     @pytest.mark.parametrize("reply", ["550 Permission denied.", "553 Name not allowed.", "501 Invalid name."])
     def test_a_name_that_is_refused_is_that_names_trouble(self, reply):
         async def strict(connection: Connection, path: str) -> None:
@@ -2094,6 +2111,11 @@ class TestOddNames:
                 assert session.profile.keeps == {Oddity.BACKSLASH: False}
             assert server.files == theirs
             assert server.dirs == {"/", "/site", "/site/uploads", "/site/uploads/in"}
+
+    def test_a_directory_that_is_not_there_says_nothing_of_the_names_in_it(self):
+        with Windows() as server, account(server)() as session:
+            assert errors_of(publish(session, job("/new/a\\b"))) == [NotFoundError]
+            assert session.profile.keeps == {}
 
     def test_one_that_fits_where_names_must_be_short_does_so_on_its_way(self):
         path = f"/{'Ж' * 63}.jpg"  # 130 bytes

@@ -258,6 +258,14 @@ def test_a_hash_is_enough_where_nothing_can_be_read_back():
         assert session.profile.hashing is Hashing.XMD5
 
 
+def test_where_nothing_is_continued_no_part_stays():
+    with Resumable(breaks_at=BREAK) as s, account(s)() as session:
+        session.profile.resuming = Resuming.NONE
+        (result,) = publish(session, first())
+        assert isinstance(result.error, TransferFailedError)
+        assert s.files == {}
+
+
 HASHES = {
     "HASH": lambda data: f"SHA-256 0-{len(data)} {hashlib.sha256(data).hexdigest()} /a",
     "XSHA256": lambda data: hashlib.sha256(data).hexdigest().upper(),
