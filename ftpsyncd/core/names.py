@@ -35,8 +35,13 @@ def temporary(remote: str, owner: str) -> str:
 
 
 def final(remote: str) -> str:
-    """A remote path without the tail that `temporary` gives it; a long name may have lost more."""
+    """A remote path without the tail that `temporary` gives it; a long name may have lost more (`may_be_cut`)."""
     return _TAIL.sub("", remote)
+
+
+def may_be_cut(temporary: str) -> bool:
+    """Whether a file's name may have lost its end in this one; a character has four bytes at most."""
+    return len(temporary.rpartition("/")[2].encode("utf-8", "surrogateescape")) > _NAME_MAX - 4
 
 
 def aside(remote: str) -> str:

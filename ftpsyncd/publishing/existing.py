@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ftpsyncd.actions import Did, Done, Sweep, Upload
-from ftpsyncd.core import sizes
+from ftpsyncd.core import names, sizes
 from ftpsyncd.errors import (
     FtpsyncdError,
     LocalError,
@@ -307,3 +307,27 @@ def swept(there: RemoteEntry, sweep: Sweep, *, hidden: bool) -> Did | Fingerprin
         return Did.SWEPT
     largest = max((exposed.size if exposed is not None else 0, *(each.size for each in sweep.fingerprints)))
     return Did.KEPT if there.size is None or there.size <= largest else Did.SWEPT
+
+
+def old_version(session: RemoteSession, temporary: str, remote: str) -> list[str]:
+    """What was moved aside for a file whose upload was interrupted right then, if it has to go.
+
+    It gets its name back where the server has no other version, also if the file is not here: its disk may not be
+    mounted, and a delete waits, is counted and may be held. Should that come first, this goes with it.
+
+    Args:
+        session: to look with.
+        temporary: under which name the upload was sent.
+        remote: of the file; the same name, if only that is known: if it has lost its end, nobody knows the file's.
+    """
+    apart, aside = remote == temporary, names.aside(names.final(temporary))
+    if temporary == aside:
+        return []  # it is swept itself: the new version was published
+    file = names.final(temporary) if apart else remote
+    there, old = session.stat_many([file, aside])
+    if old is None:
+        return []
+    if there is None and not (apart and names.may_be_cut(temporary)):
+        session.rename(aside, file)
+        return []
+    return [aside]

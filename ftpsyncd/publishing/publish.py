@@ -28,7 +28,7 @@ from ftpsyncd.actions import (
     Sweep,
     Upload,
 )
-from ftpsyncd.core import names, sizes
+from ftpsyncd.core import sizes
 from ftpsyncd.errors import (
     FileChangedError,
     FtpsyncdError,
@@ -43,7 +43,7 @@ from ftpsyncd.model import Fingerprint, Kind
 from ftpsyncd.paths import parent, remote_join
 from ftpsyncd.publishing.batches import Stream, more_deletes, more_directories, more_uploads
 from ftpsyncd.publishing.deleting import Remover
-from ftpsyncd.publishing.existing import Existing, FreshDirectories, swept
+from ftpsyncd.publishing.existing import Existing, FreshDirectories, old_version, swept
 from ftpsyncd.publishing.lastlook import (
     Folder,
     exists,
@@ -335,30 +335,12 @@ class Publisher:
         if action.published is not None:
             return Did.SWEPT if self._existing.is_still_published(session, remote, action) else Did.SPOILED
         found = self._brought(session, action, remote)
-        left = [action.temporary, *self._old_version(session, action)] if action.temporary else []
+        left = [action.temporary, *old_version(session, action.temporary, remote)] if action.temporary else []
         if found is Did.DELETED:
             left.append(remote)
         if left:
             _raise_first(session.delete_many(left))
         return Did.SWEPT if found is Did.DELETED else found
-
-    def _old_version(self, session: RemoteSession, action: Sweep) -> list[str]:
-        """What was moved aside for a file whose upload was interrupted right then, if it has to go.
-
-        It gets its name back where the server has no other version, also if the file is not here: its disk may not be
-        mounted, and a delete waits, is counted and may be held. Should that come first, this goes with it.
-        """
-        file = names.final(action.temporary)
-        aside = names.aside(file)
-        if action.temporary == aside:
-            return []  # it is swept itself: the new version was published
-        there, old = session.stat_many([file, aside])
-        if old is None:
-            return []
-        if there is None:
-            session.rename(aside, file)
-            return []
-        return [aside]
 
     def _brought(self, session: RemoteSession, action: Sweep, remote: str) -> Did | Fingerprint:
         """What was interrupted may have brought something under its final name: what that is, as `swept` says it.

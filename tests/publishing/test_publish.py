@@ -154,6 +154,24 @@ def test_what_was_moved_aside_when_a_line_ended_is_put_back_or_swept(
     assert [file.content for file in worker.server.files.values()] == left
 
 
+@pytest.mark.parametrize("newer", [True, False], ids=["the newer one is published", "it is the only one"])
+@pytest.mark.parametrize("apart", [False, True], ids=["", "another try has followed"])
+def test_one_of_a_long_name_comes_back_under_that_or_under_none(worker: Worker, *, apart: bool, newer: bool):
+    """On its way it lost its end, and that a file without it is not there says nothing."""
+    name = f"{'ж' * 70}.jpg"
+    remote, temporary = f"{BASE}/{name}", names.temporary(f"{BASE}/{name}", M)
+    worker.server.files[names.aside(remote)] = MemoryFile(b"old")
+    if newer:
+        worker.server.files[remote] = MemoryFile(b"newer")
+    (worker.local / name).write_bytes(b"newer")
+    path = temporary.removeprefix(f"{BASE}/") if apart else name
+    assert did(worker.does(Sweep(M, path, temporary))) == [Did.SWEPT]
+    there = {} if apart else {remote: b"old"}
+    assert {path: file.content for path, file in worker.server.files.items()} == (
+        {remote: b"newer"} if newer else there
+    )
+
+
 @pytest.mark.parametrize("trash", ["", names.trash(BASE, "2024-05-01", "a")], ids=["deleted", "to the trash"])
 def test_what_was_moved_aside_goes_with_its_file_and_does_not_come_back(worker: Worker, trash: str):
     remote, temporary = f"{BASE}/a", names.temporary(f"{BASE}/a", M)
