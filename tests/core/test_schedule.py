@@ -726,6 +726,14 @@ def test_for_what_makes_room_at_a_full_server_not_all_is_looked_through_that_wai
     assert taken(queue) == deletes
     assert waiting.looked_at == 0
     assert not queue.makes_room
+    queue.gate.answered()
+    begun, sent = list[Action](deletes), list[Action]()
+    while begun:
+        for action in begun:
+            queue.finish(action)
+        begun = taken(queue)
+        sent += begun
+    assert sent == files, "what has begun has no turn any more"
 
 
 def test_what_makes_room_and_has_to_wait_is_not_looked_at_again_for_all_that_has_not(monkeypatch: pytest.MonkeyPatch):

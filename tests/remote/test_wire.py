@@ -259,6 +259,8 @@ class TestControl:
             sent = 64 << 20
             with pytest.raises(errors.ServerUnavailableError):
                 control.send([b"DELE " + b"a" * sent])
+            with pytest.raises(errors.ServerUnavailableError, match="finished"):
+                control.send([b"NOOP"])
             control.close()
             arrived: list[int] = []
             with peer, pytest.raises(ConnectionResetError):
