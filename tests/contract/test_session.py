@@ -323,7 +323,7 @@ class TestNames:
                 assert session.delete_many([path]) == [None], name
             else:
                 assert isinstance(result.error, NameRefusedError), name
-                assert remote.kind in {"pure-ftpd", "pyftpdlib"}, name
+                assert remote.kind in {"pure-ftpd", "pyftpdlib", "ftp-srv"}, name
             assert remote.names() == set(), name
             session.noop()
 

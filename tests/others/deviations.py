@@ -62,7 +62,7 @@ _DEVIATIONS: dict[str, dict[str, str]] = {
         "test_a_part_of_an_earlier_try_is_continued_under_the_name_of_this_one": "aioftp twisted",
     },
     "Names are changed, or listed otherwise: bytes that are not UTF-8, letters beyond ASCII, spaces at the ends.": {
-        "TestNames::test_a_name_is_kept_exactly_or_refused": "busybox netkit twisted aioftp ftp-srv",
+        "TestNames::test_a_name_is_kept_exactly_or_refused": "busybox netkit twisted aioftp",
         "TestNames::test_directories_keep_their_names": "twisted",
         "TestTrees::test_a_connection_that_grows_too_old_is_replaced_while_it_lasts[delete_tree]": "busybox netkit twisted",
         "TestTrees::test_a_connection_that_grows_too_old_is_replaced_while_it_lasts[download_tree]": "busybox netkit twisted",
