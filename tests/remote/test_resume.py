@@ -298,6 +298,16 @@ def test_the_hash_is_asked_before_the_rename(verb):
         assert s.log.index(f"{verb} {TEMPORARY}") < s.log.index(f"RNFR {TEMPORARY}")
 
 
+def test_a_way_that_tells_no_hash_is_passed_over():
+    with Resumable(hashing={"XSHA256": lambda _data: "Not for you.", "XMD5": HASHES["XMD5"]}) as s:
+        with account(s)() as session:
+            s.files[TEMPORARY] = CONTENT[:BREAK]
+            (result,) = publish(session, again())
+        assert result.error is None
+        assert session.profile.hashing is Hashing.XMD5
+        assert nothing_else(s)
+
+
 @pytest.mark.parametrize("verb", HASHES)
 def test_a_name_with_a_space_is_quoted_but_for_hash(verb):
     """Else some take its words for offsets; to HASH, which has none, the quotes would be a part of the name."""
