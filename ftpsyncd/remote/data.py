@@ -44,6 +44,11 @@ _PASSIVE_REMEDY = (
 ACTIVE_REMEDY = "The server cannot connect to this machine, as behind NAT or a firewall: set `mode: passive`."
 """What helps where the control line is well."""
 PASSIVE_REFUSED_REMEDY = "It is tried again; if it lasts, have the server allow passive mode, or set `mode: active`."
+STALLED_REMEDY = (
+    "Nothing gets through any more: look for a firewall on the way that ends what lasts, for an MTU that is too large"
+    " for a part of the way (VPN, PPPoE), and whether the disk of the server is full."
+)
+"""What helps where a data connection moves nothing, and nobody has ended it."""
 _NEARLY_ALL = 64 * 1024
 """Bytes that may still be on their way when the wait for the final reply begins."""
 Answer = Callable[[], Reply | None]
@@ -267,6 +272,9 @@ class DataLine:
                 self._control.wait(self._sock, wanted, left_s if self._answer() is None else min(left_s, after_s))
             if refused(self._answer):
                 raise TransferFailedError("The server ended the transfer.")
+            if self._control.broken and self._answer() is None:
+                # What is queued answers other commands.
+                raise ServerUnavailableError("The connection to the server ended during the transfer.")
 
     def finish(self, begun: Callable[[], bool] | None = None, patience_s: float = 0.0) -> bool:
         """End the stream and close. Never raises: the control reply says what arrived.
@@ -398,7 +406,13 @@ def _failure(error: Exception, doing: str) -> RemoteError:
     """The error of a data connection; that of a control line which ended meanwhile stays what it is."""
     if isinstance(error, ServerUnavailableError):
         return error
-    return TransferFailedError(translate(error, doing).message)
+    remedy = STALLED_REMEDY if isinstance(error, TimeoutError) else None
+    return TransferFailedError(translate(error, doing).message, remedy=remedy)
+
+
+def stalled(failure: Exception | None) -> bool:
+    """Whether a data connection has failed since it moved nothing: what the server says then answers our reset."""
+    return isinstance(failure, TransferFailedError) and isinstance(failure.__cause__, TimeoutError)
 
 
 def _unreachable(error: Exception, doing: str, remedy: str) -> RemoteError:
@@ -406,3 +420,16 @@ def _unreachable(error: Exception, doing: str, remedy: str) -> RemoteError:
     failure = translate(error, doing)
     ours = failure is error or isinstance(failure, NoSocketError)
     return failure if ours else DataUnreachableError(failure.message, remedy=remedy)
+
+
+def unanswered(failure: RemoteError | None, silence: RemoteError) -> RemoteError:
+    """The error where a transfer failed, and no answer to it came.
+
+    Args:
+        failure: of the data connection.
+        silence: of the control line. Where the other one moved nothing, the server may not have got our reset either,
+            and no answer was to be expected.
+    """
+    if failure is None or not stalled(failure) or silence.reply:
+        return silence
+    return ServerUnavailableError(failure.message, remedy=failure.remedy)

@@ -20,6 +20,7 @@ from ftpsyncd.errors import (
     TransferFailedError,
     UnwrittenError,
 )
+from ftpsyncd.remote.data import stalled, unanswered
 from ftpsyncd.remote.outgoing import Outgoing
 from ftpsyncd.remote.port import RESUMABLE
 from ftpsyncd.remote.pour import pour
@@ -179,7 +180,10 @@ class Sending:
             reply = session.check(first, patience_s)
         except RemoteError as error:
             upload.unanswered = True
-            upload.error = failure if failure is not None and not isinstance(failure, RemoteError) else error
+            if failure is not None and not isinstance(failure, RemoteError):
+                upload.error = failure
+            else:
+                upload.error = unanswered(failure, error)
             if upload.parted and error.reply[:3] != "421":
                 session.profile.parted(well=False)
             return None
@@ -202,6 +206,8 @@ class Sending:
         """Note what the server's last word means, and what may be there."""
         session, upload = self._session, self._upload
         error = upload.error = self._refused(reply)
+        if stalled(self._failure) and type(error) is TransferFailedError:
+            upload.error = self._failure
         at_once = not first.preliminary
         if at_once and upload.kept.size and type(error) in _UNCONTINUED:
             # proftpd says "try again" where nothing may be continued, for ever, and that may be so in one directory

@@ -25,7 +25,15 @@ from ftpsyncd.errors import (
 )
 from ftpsyncd.quoting import named
 from ftpsyncd.remote import facts, replies
-from ftpsyncd.remote.data import ACTIVE_REMEDY, PASSIVE_REFUSED_REMEDY, DataLine, Listener, dial
+from ftpsyncd.remote.data import (
+    ACTIVE_REMEDY,
+    PASSIVE_REFUSED_REMEDY,
+    DataLine,
+    Listener,
+    dial,
+    stalled,
+    unanswered,
+)
 from ftpsyncd.remote.replies import Reply
 
 if TYPE_CHECKING:
@@ -347,12 +355,16 @@ def _retrieve(
     except BaseException:
         session.abandon()
         raise
-    first = session.first()
-    reply = session.check(first, session.control.timeouts.final_s)
+    try:
+        first = session.first()
+        reply = session.check(first, session.control.timeouts.final_s)
+    except RemoteError as error:
+        raise unanswered(failure, error) from error.__cause__
     if session.blames_connection(first, reply):
         session.abandon()
     if not reply.good:
-        raise session.error(reply, verb, path)
+        refusal = session.error(reply, verb, path)
+        raise failure if failure is not None and stalled(failure) and type(refusal) is TransferFailedError else refusal
     if failure is not None:
         raise failure
     return count, reply

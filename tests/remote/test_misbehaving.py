@@ -49,7 +49,7 @@ from ftpsyncd.errors import (
     VerificationError,
 )
 from ftpsyncd.model import Kind
-from ftpsyncd.remote import PublishJob, RemoteEntry, data, hello, renaming, sending, transfer, trials
+from ftpsyncd.remote import PublishJob, RemoteEntry, data, hello, renaming, sending, transfer, trials, upload
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.data import dial
 from ftpsyncd.remote.keeping import Keeper, kept, refusals
@@ -650,6 +650,49 @@ class TestTheDataConnection:
             assert not session.usable
             assert set(server.files) <= {"/a.0123abcd.filepart"}
 
+    @pytest.mark.parametrize("answer", ["426 Failure reading network stream.", "451 Error during read.", None])
+    def test_one_that_moves_nothing_is_no_fault_of_the_server(self, answer):
+        """Whose words, if any, answer the reset by which it was given up: an MTU that is too large looks like that."""
+
+        async def stall(connection: Connection, _argument: str) -> None:
+            await connection.say("150 Go on.")
+            _, writer = await connection.data()
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            if answer is None:
+                await connection.silence()
+            sock = writer.get_extra_info("socket")
+            closed = b"\x07"
+            while sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) != closed:  # noqa: ASYNC110 - by the other side
+                await asyncio.sleep(0.01)
+            await connection.end_data()
+            await connection.say(answer)
+
+        async def stall_too(connection: Connection, _argument: str) -> None:
+            await connection.say("150 Here it comes.")
+            reader, writer = await connection.data()
+            writer.write(b"x")
+            with contextlib.suppress(ConnectionError):
+                await reader.read()
+            if answer is None:
+                await connection.silence()
+            await connection.end_data()
+            await connection.say(answer)
+
+        expected = TransferFailedError if answer else ServerUnavailableError
+        with Scripted(STOR=stall, RETR=stall_too, hangs=True) as server:
+            with account(server)() as session:
+                (result,) = publish(session, job("/a", b"x" * LARGE))
+                assert result.error is not None
+                failures: list[FtpsyncdError] = [result.error]
+            with account(server)() as session, pytest.raises(RemoteError) as caught:
+                session.fetch("/b", io.BytesIO())
+            failures.append(caught.value)
+        assert [type(each) for each in failures] == [expected] * 2
+        assert [each.message for each in failures] == [
+            f"Time-out while {doing} data." for doing in ("sending", "receiving")
+        ]
+        assert all("MTU" in each.remedy for each in failures)
+
     def test_one_that_hangs_while_the_server_has_refused_does_not_wait_for_the_stall_time(self):
         async def full(connection: Connection, _path: str) -> None:
             await connection.say("150 Go on.")
@@ -664,7 +707,11 @@ class TestTheDataConnection:
             assert time.monotonic() - before < 20
             assert set(server.files) == {"/b"}
 
-    def test_one_that_hangs_while_the_control_line_ended_does_not_wait_for_the_stall_time(self):
+    @pytest.mark.parametrize("before", [0, 1], ids=["alone", "behind another"])
+    def test_one_that_hangs_while_the_control_line_ended_does_not_wait_for_the_stall_time(self, monkeypatch, before):
+        """Also where what was said together with STOR, about the file before, was answered yet."""
+        monkeypatch.setattr(upload, "SMALL", LARGE)  # or the kernel takes all of it
+
         async def half_dead(connection: Connection, _argument: str) -> None:
             await connection.say("150 Go on.")
             _, writer = await connection.data()
@@ -672,11 +719,14 @@ class TestTheDataConnection:
             connection.writer.write_eof()
             await connection.silence()
 
-        patient = QUICK._replace(stall_s=60)
-        with Scripted(STOR=half_dead) as server, Account(server.spec(), timeouts=patient)() as session:
-            before = time.monotonic()
-            (result,) = publish(session, job("/a", b"x" * LARGE))
-            assert time.monotonic() - before < 20
+        patient = QUICK._replace(reply_s=20, stall_s=60)
+        with (
+            Scripted(STOR=[*[None] * before, half_dead]) as server,
+            Account(server.spec(), timeouts=patient)() as session,
+        ):
+            began = time.monotonic()
+            *_, result = publish(session, *[job("/before")] * before, job("/a", b"x" * LARGE))
+            assert time.monotonic() - began < 20
             assert isinstance(result.error, ServerUnavailableError)
             assert not session.usable
 
