@@ -103,6 +103,11 @@ class Gate:
         """It was not reached when another connection was to be opened; that says nothing about those that are open."""
         return self.state is Breaker.OFFLINE and not self._connects
 
+    @property
+    def lets_in(self) -> bool:
+        """It failed, and connections can be opened, as far as is known: what they are good for shows when used."""
+        return self.state is Breaker.FULL or (self.state is Breaker.OFFLINE and self._connects)
+
     def failed(
         self, now: float, state: Breaker, message: str, *, connects: bool = False, by_clock: bool = False
     ) -> bool:

@@ -247,7 +247,7 @@ class Queue:
             full = self.gate.state is Breaker.FULL
             if self.makes_room and full:
                 return self._take_removal()
-            small_only = full and self._is_trying_with_large(now)
+            small_only = self.gate.lets_in and self._is_trying_with_large(now)
             if not small_only:
                 return None
         for mapping in list(self._turns):

@@ -756,17 +756,28 @@ def test_what_makes_room_and_has_to_wait_is_not_looked_at_again_for_all_that_has
     assert taken(queue) == directories
 
 
-def test_at_a_full_server_a_small_file_is_tried_beside_a_large_one():
-    """Whether there is space again shows at its end, perhaps hours later; all others would wait for that."""
+@pytest.mark.parametrize(("state", "pause_s"), [(Breaker.FULL, FULL_PAUSE_S), (Breaker.OFFLINE, FIRST_PAUSE_S)])
+def test_where_connections_can_be_opened_a_small_file_is_tried_beside_a_large_one(state: Breaker, pause_s: float):
+    """Whether there is space again, or data gets through, shows at its end, perhaps hours later; or it alone hangs, as
+    where the server keeps its part locked. All others would wait for that."""
     queue = queue_of(large("film"), large("film 2"), upload("b"), upload("c"))
-    queue.gate.failed(NOW, Breaker.FULL, "No space.", connects=True)
-    later = NOW + FULL_PAUSE_S
-    assert taken(queue, later - 1) == []
+    queue.gate.failed(NOW, state, "No space, or no data connection.", connects=True)
+    later = NOW + 1.1 * pause_s
+    assert taken(queue, NOW + 0.8 * pause_s) == []
     assert taken(queue, later) == [large("film"), upload("b")]
     assert not queue.wants_probe(later)
     queue.finish(upload("b"))
     queue.gate.answered()
     assert taken(queue, later) == [large("film 2"), upload("c")]
+
+
+def test_where_none_can_be_opened_only_one_is_tried():
+    """As soon as one is, all goes on."""
+    queue = queue_of(large("film"), upload("b"))
+    failing(queue, NOW)
+    assert taken(queue, NOW + 20) == [large("film")]
+    assert queue.gate.connected()
+    assert taken(queue, NOW + 20) == [upload("b")]
 
 
 def test_a_small_file_that_comes_while_a_full_server_is_tried_with_a_large_one_is_tried_too():
@@ -1098,11 +1109,15 @@ class QueueMachine(RuleBasedStateMachine):
         self._finish(data.draw(st.integers(0, len(self.running) - 1)), requeue=requeue)
 
     @precondition(lambda self: self.running)
-    @rule(data=st.data(), state=st.sampled_from([Breaker.OFFLINE, Breaker.REFUSED, Breaker.FULL]))
-    def fail(self, data: st.DataObject, state: Breaker) -> None:
+    @rule(
+        data=st.data(),
+        state=st.sampled_from([Breaker.OFFLINE, Breaker.REFUSED, Breaker.FULL]),
+        connects=st.booleans(),
+    )
+    def fail(self, data: st.DataObject, state: Breaker, connects: bool) -> None:  # noqa: FBT001
         if self.queue.gate.state in {Breaker.CLOSED, Breaker.UNKNOWN} and self.trial is not PROBE:
             self.trial = None
-        self.queue.gate.failed(self.now, state, "it failed")
+        self.queue.gate.failed(self.now, state, "it failed", connects=connects)
         self._finish(data.draw(st.integers(0, len(self.running) - 1)), requeue=True)
 
     @precondition(lambda self: self.running)
@@ -1151,7 +1166,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.running.append(action)
 
     def _tries(self, action: Action) -> None:
-        if self.queue.gate.state is Breaker.FULL and self.trial is not None and is_large(self.trial):
+        if self.queue.gate.lets_in and self.trial is not None and is_large(self.trial):
             assert not is_large(action), "one large file tells as much as two"
         else:
             assert self.trial is None, "only one is let through"
