@@ -66,7 +66,7 @@ def awaited(
     """What ``act`` returns, or raises, however long a disk takes for it; the thread that asks can obey signals.
 
     Args:
-        act: asks the disk, on a thread of its own.
+        act: asks the disk, or name servers, on a thread of its own.
         tell: is told again and again for how many seconds has been waited.
         every_s: how often; by default every `ANSWER_S`.
         name: of the thread.

@@ -13,9 +13,13 @@ from __future__ import annotations
 import os
 import select
 import socket
+import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
+
+from ftpsyncd import patience
 
 MOMENT_S = 0.25
 """After so long without an answer the next address is tried, too (RFC 8305 §8)."""
@@ -70,7 +74,13 @@ def resolved(host: str, port: int, known: Known = Known()) -> list[Found]:  # no
     Raises:
         OSError: the name is not known.
     """
-    return sorted(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM), key=lambda each: known.rank(each[4]))
+    ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    if threading.current_thread() is threading.main_thread():
+        # Only this one takes signals, and not while the C library waits for name servers that do not answer.
+        answers = patience.awaited(ask, lambda _seconds: None, name="ftpsyncd-resolver")
+    else:
+        answers = ask()
+    return sorted(answers, key=lambda each: known.rank(each[4]))
 
 
 def connected(found: Sequence[Found], timeout_s: float, known: Known = Known()) -> socket.socket:  # noqa: B008 - frozen

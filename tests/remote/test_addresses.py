@@ -6,6 +6,7 @@ import contextlib
 import errno
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -259,15 +260,45 @@ def test_one_without_data_connections_is_tried_after_the_others(stack, monkeypat
 
 def test_one_of_no_use_does_not_win_because_it_is_nearer(stack, monkeypatch, tried):
     monkeypatch.setattr(addresses, "MOMENT_S", 0.0)
-    server = stack.enter_context(Scripted())
-    slow, useless = deaf(stack, "127.0.0.2"), ("127.0.0.1", server.port)
+    listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+    slow, useless = deaf(stack, "127.0.0.2"), listener.getsockname()
     resolve(monkeypatch, [useless, slow])
     known = Known().met(useless).shunned(useless)
     tried.clear()
     with connected(resolved("a.test", 21, known), 0.5, known) as sock:
         assert sock.getpeername() == useless, "the other one is not there"
     assert list(tried) == [slow, useless]
-    assert tried[useless] - tried[slow] >= 0.5
+    assert tried[useless] - tried[slow] >= 0.4
+
+
+@pytest.mark.parametrize("waits", [True, False], ids=["the main thread", "another thread"])
+def test_who_takes_signals_does_not_wait_for_name_servers(monkeypatch, waits):
+    """Ctrl-C would be heard when the C library has tried all of them: ten seconds for one."""
+    asked: list[threading.Thread] = []
+    answer = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 21))]
+
+    def ask(*_where: object, **_how: object) -> list[tuple[Any, ...]]:
+        asked.append(threading.current_thread())
+        return answer
+
+    monkeypatch.setattr(socket, "getaddrinfo", ask)
+    if waits:
+        assert resolved("a.test", 21) == answer
+        assert asked != [threading.main_thread()]
+    else:
+        thread = threading.Thread(target=resolved, args=("a.test", 21))
+        thread.start()
+        thread.join()
+        assert asked == [thread]
+
+
+def test_what_name_servers_refuse_is_told_where_it_was_asked(monkeypatch):
+    def refuse(*_where: object, **_how: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    with pytest.raises(socket.gaierror, match="not known"):
+        resolved("a.test", 21)
 
 
 def test_a_machine_without_room_for_another_socket_says_so(monkeypatch):
