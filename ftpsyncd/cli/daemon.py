@@ -16,6 +16,7 @@ from ftpsyncd.cli.options import Given, absolute
 from ftpsyncd.cli.settings import find, load_config, patiently, start_log, used
 from ftpsyncd.config import Config
 from ftpsyncd.control import shapes
+from ftpsyncd.control.meant import Meant
 from ftpsyncd.control.moments import iso_utc
 from ftpsyncd.errors import ConfigError, DaemonNotRunningError, UnknownNameError, UsageError
 from ftpsyncd.questions import Why
@@ -47,8 +48,12 @@ def client(config: Config) -> ControlClient:
         return _client(elsewhere)
 
 
-def _client(socket: Path) -> ControlClient:
+def _client(socket: Path, meant: Meant | None = None) -> ControlClient:
     """The way to the daemon that listens there.
+
+    Args:
+        socket: its place.
+        meant: whose daemon that has to be.
 
     Raises:
         DaemonNotRunningError: there is no socket.
@@ -61,7 +66,7 @@ def _client(socket: Path) -> ControlClient:
         pass  # the client knows what to say
     from ftpsyncd.control.client import ControlClient  # noqa: PLC0415 - an HTTP client, and there may be nobody to ask
 
-    return ControlClient(socket)
+    return ControlClient(socket, meant=meant)
 
 
 class Way:
@@ -79,7 +84,7 @@ class Way:
 
     def __init__(self, given: Given) -> None:
         self._given = given
-        self._path, self._socket, self._document = patiently(given, self._glance)
+        self._path, self._socket, self._document, self._meant = patiently(given, self._glance)
 
     @cached_property
     def config(self) -> Config:
@@ -92,9 +97,14 @@ class Way:
             patiently(self._given, lambda: configuration.load(self._path, document=self._document)),
         )
 
-    def _glance(self) -> tuple[Path, Path | None, Document | None]:
+    def _glance(self) -> tuple[Path, Path | None, Document | None, Meant | None]:
         path = find(self._given)
-        return path, *configuration.glance(path)
+        socket, document = configuration.glance(path)
+        # Where `state_dir` has its default, that may be another one for the service.
+        state_dir = None if document is None else configuration.named_state_dir(document)
+        # What comes through a pipe has no place of its own.
+        meant = Meant.of(path, state_dir) if state_dir is not None and path.is_file() else None
+        return path, socket, document, meant
 
     def client(self) -> ControlClient:
         """Whom to ask.
@@ -105,7 +115,7 @@ class Way:
         """
         if self._socket is not None:
             with suppress(DaemonNotRunningError):
-                return _client(self._socket)
+                return _client(self._socket, self._meant)
         return client(self.config)
 
 

@@ -132,6 +132,13 @@ def glance(path: Path, *, environ: Mapping[str, str] = os.environ) -> tuple[Path
     return socket, document.parse(path, raw) if socket is None else found
 
 
+def named_state_dir(document: Document, *, environ: Mapping[str, str] = os.environ) -> Path | None:
+    """The `state_dir` that a file names plainly, read by `glance`; None if it names none, or not so."""
+    from ftpsyncd.config import places  # noqa: PLC0415  # as in `load`
+
+    return places.named_state_dir(document, environ)
+
+
 def schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of the file, for editors; it accepts whatever `load` accepts."""
     from ftpsyncd.config import keys  # noqa: PLC0415  # as in `load`

@@ -98,6 +98,14 @@ def socket_at_a_glance(document: Document, environ: Mapping[str, str]) -> Path |
     return None if document.problems else found
 
 
+def named_state_dir(document: Document, environ: Mapping[str, str]) -> Path | None:
+    """The `state_dir` that a file names plainly; None if it names none, or not so."""
+    named = document.data.get("state_dir") if isinstance(document.data, dict) else None
+    if not isinstance(named, str) or not named.strip() or named.startswith("~"):
+        return None
+    return Places(document, environ).path(("state_dir",), named)
+
+
 def too_long_for_socket(path: Path) -> bool:
     """True if no Unix socket can have this path."""
     return len(os.fsencode(path)) > _LONGEST_SOCKET

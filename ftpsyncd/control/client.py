@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from ftpsyncd.control.meant import FIELD, Meant
 from ftpsyncd.errors import CommandRefusedError, ControlError, DaemonNotRunningError, UnknownNameError, UsageError
 
 _USAGE = {400, 405, 413}
 _UNKNOWN = 404
-_UNAVAILABLE = 503
+_UNAVAILABLE = {421, 503}
 
 
 class ControlClient:
@@ -29,17 +30,19 @@ class ControlClient:
     Args:
         socket_path: the daemon's ``control.socket``.
         timeout_s: how long to wait for the daemon's words.
+        meant: whose daemon is to answer, and no other one.
 
     Every method raises:
         DaemonNotRunningError: nobody answers on the socket, or not any more; what was told then may have been done.
-        ControlError: the socket may not be used, the daemon is silent, or its answer makes no sense.
+        ControlError: the socket may not be used, the daemon is silent or another one, or its answer makes no sense.
         UsageError: the daemon knows nothing of what was named.
         CommandRefusedError: the daemon understood, but cannot do it.
     """
 
-    def __init__(self, socket_path: str | Path, timeout_s: float = 30.0) -> None:
+    def __init__(self, socket_path: str | Path, timeout_s: float = 30.0, *, meant: Meant | None = None) -> None:
         self._socket_path = os.fspath(socket_path)
         self._timeout_s = timeout_s
+        self._fields = {} if meant is None else {FIELD: meant.text}
 
     def status(self) -> dict[str, Any]:
         """Everything at this moment (``shapes.status_from_json``)."""
@@ -101,7 +104,7 @@ class ControlClient:
             raise UnknownNameError(message, remedy=remedy)
         if status in _USAGE:
             raise UsageError(message, remedy=remedy)
-        if status == _UNAVAILABLE:
+        if status in _UNAVAILABLE:
             raise ControlError(message, remedy=remedy)
         raise CommandRefusedError(message, remedy=remedy)
 
@@ -110,7 +113,8 @@ class ControlClient:
         connection = _UnixConnection(self._socket_path, self._timeout_s)
         try:
             payload = None if body is None else json.dumps(body).encode("ascii")
-            connection.request(method, target, payload, {"Content-Type": "application/json"} if payload else {})
+            kind = {"Content-Type": "application/json"} if payload else {}
+            connection.request(method, target, payload, {**kind, **self._fields})
             response = connection.getresponse()
             data = response.read()
         except (ConnectionResetError, BrokenPipeError, http.client.IncompleteRead) as problem:

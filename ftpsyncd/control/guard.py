@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ftpsyncd.control.answers import refusal
+from ftpsyncd.control.meant import FIELD, Meant
 from ftpsyncd.errors import ControlSocketError
 from ftpsyncd.logs import quote
 
@@ -75,6 +76,33 @@ class Guard:
         error = "The token is wrong." if given else "This needs the token."
         remedy = "Send `Authorization: Bearer TOKEN` with what is in control.token in the state directory."
         return refusal(401, error, remedy, {"WWW-Authenticate": "Bearer"})
+
+
+class Porter:
+    """An ASGI application in front of another one: sends away who means another daemon (`meant`).
+
+    Args:
+        app: who answers.
+        daemon: who we are.
+    """
+
+    def __init__(self, app: ASGIApp, daemon: Meant) -> None:
+        self._app = app
+        self._daemon = daemon
+        self._field = FIELD.lower().encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or refuse it."""
+        fields = [value.decode("latin-1") for name, value in scope.get("headers", ()) if name.lower() == self._field]
+        app = self._app if all(map(self._daemon.may_be, fields)) else self._elsewhere()
+        await app(scope, receive, send)
+
+    def _elsewhere(self) -> Response:
+        config, state_dir = quote(self._daemon.config), quote(self._daemon.state_dir)
+        error = (
+            f"The daemon that answers there has another configuration, {config}, and another `state_dir`, {state_dir}."
+        )
+        return refusal(421, error, "Give each configuration its own `control.socket`; or name that one with `-c`.")
 
 
 def _over_unix_socket(scope: Scope) -> bool:

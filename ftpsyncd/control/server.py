@@ -24,8 +24,9 @@ from starlette.types import ASGIApp, Scope
 
 from ftpsyncd.control.app import THREADS, create_app
 from ftpsyncd.control.feed import Feed
-from ftpsyncd.control.guard import Guard, token_in
+from ftpsyncd.control.guard import Guard, Porter, token_in
 from ftpsyncd.control.listening import BACKLOG, listen, listen_tcp, remove
+from ftpsyncd.control.meant import Meant
 from ftpsyncd.control.meter import Meter
 from ftpsyncd.control.metrics import Metrics
 from ftpsyncd.control.port import Daemon
@@ -57,6 +58,7 @@ class ControlServer:
         http: address and port of a TCP listener, too.
         token_file: what those who ask over TCP have to know; made if it is missing.
         state_dir: where to note the socket for who looks for it at another place; nowhere if None.
+        meant: who means another daemon is sent away; nobody is if None.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class ControlServer:
         http: tuple[str, int] | None = None,
         token_file: Path | None = None,
         state_dir: Path | None = None,
+        meant: Meant | None = None,
     ) -> None:
         self._daemon = daemon
         self._path = socket_path
@@ -77,6 +80,7 @@ class ControlServer:
         self._http = http
         self._token_file = token_file or socket_path.with_name("control.token")
         self._state_dir = state_dir
+        self._meant = meant
         self._made: Identity | None = None
         self._token = ""
         self._listeners: list[socket.socket] = []
@@ -123,6 +127,8 @@ class ControlServer:
             self.listen()
         broadcast = Broadcast(self._feed)
         app: ASGIApp = create_app(self._daemon, broadcast, Metrics(self._daemon, self._meter, fresh_s=_FRESH_S))
+        if self._meant is not None:
+            app = Porter(app, self._meant)
         if self._http is not None:
             app = Guard(app, *self._http, self._token)
         self._server = _Server(app, broadcast)

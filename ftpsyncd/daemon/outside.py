@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ftpsyncd.config import Config
 from ftpsyncd.control.feed import Feed
+from ftpsyncd.control.meant import Meant
 from ftpsyncd.control.meter import Meter
 from ftpsyncd.control.server import ControlServer
 from ftpsyncd.control.spoken import Spoken
@@ -66,6 +67,7 @@ class Outside:
             http=config.control.http,
             token_file=config.state_dir / "control.token",
             state_dir=config.state_dir,
+            meant=Meant.of(config.path, config.state_dir),
         )
         server.listen()
         self._server = server

@@ -12,6 +12,7 @@ import pytest
 
 from ftpsyncd.config import document, glance
 from ftpsyncd.control import shapes
+from ftpsyncd.control.meant import Meant
 from ftpsyncd.control.server import ControlServer
 from ftpsyncd.errors import ConfigError
 from tests.control.fakes import FakeDaemon
@@ -75,6 +76,17 @@ def test_a_daemon_that_answers_is_asked_without_loading_what_it_consists_of(daem
     assert done.returncode == 0, done.stderr
     assert shapes.status_from_json(json.loads(done.stdout)) == daemon.status()
     assert done.stderr.split() == ["loaded:"]
+
+
+def test_the_daemon_of_another_configuration_is_not_taken_for_ones_own(config: Path):
+    """That runs, while one's own may have ended."""
+    socket = glance(config, environ={})[0]
+    assert socket is not None
+    socket.parent.mkdir()
+    with ControlServer(FakeDaemon(), socket, meant=Meant("/etc/other.yaml", "/var/lib/other")):
+        done = status(config, "--json")
+    assert (done.returncode, done.stdout) == (75, "")
+    assert "/etc/other.yaml" in done.stderr
 
 
 def test_without_a_daemon_the_configuration_is_validated(config: Path):
