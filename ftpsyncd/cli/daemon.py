@@ -36,8 +36,9 @@ def client(config: Config) -> ControlClient:
     Raises:
         DaemonNotRunningError: there is no socket.
     """
+    meant = Meant.of(config.path, config.state_dir) if config.names_state_dir else None
     try:
-        return _client(config.control.socket)
+        return _client(config.control.socket, meant)
     except DaemonNotRunningError:
         from ftpsyncd.control import whereabouts  # noqa: PLC0415 - needed where nobody is found only
 

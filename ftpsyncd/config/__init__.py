@@ -81,6 +81,8 @@ class Config(NamedTuple):
     log: LogSpec = LogSpec()
     alerts: AlertSpec | None = None
     """Whom to tell when something needs a person; None: nobody."""
+    names_state_dir: bool = False
+    """The file does; else that is where the environment has it, which may be another one for the service."""
     warnings: tuple[str, ...] = ()
     """Allowed, but probably not wanted; one sentence each, with its place in the file."""
     places: Mapping[str, str] = MappingProxyType({})

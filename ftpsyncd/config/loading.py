@@ -80,6 +80,7 @@ def load(path: Path, *, environ: Mapping[str, str], document: Document | None = 
         history_s=history_s,
         log=LogSpec(str(log.level), str(log.format)),
         alerts=alerts,
+        names_state_dir=document.has(("state_dir",)),
         warnings=tuple(document.line(problem) for problem in sorted(document.warnings)),
         places=MappingProxyType(_places(document, servers)),
     )

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from ftpsyncd.config import document, glance
+from ftpsyncd.cli.daemon import client
+from ftpsyncd.config import document, glance, load
 from ftpsyncd.control import shapes
 from ftpsyncd.control.meant import Meant
 from ftpsyncd.control.server import ControlServer
-from ftpsyncd.errors import ConfigError
+from ftpsyncd.errors import ConfigError, ControlError
 from tests.control.fakes import FakeDaemon
 
 CONFIG = """
@@ -76,6 +77,18 @@ def test_a_daemon_that_answers_is_asked_without_loading_what_it_consists_of(daem
     assert done.returncode == 0, done.stderr
     assert shapes.status_from_json(json.loads(done.stdout)) == daemon.status()
     assert done.stderr.split() == ["loaded:"]
+
+
+def test_what_was_found_wrong_is_not_repaired_by_the_daemon_of_another_configuration(config: Path):
+    config.write_text(CONFIG.replace("DROP", "drop"))
+    loaded, other = load(config, environ={}), FakeDaemon()
+    loaded.control.socket.parent.mkdir()
+    with (
+        ControlServer(other, loaded.control.socket, meant=Meant("/etc/other.yaml", "/var/lib/other")),
+        pytest.raises(ControlError, match="another configuration"),
+    ):
+        client(loaded).repair("gallery", ["a.jpg"], [])
+    assert other.repairs == []
 
 
 def test_the_daemon_of_another_configuration_is_not_taken_for_ones_own(config: Path):
