@@ -144,7 +144,9 @@ class MemoryTree:
         return None
 
     def _in_the_way(self, source: str, target: str) -> RemoteError | None:
-        """Why what is at ``target`` cannot be replaced."""
+        """Why what is at ``target`` cannot be replaced, or be below itself."""
+        if target.startswith(f"{source.rstrip('/')}/"):
+            return NameRefusedError(f"Invalid argument: {target!r}", reply="550 Invalid argument.")
         if target in self.dirs:
             return AlreadyExistsError(f"Is a directory: {target!r}", reply="550 Is a directory.")
         if source in self.dirs and target in self.files:

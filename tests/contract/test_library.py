@@ -24,6 +24,7 @@ from ftpsyncd.errors import (
     NameNotSendableError,
     NameRefusedError,
     NotFoundError,
+    RemoteError,
     ServerUnavailableError,
 )
 from ftpsyncd.model import Kind
@@ -81,6 +82,15 @@ def test_deleting_renaming_listing(ftp, remote, picture):
         ftp.delete(f"{remote.base}/d")
     ftp.remove_dir(f"{remote.base}/d")
     assert ftp.list(remote.base) == []
+
+
+def test_a_directory_cannot_be_moved_into_itself(ftp, remote):
+    ftp.make_dirs(f"{remote.base}/d/e")
+    for source, target in ((f"{remote.base}/d", f"{remote.base}/d/e/f"), ("/", f"{remote.base}/f")):
+        with pytest.raises(RemoteError):
+            ftp.rename(source, target)
+    assert remote.names() == {"d"}
+    assert remote.names(f"{remote.base}/d") == {"e"}
 
 
 def test_what_is_not_there_is_said(ftp, remote, tmp_path):
