@@ -141,10 +141,10 @@ class Existing:
                 return Done(upload, Did.KEPT, upload.fingerprint)
             if _is(there, upload.fingerprint):
                 # If it is not here any more, its row would be found gone, and the file deleted at the server.
-                require_planned(spec, upload.path, upload.fingerprint)
+                ctime_ns = require_planned(spec, upload.path, upload.fingerprint)
                 # Under this name it may be another file, which would be deleted with this one.
                 session.assure(self._remote(upload.mapping, upload.path))
-                return Done(upload, Did.ADOPTED, upload.fingerprint)
+                return Done(upload, Did.ADOPTED, upload.fingerprint, ctime_ns=ctime_ns)
         if not upload.known_sha256:
             return None
         file, ctime_ns = open_planned(spec, upload)

@@ -113,8 +113,8 @@ def require_same(
     raise FileChangedError("It changed while it was sent.")
 
 
-def require_planned(spec: MappingSpec, path: str, fingerprint: Fingerprint) -> None:
-    """The planned file is there.
+def require_planned(spec: MappingSpec, path: str, fingerprint: Fingerprint) -> int:
+    """The planned file is there. Returns its ctime in ns.
 
     Raises:
         FileChangedError: it is another one by now.
@@ -123,6 +123,7 @@ def require_planned(spec: MappingSpec, path: str, fingerprint: Fingerprint) -> N
     status = planned_stat(spec, path)
     if status is None or fingerprint_of(status) != fingerprint:
         raise FileChangedError("It changed since it was planned.")
+    return status.st_ctime_ns
 
 
 def is_as_published(spec: MappingSpec, rename: Rename, sign: Callable[[], None]) -> bool:

@@ -698,6 +698,16 @@ def test_a_large_file_is_known_again_at_a_server_that_counts_in_32_bits(
         assert isinstance(outcome.error, ChangedAtServerError)
 
 
+def test_of_what_the_server_has_already_it_is_known_which_file_that_was_here(worker: Worker):
+    """By when it was recorded, one that was made anew right before that, or after a clock that was ahead, is not told."""
+    (worker.local / "a").write_bytes(CONTENT)
+    seen = worker.sees("a")
+    worker.server.files[f"{BASE}/a"] = MemoryFile(CONTENT, seen.mtime_ns // 10**9)
+    (outcome,) = worker.does(Upload(M, "a", seen))
+    assert isinstance(outcome, Done)
+    assert (outcome.did, outcome.ctime_ns) == (Did.ADOPTED, (worker.local / "a").stat().st_ctime_ns)
+
+
 def test_a_large_file_is_adopted_at_a_server_that_counts_in_32_bits(worker: Worker, monkeypatch: pytest.MonkeyPatch):
     counts_in_32_bits(monkeypatch)
     with (worker.local / "a").open("wb") as file:
