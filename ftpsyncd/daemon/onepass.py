@@ -91,8 +91,10 @@ def progress_of(engine: Engine, at: Moment) -> Progress:
 
 
 def _hold(mirror: Mirror) -> Hold | None:
-    """Why deletes are withheld, if any is, or would be."""
+    """Why deletes are withheld, if any is, or would be; of a folder that is missing, only that is told."""
     removals = mirror.removals
+    if removals.source.missing:
+        return None
     return removals.hold if removals.held or removals.directories_held or removals.may_hold_more else None
 
 

@@ -1038,6 +1038,11 @@ def test_a_sync_tells_of_another_folder_though_nothing_is_missing_from_it(server
             assert "✓" not in done.stdout
         told = json.loads(s.command("sync", "--json", ok=False).stdout)
         assert (told["held"], told["holds"], told["exit_code"]) == (0, 1, 1)
+        s.drop.rename(tmp_path / "away")
+        done = s.command("sync", ok=False)
+        assert done.returncode == 1
+        assert "published before" not in done.stdout, "only that it is missing"
+        (tmp_path / "away").rename(s.drop)
         s.command("approve", "drop")
         s.command("sync")
 
