@@ -41,6 +41,8 @@ from ftpsyncd.threads import begin
 from ftpsyncd.together import Together
 
 CHECK_EVERY_S = 3.0
+CHECKED_TOGETHER = 1 / 10
+"""Of that time: the folders that are due within it are checked together, since each turn goes through all mappings."""
 STATUS_EVERY_S = 0.25
 ENGINE_STUCK_S = 60.0
 """An engine whose loop has not turned for so long is not alive."""
@@ -98,6 +100,8 @@ class Engine:
         """All that came in has been gone on with, in a turn that all mappings had: what follows from it is known."""
         self._reported: set[str] = set()
         self._check_at: dict[str, float] = {}
+        self._checked = 0
+        """Folders that were checked in the last turn: their disks answer at about the same time."""
         self._first = 0
         """Which mapping is gone on with first."""
         self._cut_short = False
@@ -273,8 +277,9 @@ class Engine:
     def _wait(self) -> list[Message]:
         """Messages, waiting for the first one until the next deadline."""
         now = self._clock.monotonic()
-        # While the workers have much to do, what they say is handled together.
-        return self.mailbox.wait(self.next_due(now) - now, gather=lambda: busy(self.servers.values()))
+        # While the workers have much to do, what they say is handled together; so is what several disks say.
+        many = self._checked > 1
+        return self.mailbox.wait(self.next_due(now) - now, gather=lambda: many or busy(self.servers.values()))
 
     def next_due(self, now: float) -> float:
         """When there will be something to do although no message comes; in monotonic seconds, perhaps past."""
@@ -341,8 +346,12 @@ class Engine:
 
     def _look(self, at: Moment) -> None:
         """Ask the disks for what is due, and go on with what they answered."""
+        due, self._checked = at.now, 0
+        if any(self._check_at.get(name, 0.0) <= at.now for name in self.mirrors):
+            due += CHECK_EVERY_S * CHECKED_TOGETHER
         for name, mirror in self.mirrors.items():
-            if self._check_at.get(name, 0.0) <= at.now:
+            if self._check_at.get(name, 0.0) <= due:
+                self._checked += 1
                 self._check_at[name] = at.now + CHECK_EVERY_S * random.uniform(0.9, 1.1)  # noqa: S311
                 if not mirror.check_source(at.now):
                     go_on_without(self.servers[mirror.spec.server], mirror)
