@@ -62,10 +62,12 @@ class Part:
                 lasting = _beside(name, f"{source}\0{entry.size}\0{entry.mtime_s}")
                 descriptor = _claimed(into, lasting)
                 if descriptor is not None:
-                    return cls(into, name, lasting, descriptor, lasting=True)
+                    with _kept(into, lasting, descriptor):
+                        return cls(into, name, lasting, descriptor, lasting=True)
             passing = _beside(name, secrets.token_hex(8))
             descriptor = os.open(passing, _WRITE | os.O_EXCL, 0o666, dir_fd=into.descriptor)
-            return cls(into, name, passing, descriptor, lasting=False)
+            with _kept(into, passing, descriptor):
+                return cls(into, name, passing, descriptor, lasting=False)
         except OSError as error:
             raise unwritable(into.path / name, error) from error
 
@@ -270,12 +272,30 @@ def _claimed(into: Directory, name: str) -> int | None:
                 os.unlink(name, dir_fd=into.descriptor)
         return None
     except BaseException:
+        if made:
+            _drop_empty(into, name, descriptor)
         os.close(descriptor)
         raise
     if not ours:
         os.close(descriptor)
         return None
     return descriptor
+
+
+@contextlib.contextmanager
+def _kept(into: Directory, name: str, descriptor: int) -> Iterator[None]:
+    """An open part that is ours: nothing of it stays where somebody breaks off what is done with it meanwhile."""
+    try:
+        yield
+    except BaseException:
+        _drop_empty(into, name, descriptor)
+        raise  # whose the descriptor is by now, nobody knows: closed twice, it could be that of another file
+
+
+def _drop_empty(into: Directory, name: str, descriptor: int) -> None:
+    with contextlib.suppress(OSError):
+        if os.fstat(descriptor).st_size == 0:
+            os.unlink(name, dir_fd=into.descriptor)
 
 
 def _begun(into: Directory, name: str) -> tuple[int, bool]:

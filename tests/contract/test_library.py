@@ -449,6 +449,22 @@ def test_nor_does_it_become_somebody_elses(ftp, remote, picture, tmp_path):
     assert (there.st_uid, there.st_gid, stat.S_IMODE(there.st_mode)) == (65534, 65534, 0o600)
 
 
+@pytest.mark.parametrize("step", ["fcntl.flock", "os.fstat"])
+def test_a_download_that_is_broken_off_as_it_begins_leaves_nothing(ftp, remote, picture, tmp_path, monkeypatch, step):
+    """A part of nothing is of no use to another try."""
+    ftp.upload(picture, f"{remote.base}/p")
+    module, _, name = step.partition(".")
+
+    def broken_off(*_words, **_more):
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"ftpsyncd.remote.arrival.{module}.{name}", broken_off)
+    with pytest.raises(KeyboardInterrupt):
+        ftp.download(f"{remote.base}/p", tmp_path / "p")
+    assert list(tmp_path.iterdir()) == [picture]
+
+
 def test_what_a_progress_function_raises_is_not_taken_for_what_the_disk_says(ftp, remote, picture, tmp_path):
     """Its own output may be a pipe that nobody reads, or on a disk that is full."""
     failure = BrokenPipeError(errno.EPIPE, "Broken pipe")
