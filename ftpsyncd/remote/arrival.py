@@ -208,10 +208,15 @@ class Part:
         # What does not get to the disk now is fetched again: the length says how much did.
         with contextlib.suppress(OSError):
             self._file.flush()
-        if self._lasting and self.length() > REPEATED:
+        if self._lasting and self.length() > REPEATED and not self._is_published():
             self.close()
         else:
             self.drop()
+
+    def _is_published(self) -> bool:
+        """It has its final name besides its own one: it was broken off between the two steps of a link."""
+        with self._touched():
+            return os.fstat(self._file.fileno()).st_nlink > 1
 
     def drop(self) -> None:
         """Go."""

@@ -465,6 +465,24 @@ def test_a_download_that_is_broken_off_as_it_begins_leaves_nothing(ftp, remote, 
     assert list(tmp_path.iterdir()) == [picture]
 
 
+def test_a_download_that_is_broken_off_when_it_has_its_name_leaves_no_other_one(ftp, remote, tmp_path, monkeypatch):
+    """Without replacing, a file has both names for a moment."""
+    big, into = tmp_path / "big", tmp_path / "into"
+    big.write_bytes(b"x" * 3 * REPEATED)
+    into.mkdir()
+    ftp.upload(big, f"{remote.base}/p")
+
+    def broken_off(*_words, **_more):
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ftpsyncd.remote.arrival.os.unlink", broken_off)
+    with pytest.raises(KeyboardInterrupt):
+        ftp.download(f"{remote.base}/p", into / "p", overwrite=False)
+    assert [path.name for path in into.iterdir()] == ["p"]
+    assert (into / "p").read_bytes() == big.read_bytes()
+
+
 def test_what_a_progress_function_raises_is_not_taken_for_what_the_disk_says(ftp, remote, picture, tmp_path):
     """Its own output may be a pipe that nobody reads, or on a disk that is full."""
     failure = BrokenPipeError(errno.EPIPE, "Broken pipe")
