@@ -267,6 +267,25 @@ class TestControl:
                 arrived.extend(iter(lambda: len(peer.recv(1 << 20)), 0))
             assert sum(arrived) < sent
 
+    def test_who_had_to_wait_until_all_was_sent_waits_for_the_answer_without_a_turn(self):
+        sent = 16 << 20
+
+        def take(peer: socket.socket) -> None:
+            left = sent
+            while left > 0 and (read := len(peer.recv(1 << 20))):
+                left -= read
+
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            control = Control("127.0.0.1", server.getsockname()[1], Timeouts())
+            peer, _ = server.accept()
+            with peer:
+                reader = threading.Thread(target=take, args=[peer])
+                reader.start()
+                control.send([b"DELE " + b"a" * sent])
+                reader.join()
+                assert control._poll.poll(0) == []
+            control.close()
+
     def test_it_is_taken_back_when_the_process_is_killed(self):
         """By the kernel: nobody else is left."""
         send = f"Control('127.0.0.1', int(sys.argv[1]), Timeouts()).send([b'DELE ' + b'a' * {64 << 20}])"
