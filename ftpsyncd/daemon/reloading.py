@@ -21,7 +21,7 @@ from ftpsyncd.daemon.roster import LOOK_AGAIN_S, Roster, stop_crew
 from ftpsyncd.engine.loop import Engine
 from ftpsyncd.engine.mailbox import BegunError
 from ftpsyncd.mapping.site import Moment
-from ftpsyncd.specs import destination
+from ftpsyncd.specs import ServerSpec, destination
 from ftpsyncd.threads import side_by_side
 
 TURN_S = 5.0
@@ -80,19 +80,34 @@ class Reload:
             roster.take_out_disks(dragged, self._ending)
             self._retire(dragged, 0.0)
             leaving |= dragged
-        left = {name: self._on_engine(lambda name=name: roster.take_out(name)) for name in leaving}  # type: ignore[misc]
-        self._close(closing)
-        for name in found.paced:
-            roster.pace(wanted[name])
-        for name in [name for name in config.mappings if name not in roster.specs]:
-            self._in_turns(roster.respell(config, name))
-            self._on_engine(lambda name=name: roster.add(config, name, left.get(name)))  # type: ignore[misc]
-            roster.start_disk(name)
+        self._engine.whole.clear()
+        try:
+            self._exchange(config, leaving, closing, [wanted[name] for name in found.paced])
+        finally:
+            self._engine.whole.set()
         # A person at work: what waits for a pause to end is tried again now, perhaps with a new password.
         self._on_engine(self._retry_now)
         self._on_engine(lambda: roster.take_leftovers(config))
         self._asked(self._engine.tell_of)
         return found
+
+    def _exchange(
+        self, config: Config, leaving: Collection[str], closing: Collection[str], paced: Collection[ServerSpec]
+    ) -> None:
+        """Take out mappings and servers, and put in those that are wanted: first those that come back."""
+        roster = self._roster
+        left = {name: self._on_engine(lambda name=name: roster.take_out(name)) for name in leaving}  # type: ignore[misc]
+        self._close(closing)
+        for account in paced:
+            roster.pace(account)
+        for name in sorted(
+            (name for name in config.mappings if name not in roster.specs), key=lambda name: name not in left
+        ):
+            if name not in left:
+                self._engine.whole.set()
+            self._in_turns(roster.respell(config, name))
+            self._on_engine(lambda name=name: roster.add(config, name, left.get(name)))  # type: ignore[misc]
+            roster.start_disk(name)
 
     def _adjust(self, config: Config, name: str) -> None:
         """Give a mapping new settings; transfers that run go on."""

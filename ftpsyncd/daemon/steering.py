@@ -181,7 +181,7 @@ class Steering(Daemon):
             ControlError: there was none in time.
         """
         try:
-            return self._engine.ask(question, max(0.0, left_s() - spare_s))
+            return self._whole(question, lambda: max(0.0, left_s() - spare_s))
         except TimeoutError as problem:
             raise ControlError(f"{_no_answer(spare_s)}.") from problem
 
@@ -196,7 +196,7 @@ class Steering(Daemon):
             ControlError: the engine did not answer in time; says whether it will be done.
         """
         try:
-            return self._engine.ask(act, left_s(), still_asked())
+            return self._whole(act, left_s, still_asked())
         except BegunError as problem:
             later = "what it was told has begun, and is done when it answers again"
             raise ControlError(f"{_no_answer()}; {later}.") from problem
@@ -204,6 +204,25 @@ class Steering(Daemon):
             nothing = "nothing was done, and nothing will be"
             done = "some of it was decided, say it again for the rest" if begun else nothing
             raise ControlError(f"{_no_answer()}; {done}.") from problem
+
+    def _whole(
+        self, act: Callable[[Moment], _T], left: Callable[[], float], wanted: Callable[[], bool] = lambda: True
+    ) -> _T:
+        """Do something on the engine's thread, but not while a reload has taken out mappings that come back.
+
+        A pause of all, for one, would else be none of theirs.
+
+        Raises:
+            TimeoutError, BegunError: see `Engine.ask`.
+        """
+        engine = self._engine
+
+        def unless(at: Moment) -> tuple[_T] | None:
+            return (act(at),) if engine.whole.is_set() else None
+
+        while (answer := engine.ask(unless, left(), wanted)) is None:
+            engine.whole.wait(left())
+        return answer[0]
 
     def _reloaded(self, scope: str | None) -> str:
         if scope is not None:

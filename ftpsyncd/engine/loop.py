@@ -98,6 +98,9 @@ class Engine:
         self._idle, self._finished = True, False
         self.up_to_date = False
         """All that came in has been gone on with, in a turn that all mappings had: what follows from it is known."""
+        self.whole = threading.Event()
+        """Not while a reload has taken out mappings that it puts in again: nobody is told that there are none."""
+        self.whole.set()
         self._reported: set[str] = set()
         self._check_at: dict[str, float] = {}
         self._checked = 0
@@ -244,7 +247,8 @@ class Engine:
 
     def tell_of(self, at: Moment) -> None:
         """On the engine's thread: have `status` tell of this moment."""
-        self._status = self._snapshot(at)
+        if self.whole.is_set():
+            self._status = self._snapshot(at)
 
     @property
     def status(self) -> Status:
@@ -325,7 +329,7 @@ class Engine:
         finished = idle and not self._cut_short and all(mirror.finished(at.now) for mirror in self.mirrors.values())
         if at.now >= self._status_at + STATUS_EVERY_S:
             self._status_at = at.now
-            self._status = self._snapshot(at)
+            self.tell_of(at)
             self._show(self._status)
             self.turned.set()
         elif (idle and not self._idle) or (finished and not self._finished):

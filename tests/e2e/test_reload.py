@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from ftpsyncd.control.client import ControlClient
 from tests import servers
 from tests.e2e.site import MAPPING, Site, contents, site, sizes
 from tests.servers import Server
@@ -236,6 +237,23 @@ def test_a_move_gives_up_a_transfer_that_does_not_end_and_nothing_is_lost(server
         edit(s, servers={"web": {"bandwidth": "100 MB/s"}}, mappings={MAPPING: {"remote": "web:/elsewhere"}})
         hang_up(s)
         until(lambda: contents(s.server.home / "elsewhere") == contents(s.drop), "it is published anew", 40)
+
+
+def test_a_mapping_can_be_paused_while_a_reload_connects_anew_for_it(server: Server, tmp_path: Path) -> None:
+    """It was gone for a second, and to pause all was to pause none."""
+    with site(server, tmp_path, server_keys={"bandwidth": "100 KB/s"}) as s:
+        s.numbers = {"ftpsyncd.daemon.reloading.RETIRE_S": 0.2}
+        s.start()
+        (s.drop / "film.mov").write_bytes(os.urandom(8_000_000))
+        until(lambda: s.status()["transfers"], "the transfer runs", 20)
+        edit(s, servers={"web": {"connections": 7}})
+        assert s.process is not None
+        s.process.send_signal(signal.SIGHUP)
+        client, told = ControlClient(s.base / "control.sock"), set()
+        while not reloads(s):
+            told |= {client.command(name) for name in ("pause", "resume")}
+            assert [each["name"] for each in client.status()["mappings"]] == [MAPPING]
+        assert told == {f"{MAPPING}: paused", f"{MAPPING}: goes on"}
 
 
 def test_a_reload_that_is_refused_leaves_the_log_as_it_is(running: Site) -> None:
