@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from ftpsyncd import claim
 from ftpsyncd.claim import MODE, Claim, is_taken
 from ftpsyncd.errors import LedgerError, LedgerLostError, LockHeldError
 from tests.smalldisk import small_disk
@@ -266,3 +267,17 @@ def test_a_right_of_the_group_alone_is_not_told_of_as_one_of_everybody(
     monkeypatch.setattr(Path, "chmod", refuse)
     with Claim(tmp_path) as claim:
         assert claim.open_to_all == ""
+
+
+def test_who_sends_is_told_apart_by_machine_and_by_state_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Two that have the same configuration sent into one temporary file."""
+    ids = tmp_path / "machine-id"
+    monkeypatch.setattr(claim, "MACHINE", ids)
+    found = {claim.whose(tmp_path / "a"), claim.whose(tmp_path / "b")}
+    for each in ("1f2e3d\n", "4c5b6a\n"):
+        ids.write_text(each)
+        found.add(claim.whose(tmp_path / "a"))
+        assert claim.whose(tmp_path / "a") in found, "the same as long as nothing changes"
+    (tmp_path / "link").symlink_to("a")
+    assert claim.whose(tmp_path / "link") in found
+    assert len(found) == 4
