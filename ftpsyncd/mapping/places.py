@@ -174,9 +174,9 @@ class Places:
         else:
             self._new.pop(listing.directory, None)
 
-    def back(self, directory: str) -> None:
-        """A directory is on the file system that it was on."""
-        self._swapped.pop(directory, None)
+    def back(self, directory: str) -> bool:
+        """A directory is on the file system that it was on; whether that is news."""
+        return self._swapped.pop(directory, None) is not None
 
     def seen(self, listing: Listing) -> None:
         """Links lead to files again, or are not there themselves, which is a person's doing."""

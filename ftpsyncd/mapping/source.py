@@ -132,8 +132,9 @@ class Source:
         mounted, filesystem = listing.mount_point, listing.filesystem
         swapped = swapped_directory(listing.directory, row, mount_point=mounted, filesystem=filesystem)
         if swapped is None:
-            # `pass_ended` draws the conclusion.
-            self.places.back(listing.directory)
+            # `pass_ended` draws the conclusion: where folders are polled, nothing else begins a pass for a mount.
+            if self.places.back(listing.directory) and self._holding.kind in _OTHER:
+                self._site.dirty.mark_deep("", at.now)
             if row.device == 1 and mounted and filesystem:
                 self._site.ledger.put(self._site.id, listing.directory, row._replace(device=filesystem))
         else:

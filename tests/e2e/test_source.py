@@ -607,6 +607,24 @@ def test_a_folder_bound_into_the_source_that_is_unbound_deletes_nothing(server: 
 
 @pytest.mark.root
 @as_root
+def test_a_polled_folder_is_held_no_longer_than_a_folder_in_it_is_unbound(server: Server, tmp_path: Path) -> None:
+    """Nobody tells of the mount, and the next rescan is an hour away."""
+    with watchful(server, tmp_path, watch="poll", poll_every="1s", rescan="1h") as s:
+        fill(tmp_path / "elsewhere")
+        (s.drop / "bound").mkdir()
+        with mounted(tmp_path / "elsewhere", s.drop / "bound"):
+            s.start()
+            s.until_equal()
+            before = copies(s.published)
+        s.until_state("held")
+        with mounted(tmp_path / "elsewhere", s.drop / "bound"):
+            s.until_state("in_sync")
+            assert_nothing_was_deleted(s, before)
+            s.stop()
+
+
+@pytest.mark.root
+@as_root
 @pytest.mark.parametrize("restarts", [True, pytest.param(False, marks=pytest.mark.long)])
 @pytest.mark.parametrize("decision", ["approve", "discard"])
 def test_a_disk_that_was_mounted_over_what_is_published_deletes_nothing_when_it_goes(
