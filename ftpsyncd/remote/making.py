@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ftpsyncd.errors import AlreadyExistsError, FtpsyncdError, NameRefusedError, RemoteError
 from ftpsyncd.quoting import named
-from ftpsyncd.remote import naming, reaching
+from ftpsyncd.remote import naming, reaching, replies
 from ftpsyncd.remote.looking import HOME
 from ftpsyncd.remote.profile import oddities
 from ftpsyncd.remote.replies import Reply
@@ -92,6 +92,11 @@ def _made(session: Session, path: str, made: Reply, visit: Reply, home: Reply) -
         # Perhaps it was there, or one that is the same to the server (case), and was removed between the answers.
         if session.exchange([session.command("MKD", path)])[0].good:
             return True
+        if replies.says_denied(visit, path, session.account.spec.encoding):
+            raise NameRefusedError(
+                f"{named(path)} is at the server already, and the server does not let us in: {visit.text}",
+                reply=visit.text,
+            )
         raise NameRefusedError(
             f"{named(path)} is at the server already and is no directory: {made.text}",
             reply=made.text,

@@ -577,6 +577,18 @@ def test_what_is_in_a_directory_that_nobody_is_let_into_is_not_taken_for_gone(ki
         assert session.remove_dir("/d/sub/empty") is True
 
 
+@pytest.mark.parametrize("kind", ["proftpd", "pure-ftpd"])
+def test_a_directory_that_nobody_is_let_into_is_not_told_as_none(kind):
+    with running(kind) as server, Account(server.spec())() as session:
+        session.make_dirs("/d")
+        (server.home / "d").chmod(0)
+        for path in ("/d", "/d/sub"):
+            with pytest.raises(
+                NameRefusedError, match="'/d' is at the server already, and the server does not let us in"
+            ):
+                session.make_dirs(path)
+
+
 def test_what_may_not_be_deleted_anywhere_is_gone_where_it_is_not():
     with running("proftpd", denied=("DELE", "RMD")) as server, Account(server.spec())() as session:
         put(session, "/a")
