@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
+from functools import partial
 
 from ftpsyncd.actions import Action, Done, Failed, Outcome, Upload, is_answer
 from ftpsyncd.errors import (
@@ -331,7 +332,9 @@ class Crew:
                 self._make_ready(session)
                 ended: list[FtpsyncdError] = []
                 told = False
-                for outcome in publisher.perform(session, _Taking(self, worker)):
+                for outcome in publisher.perform(
+                    session, _Taking(self, worker, partial(self._pool.is_elsewhere, session))
+                ):
                     told = told or isinstance(outcome, Done) or not isinstance(outcome.error, TurnMissedError)
                     if worker.leaves(outcome.action):
                         worker.sign()
@@ -402,13 +405,16 @@ class Crew:
 
 
 class _Taking:
-    """The crew's stream, noting what one worker has taken and not yet answered."""
+    """The crew's stream, noting what one worker has taken and not yet answered; at its end where the host has moved."""
 
-    def __init__(self, crew: Crew, worker: Worker) -> None:
+    def __init__(self, crew: Crew, worker: Worker, is_elsewhere: Callable[[], bool]) -> None:
         self._crew = crew
         self._worker = worker
+        self._is_elsewhere = is_elsewhere
 
     def next(self) -> Action | None:
+        if self._is_elsewhere():
+            return None
         action = self._crew.next()
         if action is not None and not self._worker.takes(action):
             self._crew.put_back(action)

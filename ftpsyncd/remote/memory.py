@@ -60,6 +60,8 @@ class MemoryServer(MemoryTree):
     """RNTO over an existing file is allowed."""
     online: bool = True
     """Set to False, every session ends at its next command and no new one opens."""
+    moved: bool = False
+    """Its host has other addresses by now."""
     log: list[tuple[str, str]] = field(default_factory=list)
     """Every command: verb and path."""
     sessions: int = 0
@@ -131,6 +133,10 @@ class MemorySession:
     def usable(self) -> bool:
         """See `port.RemoteSession.usable`."""
         return self._usable
+
+    def is_elsewhere(self) -> bool:
+        """See `port.RemoteSession.is_elsewhere`."""
+        return self.server.moved
 
     @property
     def expiring(self) -> bool:

@@ -1,7 +1,8 @@
 """Connections to one server, kept open between uses: a login may cost seconds.
 
 The pool never waits and never limits: its callers are as many as may connect. It changes its state under a lock and
-does its network I/O outside. A session comes back only if it is `usable`; doubt closes it.
+does its network I/O outside. A session comes back only if it is `usable`; doubt closes it. So does it if the host has
+other addresses by now: the machine before may go on answering for days, and nobody looks there any more.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from ftpsyncd import threads
 from ftpsyncd.errors import FtpsyncdError
 from ftpsyncd.remote.port import Connector, RemoteSession
 from ftpsyncd.remote.profile import LONGEST_SILENCE_S
+
+LOOKED_UP_S = 300.0
+"""So long a session is used without asking whether its host is still where it was."""
 
 
 class _Idle(NamedTuple):
@@ -55,6 +59,8 @@ class Pool:
         self._leased = 0
         self._given_up: set[RemoteSession] = set()
         """Cut while they were leased, and not counted any more."""
+        self._look_up_at: dict[RemoteSession, float] = {}
+        """When it is asked whether their host is still where it was."""
         self._closed = False
 
     def __repr__(self) -> str:
@@ -92,31 +98,55 @@ class Pool:
         try:
             with self._lock:
                 idle = self._idle.pop() if self._idle else None
+            if idle is not None and self.is_elsewhere(idle.session):
+                self._close(idle.session)
+                idle = None
             if idle is None:
-                return self._connect()
+                return self._opened()
             if self._clock() - idle.heard <= self._keepalive_s() or _answers(idle.session):
                 return idle.session
             # The others will have ended with it, as where a router has forgotten them: each would be awaited in vain.
-            return self._connect()
+            self._look_up_at.pop(idle.session, None)
+            return self._opened()
         except BaseException:
             with self._lock:
                 self._leased -= 1
             raise
 
+    def _opened(self) -> RemoteSession:
+        session = self._connect()
+        self._look_up_at[session] = self._clock() + LOOKED_UP_S
+        return session
+
+    def _close(self, session: RemoteSession, *, patient: bool = True) -> None:
+        self._look_up_at.pop(session, None)
+        session.close(patient=patient)
+
+    def is_elsewhere(self, session: RemoteSession) -> bool:
+        """Whether the host of a session, which this thread has, has other addresses by now; asked now and then."""
+        now = self._clock()
+        if now < self._look_up_at.get(session, math.inf):
+            return False
+        if session.is_elsewhere():
+            return True
+        self._look_up_at[session] = now + LOOKED_UP_S
+        return False
+
     def _give_back(self, session: RemoteSession) -> None:
+        left = session.usable and self.is_elsewhere(session)
         now = self._clock()
         with self._lock:
             given_up = session in self._given_up
             self._given_up.discard(session)
             self._leased -= not given_up
-            keep = session.usable and not self._closed and not given_up
+            keep = session.usable and not self._closed and not given_up and not left
             if keep:
                 self._idle.append(_Idle(session, now, now))
-            elif not given_up:
+            elif not given_up and not left:
                 # What ended this one may have ended all: nothing is entrusted to them before they have answered.
                 self._idle = [entry._replace(heard=-math.inf) for entry in self._idle]
         if not keep:
-            session.close()
+            self._close(session)
 
     def give_up(self, session: RemoteSession) -> None:
         """End a session whose thread hangs; when it comes back, it is closed."""
@@ -140,7 +170,7 @@ class Pool:
                     place = sum(other.since <= entry.since for other in self._idle)
                     self._idle.insert(place, entry._replace(heard=self._clock()))
             if not keep_open:
-                entry.session.close()
+                self._close(entry.session)
 
     def _take_due(self) -> _Idle | None:
         """A session that needs it, the least recently used first, taken out; None if none needs it."""
@@ -155,7 +185,7 @@ class Pool:
     def spare(self) -> None:
         """Close what is idle now, without waiting for the server's last words."""
         for entry in self._take_idle():
-            entry.session.close(patient=False)
+            self._close(entry.session, patient=False)
 
     def close(self, *, patient: bool = True) -> None:
         """Close what is idle; what is leased is closed when it comes back.
@@ -166,7 +196,7 @@ class Pool:
             self._closed = True
         if patient:
             # Each says QUIT and waits a round trip for the answer.
-            threads.side_by_side(lambda entry: entry.session.close(), self._take_idle())
+            threads.side_by_side(lambda entry: self._close(entry.session), self._take_idle())
         else:
             self.spare()
 

@@ -173,6 +173,12 @@ class RemoteSession(Protocol):
         By Ctrl-C, for instance: where the server or the line is to blame, the error tells it (`RemoteError.aside`).
         """
 
+    def is_elsewhere(self) -> bool:
+        """Whether the name of the host stands for other addresses by now: another session would be at another machine.
+
+        Not where nobody tells, as while name servers do not answer, which may take half a minute.
+        """
+
     def publish(self, jobs: Iterable[PublishJob]) -> Iterator[PublishResult]:
         """Publish jobs in order, pulling the next one only when it can be started, one result per job.
 

@@ -31,6 +31,7 @@ from ftpsyncd.errors import (
 )
 from ftpsyncd.model import Kind
 from ftpsyncd.remote import (
+    addresses,
     dating,
     lengths,
     looking,
@@ -136,6 +137,14 @@ class Session:
     def expiring(self) -> bool:
         """See `port.RemoteSession.expiring`."""
         return self.control.ticket_expiring
+
+    def is_elsewhere(self) -> bool:
+        """See `port.RemoteSession.is_elsewhere`."""
+        spec = self.account.spec
+        try:
+            return all(each[4][0] != self.control.peer for each in addresses.resolved(spec.host, spec.port))
+        except OSError:
+            return False
 
     @property
     def pipelines(self) -> bool:

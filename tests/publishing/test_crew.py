@@ -37,6 +37,7 @@ from ftpsyncd.publishing.lastlook import Folder, open_planned
 from ftpsyncd.publishing.planned import Progress
 from ftpsyncd.publishing.publish import Publisher
 from ftpsyncd.publishing.workers import Worker
+from ftpsyncd.remote import pool
 from ftpsyncd.remote.memory import MemoryFile, MemoryServer, MemorySession
 from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteSession
 from ftpsyncd.specs import MappingSpec, PublishMode
@@ -350,6 +351,33 @@ def test_a_server_that_lets_nobody_in_is_not_asked_once_for_each_action() -> Non
         assert server.refused <= 2
     finally:
         assert server.crew.stop(10)
+
+
+def test_what_is_handed_over_without_a_pause_goes_to_where_the_host_has_moved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a daemon that always has something to do publishes at a machine where nobody looks, for as long as it runs."""
+    monkeypatch.setattr(pool, "LOOKED_UP_S", -1.0)
+    memory, used, outcomes = MemoryServer(), list[MemorySession](), list[Outcome]()
+
+    class Looking(MemorySession):
+        asked = 0
+
+        def noop(self) -> None:
+            used.append(self)
+            super().noop()
+
+        def is_elsewhere(self) -> bool:
+            self.asked += 1
+            return self.asked > 10
+
+    monkeypatch.setattr(MemoryServer, "session", lambda server: Looking(server))  # noqa: PLW0108 - a class is not bound
+    crew = Crew("web", memory.connect, 1, dict[str, Folder]().__getitem__, outcomes.append)
+    try:
+        crew.hand([Probe("web") for _ in range(30)])
+        until(lambda: len(outcomes) == 30, "all is done")
+        assert [outcome for outcome in outcomes if isinstance(outcome, Failed)] == []
+        assert len(set(used)) > 1
+    finally:
+        assert crew.stop(10)
 
 
 def test_more_connections_are_opened_when_more_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:

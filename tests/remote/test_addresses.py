@@ -271,6 +271,24 @@ def test_one_of_no_use_does_not_win_because_it_is_nearer(stack, monkeypatch, tri
     assert tried[useless] - tried[slow] >= 0.4
 
 
+def test_that_a_host_has_moved_is_found_out_unless_nobody_tells(stack, monkeypatch):
+    server = stack.enter_context(Scripted())
+    here, there = ("127.0.0.1", server.port), ("127.0.0.2", server.port)
+    resolve(monkeypatch, [here])
+    with account(server)() as session:
+        assert not session.is_elsewhere()
+        resolve(monkeypatch, [there, here])
+        assert not session.is_elsewhere()
+        resolve(monkeypatch, [there])
+        assert session.is_elsewhere()
+
+        def silent(*_where: object, **_how: object) -> None:
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+        monkeypatch.setattr(socket, "getaddrinfo", silent)
+        assert not session.is_elsewhere()
+
+
 @pytest.mark.parametrize("waits", [True, False], ids=["the main thread", "another thread"])
 def test_who_takes_signals_does_not_wait_for_name_servers(monkeypatch, waits):
     """Ctrl-C would be heard when the C library has tried all of them: ten seconds for one."""

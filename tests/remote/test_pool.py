@@ -59,6 +59,39 @@ def test_the_most_recently_used_one_is_taken(pool):
         assert again is not second
 
 
+def test_one_whose_host_has_moved_is_replaced_however_much_it_is_used(pool, server, clock):
+    """The machine before may answer for days: what is sent there nobody sees."""
+    for clock.now in range(0, 2000, 20):
+        with pool.lease() as session:
+            assert not pool.is_elsewhere(session)
+    assert verbs(server) == ["CONNECT"]
+    server.moved = True
+    for clock.now in range(2000, 2320, 20):
+        with pool.lease():
+            pass
+    assert verbs(server) == ["CONNECT"] * 2
+    server.moved = False
+    with pool.lease() as session:
+        server.moved, clock.now = True, 3000
+        assert pool.is_elsewhere(session)
+    assert (pool.open_count, server.sessions) == (0, 0)
+
+
+def test_what_has_moved_says_nothing_against_the_others(pool, server, clock):
+    with pool.lease(), pool.lease():
+        pass
+    server.moved, clock.now = True, 20
+    server.log.clear()
+    with pool.lease() as session:
+        pool._look_up_at[session] = 0.0
+    with pool.lease():
+        pass
+    assert verbs(server) == []
+    assert not set(pool._look_up_at) - {entry.session for entry in pool._idle}, (
+        "of those that are closed nothing is held"
+    )
+
+
 def test_one_that_was_silent_must_answer_first(pool, server, clock):
     with pool.lease():
         pass
