@@ -30,6 +30,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ftpsyncd.errors import (
+    DataUnreachableError,
     FtpsyncdError,
     RemoteError,
     ServerUnavailableError,
@@ -112,6 +113,8 @@ class _Cycle:
     """To be sent once more: their data connections were ended in haste, and they did not arrive."""
     cleared: bool = False
     """Of the file that is being begun, what was under its final name is deleted."""
+    unreached: DataUnreachableError | None = None
+    """By which the session ended: no file is to blame."""
     slow: bool = False
     """The last transfer took so long that its final name, two round trips away, shall not wait for another one."""
 
@@ -155,6 +158,8 @@ class _Cycle:
         self.opened = upload
         ended = self._transfer(upload)
         self.opened = self.ending = None
+        if isinstance(upload.error, DataUnreachableError):
+            self.unreached = upload.error
         failed, repeats = upload.error is not None, self._repeats(upload)
         if not failed:
             self.before = upload
@@ -319,7 +324,12 @@ class _Cycle:
 
     def _is_lost(self, upload: Outgoing) -> bool:
         if upload.error is None and not self.session.usable:
-            upload.error = ServerUnavailableError("The connection ended before the file had its final name.")
+            what = "The connection ended before the file had its final name"
+            upload.error = (
+                ServerUnavailableError(f"{what}.")
+                if self.unreached is None
+                else DataUnreachableError(f"{what}: {self.unreached.message}", remedy=self.unreached.remedy)
+            )
         return upload.error is not None
 
     def _flush(self) -> Iterator[PublishResult]:

@@ -650,6 +650,19 @@ class TestTheDataConnection:
             assert not session.usable
             assert set(server.files) <= {"/a.0123abcd.filepart"}
 
+    def test_a_file_that_has_arrived_is_not_to_blame_for_the_connection_of_the_next_one(self):
+        """Else it would have failed where a firewall lets some of the ports through, and be tried hourly in the end."""
+        profile = Profile(reached=True, renamed=True)
+        script = {"GREETING": "220 (vsFTPd 3.0.3)", "EPSV": [None, None, CLOSED]}
+        with Scripted(script) as server, account(server, profile)() as session:
+            results = publish(session, job("/a"), job("/b"), job("/c"))
+            assert errors_of(results) == [None, DataUnreachableError, DataUnreachableError]
+            assert not session.usable
+        for result in results[1:]:
+            assert result.error is not None
+            assert "opening the data connection to port" in result.error.message
+            assert "firewalls" in result.error.remedy
+
     @pytest.mark.parametrize("answer", ["426 Failure reading network stream.", "451 Error during read.", None])
     def test_one_that_moves_nothing_is_no_fault_of_the_server(self, answer):
         """Whose words, if any, answer the reset by which it was given up: an MTU that is too large looks like that."""
