@@ -37,6 +37,11 @@ def _flag(value: object) -> bool | None:
     return value if isinstance(value, bool) else None
 
 
+def _refusal(value: object) -> bool | None:
+    """That a server does not do something; that it did is tried again, since nothing else would tell of a change."""
+    return False if value is False else None
+
+
 def _count(value: object) -> int | None:
     return value if isinstance(value, int) and value >= 0 else None
 
@@ -67,6 +72,7 @@ _READ: Mapping[str, Callable[[Any], Any]] = {
     "no_renames": _directories,
     "renamed": _flag,
     "rename_over": _flag,
+    "stores_over": _refusal,
     "removing": Removing,
     "dating": Dating,
     "resuming": Resuming,
@@ -97,6 +103,7 @@ _HOPELESS: Mapping[str, object] = {
     "listings": False,
     "renames": False,
     "rename_over": False,
+    "stores_over": False,
     "removing": Removing.EMPTIES,
     "bytes_borne": False,
     "dating": Dating.NONE,

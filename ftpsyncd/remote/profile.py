@@ -172,6 +172,15 @@ def spares(banner: str) -> bool:
     return _SPARES.search(banner) is not None
 
 
+_STORES_BESIDE = re.compile(r"Pure-FTPd")
+"""Servers that may be told to leave a file alone that is to be stored anew, and to store it beside."""
+
+
+def stores_beside(banner: str) -> bool:
+    """Whether STOR may have to be tried before anything is sent under its final name, judged by the greeting."""
+    return _STORES_BESIDE.search(banner) is not None
+
+
 _CREDIT = 16
 _CREDIT_MOST = 64
 _CREDIT_LOST = 16
@@ -235,6 +244,8 @@ class Profile:
     """A file was gone from under its old name after it was renamed."""
     rename_over: bool | None = None
     """RNTO replaces a file; None: it was never refused."""
+    stores_over: bool | None = None
+    """STOR replaces a file; else it stores another one beside it, and says so of neither. None: not tried yet."""
     removing: Removing | None = None
     """None: not tried yet."""
     removing_missed: int = 0

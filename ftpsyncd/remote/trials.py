@@ -27,7 +27,7 @@ from ftpsyncd.errors import (
 from ftpsyncd.paths import basename, parent
 from ftpsyncd.remote import facts, hashes, renaming, replies, scratch
 from ftpsyncd.remote.port import RemoteSession
-from ftpsyncd.remote.profile import Beyond, Hashing, Removing, Resuming
+from ftpsyncd.remote.profile import Beyond, Hashing, Removing, Resuming, stores_beside
 from ftpsyncd.remote.replies import Reply
 from ftpsyncd.remote.transfer import deliver
 
@@ -176,6 +176,33 @@ def learn_renaming(session: Session, path: str, other: str) -> None:
             session.profile.refuses_renames(path.rpartition("/")[0])
 
 
+def learn_storing(session: Session, path: str) -> None:
+    """Find out whether STOR replaces a file that is there; the profile remembers it.
+
+    pure-ftpd with ``AutoRename`` (``-r``) leaves it as it is, stores ``NAME.1`` beside it, and confirms as ever: what
+    was to replace a file under its final name would be taken for published where the two have the same size.
+    A server that cannot be tried now is tried another time.
+
+    Args:
+        session: at the server.
+        path: of a small file of our own.
+
+    Raises:
+        RemoteError: the session ended.
+    """
+    path = scratch.free(session, path)
+    beside = f"{path}.1"
+    with scratch.noted(session, [("DELE", path), ("DELE", beside)]):
+        try:
+            store = session.command("STOR", path)
+            if all(deliver(session, store, CONTENT[:size]).good for size in (PART, INSIDE)):
+                size = facts.parse_size(session.exchange([session.command("SIZE", path)])[0])
+                session.profile.stores_over = size != PART
+        finally:
+            if session.usable:
+                session.delete_many([path, beside])
+
+
 def forbids_renaming(session: Session, reply: Reply) -> bool:
     """Whether a rename of a file that is there to a name that is free is refused for good: no command, or no right."""
     return type(replies.error_of(reply, "RNTO", "", session.account.spec.encoding)) in FORBIDDEN
@@ -263,7 +290,7 @@ def continues(session: Session, way: Resuming, path: str) -> bool | None:
 
     The server may have no space, no port, or a program that looks for viruses in what has just come.
     """
-    stored = deliver(session, session.command("STOR", path), CONTENT[:PART])
+    stored = _stored(session, path)
     if not stored.good:
         return None if _passes(session, stored) else False
     if way is Resuming.REST:
@@ -275,6 +302,13 @@ def continues(session: Session, way: Resuming, path: str) -> bool | None:
     return holds(session, path, CONTENT)
 
 
+def _stored(session: Session, path: str) -> Reply:
+    """Store the part anew; what is there is deleted first where the server may store another one beside it."""
+    if stores_beside(session.greeting):
+        session.delete_many([path])
+    return deliver(session, session.command("STOR", path), CONTENT[:PART])
+
+
 def _passes(session: Session, refusal: Reply) -> bool:
     """Whether it says nothing about another time."""
     return refusal.code in _PASSING or isinstance(session.error(refusal, "STOR"), _OF_THE_MOMENT)
@@ -282,7 +316,7 @@ def _passes(session: Session, refusal: Reply) -> bool:
 
 def beyond(session: Session, path: str) -> Beyond:
     """What a REST beyond the end of a file does; `path` is overwritten."""
-    deliver(session, session.command("STOR", path), CONTENT[:PART])
+    _stored(session, path)
     reply = deliver(session, session.command("STOR", path), CONTENT[:GAP], rest=PART + GAP)
     size = facts.parse_size(session.exchange([session.command("SIZE", path)])[0])
     if not reply.good:

@@ -29,6 +29,7 @@ from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ftpsyncd.core import names
 from ftpsyncd.errors import (
     DataUnreachableError,
     FtpsyncdError,
@@ -38,10 +39,10 @@ from ftpsyncd.errors import (
     VerificationError,
 )
 from ftpsyncd.paths import parent
-from ftpsyncd.remote import lengths, reaching, renaming, resume, saying
+from ftpsyncd.remote import lengths, reaching, renaming, resume, saying, trials
 from ftpsyncd.remote.outgoing import Outgoing, checked, checks, opened, remove, rename, renamed, settle
 from ftpsyncd.remote.port import PublishJob, PublishResult
-from ftpsyncd.remote.profile import Resuming
+from ftpsyncd.remote.profile import Resuming, stores_beside
 from ftpsyncd.remote.renaming import NoRenameError
 from ftpsyncd.remote.replies import Reply
 from ftpsyncd.remote.resume import NOTHING
@@ -213,6 +214,9 @@ class _Cycle:
             reaching.try_again(session, temporary)
             session.stand(session.command("STOR", temporary))
         session.assure(job.path)
+        if temporary == job.path and session.profile.stores_over is None and stores_beside(session.greeting):
+            yield from self._flush()
+            trials.learn_storing(session, names.trial(job.path))
         # A part that will not be continued here goes with what has to go.
         left = (*job.left, *job.parts, job.temporary) if job.resume and temporary != job.temporary else job.left
         if left:
@@ -226,7 +230,7 @@ class _Cycle:
             again.file.seek(0)
             upload = Outgoing(job, temporary, again.file, again.started)
         try:
-            if job.afresh and not upload.is_hidden:
+            if (job.afresh or session.profile.stores_over is False) and not upload.is_hidden:
                 # Not before everything else is ready: what is there may be the published file.
                 self.cleared = upload.cleared = session.delete_many([job.path])[0] is None
             # Who opens the file may look at the server, which may take a listing.

@@ -165,7 +165,7 @@ MUTATIONS = (
         "G1",
         "what is published is deleted before its successor is sent under another name",
         "remote/upload.py",
-        "        if job.afresh and not upload.is_hidden:\n",
+        "        if (job.afresh or session.profile.stores_over is False) and not upload.is_hidden:\n",
         "        if job.afresh:\n",
         f"{SCRIPTED}::TestRenaming::test_what_is_published_stays_while_a_file_is_sent_afresh_under_another_name",
     ),

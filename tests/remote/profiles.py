@@ -21,6 +21,7 @@ def hopeless() -> Profile:
         listings=False,
         renames=False,
         rename_over=False,
+        stores_over=False,
         removing=Removing.EMPTIES,
         dating=Dating.NONE,
         resuming=Resuming.NONE,

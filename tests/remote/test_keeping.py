@@ -188,7 +188,7 @@ class TestRefusals:
         for refusal in refusals(profile):
             hope(profile, refusal)
         blank = Profile()
-        names = "pipelining epsv size stats listings renames rename_over dating resuming hashing"
+        names = "pipelining epsv size stats listings renames rename_over stores_over dating resuming hashing"
         for name in names.split():
             assert getattr(profile, name) == getattr(blank, name), name
 
