@@ -176,8 +176,8 @@ def learn_renaming(session: Session, path: str, other: str) -> None:
             session.profile.refuses_renames(path.rpartition("/")[0])
 
 
-def learn_storing(session: Session, path: str) -> None:
-    """Find out whether STOR replaces a file that is there; the profile remembers it.
+def learn_storing(session: Session, final: str) -> None:
+    """Find out whether STOR replaces a file, before one that is there is to be; the profile remembers it.
 
     pure-ftpd with ``AutoRename`` (``-r``) leaves it as it is, stores ``NAME.1`` beside it, and confirms as ever: what
     was to replace a file under its final name would be taken for published where the two have the same size.
@@ -185,12 +185,14 @@ def learn_storing(session: Session, path: str) -> None:
 
     Args:
         session: at the server.
-        path: of a small file of our own.
+        final: the path of that file; of one that is not there nothing depends on it, and nothing is tried.
 
     Raises:
         RemoteError: the session ended.
     """
-    path = scratch.free(session, path)
+    if not session.exchange([session.command("SIZE", final)])[0].good:
+        return
+    path = scratch.free(session, names.trial(final))
     beside = f"{path}.1"
     with scratch.noted(session, [("DELE", path), ("DELE", beside)]):
         try:

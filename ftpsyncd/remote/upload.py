@@ -29,7 +29,6 @@ from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ftpsyncd.core import names
 from ftpsyncd.errors import (
     DataUnreachableError,
     FtpsyncdError,
@@ -216,7 +215,7 @@ class _Cycle:
         session.assure(job.path)
         if temporary == job.path and session.profile.stores_over is None and stores_beside(session.greeting):
             yield from self._flush()
-            trials.learn_storing(session, names.trial(job.path))
+            trials.learn_storing(session, job.path)
         # A part that will not be continued here goes with what has to go.
         left = (*job.left, *job.parts, job.temporary) if job.resume and temporary != job.temporary else job.left
         if left:
@@ -232,7 +231,10 @@ class _Cycle:
         try:
             if (job.afresh or session.profile.stores_over is False) and not upload.is_hidden:
                 # Not before everything else is ready: what is there may be the published file.
-                self.cleared = upload.cleared = session.delete_many([job.path])[0] is None
+                refusal = session.delete_many([job.path])[0]
+                self.cleared = upload.cleared = refusal is None
+                if refusal is not None and session.profile.stores_over is False:
+                    raise refusal  # noqa: TRY301 - it would be stored beside, and what is there stay
             # Who opens the file may look at the server, which may take a listing.
             yield from self._agree()
         except BaseException:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ftpsyncd.errors import NameRefusedError
 from ftpsyncd.inspection.probe import Probing
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.keeping import Keeper, kept
@@ -58,6 +59,17 @@ def test_a_mapping_that_publishes_directly(server: Server, tmp_path: Path) -> No
             s.command("sync")
             assert contents(s.published) == contents(s.drop)
         s.command("verify", "drop")
+
+
+def test_where_nothing_may_be_deleted_either_no_file_is_told_as_replaced() -> None:
+    with running("pure-ftpd", directives=("-r", "-K")) as server, Account(server.spec())() as session:
+        (new,) = publish(session, job("/a", b"first.", temporary="/a"))
+        assert new.error is None
+        assert held(server) == {"a": b"first."}, "nothing is tried before something is to be replaced"
+        (result,) = publish(session, job("/a", b"second", temporary="/a"))
+        assert isinstance(result.error, NameRefusedError)
+        assert held(server)["a"] == b"first."
+        assert "a.1" not in held(server)
 
 
 def test_elsewhere_nothing_is_deleted_first() -> None:
