@@ -58,6 +58,8 @@ class Account:
         """Sessions that ended while they found out how names are to be told (`reaching`)."""
         self.moves = 0
         """How often a session has renamed or removed what may be a directory, in which others stand (`standing`)."""
+        self.dirs_stay = False
+        """A directory of our own could be made and not removed: names are tried with files (`naming`)."""
         self.scratching = threading.Lock()
         """Held while it is noted what trials have left (`scratch`)."""
         self._door = threading.Lock()

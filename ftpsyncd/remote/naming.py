@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ftpsyncd.errors import NameRefusedError, NotFoundError, NotSupportedError
@@ -14,6 +15,7 @@ from ftpsyncd.remote.profile import PATTERN, SAMPLES, Oddity, oddities
 from ftpsyncd.remote.transfer import deliver
 
 if TYPE_CHECKING:
+    from ftpsyncd.remote.replies import Reply
     from ftpsyncd.remote.session import Session
 
 _AT_THE_END = Expression(r"""[\s:"']*…["'.]*\Z|\.\Z""")
@@ -111,7 +113,8 @@ def keeps_name(session: Session, directory: str, name: str) -> bool:
             left = [f"{directory}/{each}" for each in sorted({name, *stored}, key=len, reverse=True)]
             removals[:] = [(verb, each) for each in left]
             if session.usable:
-                session.exchange([session.command(verb, each) for each in left])
+                answers = session.exchange([session.command(verb, each) for each in left])
+                _note_left(session, verb, answers)
     if not stored:
         raise NameRefusedError(
             f"The server does not list {named(path)}, which it has stored: it may have another name."
@@ -138,6 +141,8 @@ def keeps_pattern(session: Session, directory: str, name: str) -> bool | None:
 
 def _keeps_both(session: Session, path: str, other: str) -> bool | None:
     """`keeps_pattern`, of two directories."""
+    if session.account.dirs_stay:
+        return _is_stored_beside(session, path, other)
     made = session.exchange([session.command("MKD", other)])[0]
     if not made.good:
         error = session.error(made, "MKD", other)
@@ -145,7 +150,7 @@ def _keeps_both(session: Session, path: str, other: str) -> bool | None:
             raise error
         return _is_stored_beside(session, path, other)
     if session.exchange([session.command("MKD", path)])[0].good:
-        session.exchange([session.command("RMD", each) for each in (path, other)])
+        _note_left(session, "RMD", session.exchange([session.command("RMD", each) for each in (path, other)]))
         return True
     _, alone = session.exchange([session.command("RMD", other), session.command("MKD", path)])
     if not alone.good:
@@ -176,6 +181,12 @@ def _takes_plain(session: Session, directory: str) -> bool:
     return True
 
 
+def _note_left(session: Session, verb: str, answers: Sequence[Reply]) -> None:
+    """Make no further directory for a trial where the account may make, and not remove them: that one is left."""
+    if verb == "RMD" and not any(reply.good for reply in answers):
+        session.account.dirs_stay = True
+
+
 def _either_way(path: str) -> list[tuple[str, str]]:
     """What removes what `_store` makes."""
     return [("DELE", path), ("RMD", path)]
@@ -188,10 +199,10 @@ def _store(session: Session, path: str) -> str:
         NameRefusedError: neither may be made.
         RemoteError: the session ended.
     """
-    made = session.exchange([session.command("MKD", path)])[0]
-    if made.good:
+    made = None if session.account.dirs_stay else session.exchange([session.command("MKD", path)])[0]
+    if made is not None and made.good:
         return "RMD"
-    error = session.error(made, "MKD", path)
+    error = NotSupportedError("No directory could be removed.") if made is None else session.error(made, "MKD", path)
     if isinstance(error, NotFoundError) or not isinstance(error, NameRefusedError | NotSupportedError):
         raise error
     sent = deliver(session, session.command("STOR", path), b"")

@@ -84,6 +84,16 @@ def test_one_where_nothing_may_be_renamed(kind: str, denied: str):
 
 @pytest.mark.real_server
 @pytest.mark.root
+def test_where_directories_may_be_made_and_not_removed_names_are_tried_with_files_after_the_first():
+    """And upper and lower case with another directory."""
+    with running("proftpd", directives=("<Limit RMD XRMD>", "DenyAll", "</Limit>")) as server:
+        found = values(Account(server.spec()))
+        assert found["names"] == "all kept"
+        assert [path.is_dir() for path in server.home.iterdir()] == [True, True]
+
+
+@pytest.mark.real_server
+@pytest.mark.root
 @pytest.mark.parametrize("lines", [("<Limit RETR>", "DenyAll", "</Limit>"), ("MaxRetrieveFileSize 1 Kb",)])
 def test_an_account_that_may_only_send_is_not_said_to_replace_nothing(lines: tuple[str, ...]):
     with running("proftpd", directives=lines) as server:
