@@ -22,11 +22,19 @@ from ftpsyncd.errors import (
 )
 from ftpsyncd.quoting import named
 
+_FILTERED = (
+    "If the server takes only names with certain endings, have it take `.filepart`, with which files are sent, too"
+)
+FILTERED = f"{_FILTERED}; or set `publish: direct`. Then run `ftpsyncd retry`."
+"""Of a mapping's file whose temporary name may be what is refused."""
+
 
 def remedy(error: FtpsyncdError) -> str:
     """What helps; what was said with the error itself where something was, empty where the message says it all."""
     if isinstance(error, RemoteError) and error.aside and error.retry in NO_ANSWER:
         return f"What was there before may be at the server as {named(error.aside)}: then give it its name again."
+    if error.remedy == FILTERED:
+        return f"{_FILTERED}."
     if "remedy" in vars(error) or error.retry is Retry.MACHINE:
         return error.remedy
     if isinstance(error, ServerUnavailableError):

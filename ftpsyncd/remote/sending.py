@@ -20,6 +20,7 @@ from ftpsyncd.errors import (
     TransferFailedError,
     UnwrittenError,
 )
+from ftpsyncd.remote import remedies
 from ftpsyncd.remote.data import stalled, unanswered
 from ftpsyncd.remote.outgoing import Outgoing
 from ftpsyncd.remote.port import RESUMABLE
@@ -39,10 +40,6 @@ SLOW_ROUND_TRIPS = 16
 """After a transfer that took longer than both, the next file waits: else the end of that one would wait for it."""
 _UNCONTINUED = frozenset({NameRefusedError, NotSupportedError, TransferFailedError})
 """What a refusal to go on with a part may be taken for."""
-_FILTERED_REMEDY = (
-    "If the server takes only names with certain endings, have it take `.filepart`, with which files are sent, too; or"
-    " set `publish: direct`. Then run `ftpsyncd retry`."
-)
 
 
 class Sending:
@@ -228,7 +225,7 @@ class Sending:
         filtered = says_filtered(reply, self._upload.job.path, encoding)
         if self._upload.is_hidden and type(error) is NameRefusedError and filtered:
             # Perhaps only the temporary one.
-            error.remedy = _FILTERED_REMEDY
+            error.remedy = remedies.FILTERED
         if self._failure is None and says_unwritten(reply):
             # The line is well: it took all that there is.
             return UnwrittenError(error.message, reply=error.reply)

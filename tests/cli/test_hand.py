@@ -610,3 +610,17 @@ def test_the_picture_fits(width):
     assert max(map(len, text.splitlines())) <= width
     assert " 25%" in text
     assert "%" not in drawn(view("/htdocs/a", 25, None, "1 file", UNICODE, width), width)
+
+
+@pytest.mark.real_server
+@pytest.mark.root
+def test_of_a_name_that_may_be_refused_for_its_temporary_ending_nothing_is_said_that_only_helps_a_mapping(
+    ftpsyncd, tmp_path
+):
+    (tmp_path / "a.jpg").write_bytes(b"a")
+    with running("proftpd", directives=(r'PathAllowFilter "\.jpg$"',)) as server:
+        ended = ftpsyncd("put", "-c", write_config(tmp_path, port=server.port), tmp_path / "a.jpg", "web:/a.jpg")
+    assert ended.code == 1
+    assert "have it take `.filepart`" in ended.err
+    assert "publish: direct" not in ended.err
+    assert "retry" not in ended.err
