@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from ftpsyncd.errors import AlreadyExistsError, FtpsyncdError, NameRefusedError, RemoteError
 from ftpsyncd.quoting import named
 from ftpsyncd.remote import naming, reaching, replies
-from ftpsyncd.remote.looking import HOME
 from ftpsyncd.remote.profile import oddities
 from ftpsyncd.remote.replies import Reply
+from ftpsyncd.remote.standing import HOME
 
 if TYPE_CHECKING:
     from ftpsyncd.remote.session import Session

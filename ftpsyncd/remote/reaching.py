@@ -28,8 +28,8 @@ from ftpsyncd.errors import (
 )
 from ftpsyncd.paths import basename, parent
 from ftpsyncd.remote import facts, listings, scratch, trials
-from ftpsyncd.remote.looking import HOME
 from ftpsyncd.remote.profile import Paths
+from ftpsyncd.remote.standing import HOME
 from ftpsyncd.remote.transfer import deliver
 
 if TYPE_CHECKING:

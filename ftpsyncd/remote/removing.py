@@ -23,7 +23,7 @@ from ftpsyncd.errors import (
 from ftpsyncd.model import Kind
 from ftpsyncd.paths import parent
 from ftpsyncd.quoting import named
-from ftpsyncd.remote import listings, looking, reaching, replies, trials
+from ftpsyncd.remote import directories, listings, looking, reaching, replies, trials
 from ftpsyncd.remote.profile import Removing, spares
 from ftpsyncd.remote.replies import Reply
 
@@ -60,7 +60,7 @@ def directory(session: Session, path: str) -> bool:
         if replies.says_denied(reply, path, session.account.spec.encoding) and looking.out_of_sight(session, path):
             raise error
         return True
-    if there.kind is Kind.DIR and looking.holds_something(session, path):
+    if there.kind is Kind.DIR and directories.holds_something(session, path):
         return False
     if isinstance(error, NameRefusedError) and reaching.removed_here(session, path):
         return True
@@ -94,7 +94,7 @@ def _may_be_said(session: Session, path: str) -> bool:
 
 def _holds_something(session: Session, path: str) -> bool:
     try:
-        return looking.holds_something(session, path)
+        return directories.holds_something(session, path)
     except NameRefusedError:
         if session.stat(path) is None:
             return False

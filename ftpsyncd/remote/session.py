@@ -33,6 +33,7 @@ from ftpsyncd.model import Kind
 from ftpsyncd.remote import (
     addresses,
     dating,
+    directories,
     lengths,
     looking,
     making,
@@ -106,16 +107,7 @@ class Session:
         """It says that it receives a file (150) before the content has come, as far as is known."""
         self.waited_in_vain = False
         """A file that had arrived was not shown in a while: the next one is not waited for."""
-        self.told_of: set[str] = set()
-        """Directories that MLST told of: what it does not tell of in these is not there, whatever the words are."""
-        self.lists_itself: bool | None = None
-        """A listing of a directory that may be read shows ``.``, too, if that is asked for; None: not seen yet."""
-        self.lists = False
-        """A listing has shown something: LIST works."""
-        self.cut_short = ""
-        """The server's words where the last listing was not all that there is."""
-        self.lists_all = True
-        """It is asked for hidden names, too: ``-a`` was not refused."""
+        self.shown = directories.Shown()
         self.tidied = -math.inf
         """When it has removed what trials had left (monotonic seconds)."""
         self.extended = False
@@ -369,12 +361,12 @@ class Session:
 
     def list_dir(self, path: str, *, dated: bool = True) -> list[RemoteEntry]:
         """See `port.RemoteSession.list_dir`."""
-        return looking.list_dir(self, path, dated=dated)
+        return directories.list_dir(self, path, dated=dated)
 
     def list_kinds(self, path: str) -> dict[str, Kind]:
         """See `port.RemoteSession.list_kinds`: LIST shows links on every server, MLSD of pyftpdlib does not."""
         # What it does not understand has no kind: whoever asks leaves that alone.
-        return {entry.name: entry.kind for entry in looking.entries(self, path, strict=False)}
+        return {entry.name: entry.kind for entry in directories.entries(self, path, strict=False)}
 
     # ── Changing ─────────────────────────────────────────────────────────────────────────────────────────────────
 

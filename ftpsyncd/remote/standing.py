@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 LASTS_S = 10.0
 """For so long a session believes to be where it went: somebody else may rename that directory and make it anew."""
 VISIT = b"CWD "
+HOME = b"CWD /"
+"""Follows every visit: pure-ftpd ends a session whose working directory was removed."""
 
 
 class Placed(bytes):

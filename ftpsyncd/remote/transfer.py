@@ -305,7 +305,7 @@ def fetch(
 
 
 def read_all(session: Session, command: bytes, verb: str, path: str) -> bytes:
-    """What a listing command sends; `Session.cut_short` has the server's words where it is not all.
+    """What a listing command sends; `Shown.cut_short` has the server's words where it is not all.
 
     Raises:
         ProtocolError: it has no end; the session is finished.
@@ -318,7 +318,7 @@ def read_all(session: Session, command: bytes, verb: str, path: str) -> bytes:
             raise ProtocolError(f"The listing of {named(path)} has more than {LISTING_MAX} bytes.")
 
     count, reply = _retrieve(session, command, verb, path, parts.append, 0, bounded)
-    session.cut_short = reply.text if replies.says_cut(reply) else ""
+    session.shown.cut_short = reply.text if replies.says_cut(reply) else ""
     if not count and replies.says_unread(reply):
         raise NameRefusedError(f"The server does not list {named(path)}: {reply.text}", reply=reply.text)
     return b"".join(parts)

@@ -160,27 +160,36 @@ class _Cycle:
         self.opened = self.ending = None
         if isinstance(upload.error, DataUnreachableError):
             self.unreached = upload.error
-        failed, repeats = upload.error is not None, self._repeats(upload)
-        if not failed:
+        repeats = upload.error is not None and self._repeats(upload)
+        self._keep(upload, repeats=repeats)
+        failed = upload.error
+        if ended is not None:
+            yield from self._settled(ended)
+        if failed is not None or upload.kept.size:
+            # The hash of a file that was continued is asked for, which may take a while: no data connection waits.
+            yield from self._flush()
+        if failed is not None and not repeats:
+            yield self._failed(upload, failed)
+        else:
+            yield from self._lost()
+
+    def _keep(self, upload: Outgoing, *, repeats: bool) -> None:
+        """After its transfer: what arrived is to be verified, and of what did not, only what is worth it stays."""
+        if upload.error is None:
             self.before = upload
         elif repeats:
             remove(self.session, upload)
         else:
             upload.close()
-            if not (upload.worth_continuing and resume.worthwhile(self.session, job)):
+            if not (upload.worth_continuing and resume.worthwhile(self.session, upload.job)):
                 remove(self.session, upload)
-        if ended is not None:
-            yield from self._settled(ended)
-        if failed or upload.kept.size:
-            # The hash of a file that was continued is asked for, which may take a while: no data connection waits.
-            yield from self._flush()
-        if failed and upload.error is not None and not repeats:
-            upload.error = reaching.explained(self.session, upload.error, upload.temporary)
-            if not upload.is_hidden:
-                upload.error = renaming.explained(self.session, upload.error, job.path)
-            yield upload.result()
-        else:
-            yield from self._lost()
+
+    def _failed(self, upload: Outgoing, error: FtpsyncdError) -> PublishResult:
+        """The result of a file that did not arrive, with what can be found out about why."""
+        upload.error = reaching.explained(self.session, error, upload.temporary)
+        if not upload.is_hidden:
+            upload.error = renaming.explained(self.session, upload.error, upload.job.path)
+        return upload.result()
 
     def _repeats(self, upload: Outgoing) -> bool:
         """Whether a file that did not arrive is sent once more, since its data connection was ended in haste."""

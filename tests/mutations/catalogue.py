@@ -1134,9 +1134,9 @@ MUTATIONS = (
     Mutation(
         "G4",
         "a directory at the server that may not be read counts as empty",
-        "remote/looking.py",
+        "remote/directories.py",
         "    if asked and _lists_itself(session):\n",
-        "    if asked and session.lists_itself:\n",
+        "    if asked and session.shown.lists_itself:\n",
         f"{SCRIPTED}::TestListings::test_a_directory_that_may_not_be_read_is_no_empty_one",
     ),
     Mutation(
@@ -1150,9 +1150,9 @@ MUTATIONS = (
     Mutation(
         "G4",
         "all directories of a server whose LIST shows nothing count as empty",
-        "remote/looking.py",
-        "    if not session.lists and _names_something(session, path):\n",
-        "    if session.lists and _names_something(session, path):\n",
+        "remote/directories.py",
+        "    if not session.shown.lists and _names_something(session, path):\n",
+        "    if session.shown.lists and _names_something(session, path):\n",
         f"{SCRIPTED}::TestListings::test_a_server_that_lists_nothing_anywhere_has_no_empty_directories",
     ),
     Mutation(
