@@ -64,16 +64,19 @@ class Deleting(Walk):
             before: dict[str, Kind] = {}
             while True:
                 found, kinds, is_all = self._found(remote)
+                is_last = is_all or found == before
                 files = [remote_join(remote, name) for name, kind in sorted(found.items()) if kind is not Kind.DIR]
                 empty = yield from self._files(files)
                 for name in sorted(name for name, kind in found.items() if kind is Kind.DIR):
                     if self.depth.given_up:
                         return False
+                    if not is_last and name not in kinds:
+                        continue  # LIST shows it, too, when others are gone
                     gone = yield from self._tree(remote_join(remote, name), kinds, depth + 1)
                     empty = empty and gone
                 if not empty:
                     return False  # what stays was told
-                if is_all or found == before:
+                if is_last:
                     break
                 before = found  # the server shows the others when these are gone
             if not self.once_more(lambda: self.session.remove_dir(remote)):

@@ -66,6 +66,36 @@ def test_a_directory_is_deleted_with_what_is_listed_when_the_others_are_gone(ftp
     assert list(server.home.iterdir()) == []
 
 
+def test_so_are_directories_that_only_one_of_its_two_ways_to_list_shows_at_first(ftp: Ftp, server: Server) -> None:
+    """MLSD shows them in the order of the disk, LIST by name."""
+    inner = [server.home / "d" / f"z{number}" for number in range(12)]
+    for directory in inner:
+        directory.mkdir()
+        directory.chmod(0o777)
+    results = list(ftp.delete_tree("/d"))
+    assert [f"{result.remote}: {result.error}" for result in results if result.step is not Step.REMOVED] == []
+    assert {result.remote for result in results} == {
+        "/d",
+        *(f"/d/{name}" for name in NAMES),
+        *(f"/d/{directory.name}" for directory in inner),
+    }
+    assert list(server.home.iterdir()) == []
+
+
+def test_a_link_to_a_directory_is_only_a_link_also_there(ftp: Ftp, server: Server) -> None:
+    kept = server.home / "kept"
+    kept.mkdir()
+    kept.chmod(0o777)
+    (kept / "a").write_bytes(b"a")
+    for number in range(12):
+        (server.home / "d" / f"z{number}").symlink_to(kept)
+        (server.home / "d" / f"y{number}").symlink_to("../kept")
+    results = list(ftp.delete_tree("/d"))
+    assert {result.step for result in results} == {Step.REMOVED}
+    assert [path.name for path in kept.iterdir()] == ["a"]
+    assert list(server.home.iterdir()) == [kept]
+
+
 def test_ls_and_get_show_what_there_is_and_fail(ftpsyncd, server: Server, tmp_path: Path) -> None:
     config = write_config(tmp_path, port=server.port)
     ended = ftpsyncd("ls", "-c", config, "web:/d")
