@@ -67,11 +67,11 @@ class Deleting(Walk):
                 is_last = is_all or found == before
                 files = [remote_join(remote, name) for name, kind in sorted(found.items()) if kind is not Kind.DIR]
                 empty = yield from self._files(files)
-                for name in sorted(name for name, kind in found.items() if kind is Kind.DIR):
+                # What LIST does not show yet it does when others are gone.
+                shown = found if is_last else kinds
+                for name in sorted(name for name, kind in found.items() if kind is Kind.DIR and name in shown):
                     if self.depth.given_up:
                         return False
-                    if not is_last and name not in kinds:
-                        continue  # LIST shows it, too, when others are gone
                     gone = yield from self._tree(remote_join(remote, name), kinds, depth + 1)
                     empty = empty and gone
                 if not empty:
