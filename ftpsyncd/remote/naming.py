@@ -11,6 +11,7 @@ from ftpsyncd.errors import NameRefusedError, NotFoundError, NotSupportedError
 from ftpsyncd.expression import Expression
 from ftpsyncd.quoting import named
 from ftpsyncd.remote import facts, lengths, scratch
+from ftpsyncd.remote.port import PartlyListedError
 from ftpsyncd.remote.profile import PATTERN, SAMPLES, Oddity, oddities
 from ftpsyncd.remote.transfer import deliver
 
@@ -105,8 +106,7 @@ def keeps_name(session: Session, directory: str, name: str) -> bool:
         verb = _store(session, path)
         try:
             with contextlib.suppress(NameRefusedError):  # not of this name: the directory may not be read
-                entries = session.list_dir(directory or "/", dated=False)
-                stored = {entry.name for entry in entries if token in entry.name}
+                stored = _names_with(session, directory, token) or _stored_apart(session, directory, name)
         finally:
             # Under every name that it might have: pure-ftpd makes "x " as "x_" and does not find it again as "x ".
             # The longest first: it may be within another.
@@ -120,6 +120,43 @@ def keeps_name(session: Session, directory: str, name: str) -> bool:
             f"The server does not list {named(path)}, which it has stored: it may have another name."
         )
     return stored == {name}
+
+
+def _names_with(session: Session, directory: str, token: str) -> set[str] | None:
+    """The names in a directory that hold this; None: of those that the server lists none does, and it lists only some.
+
+    Raises:
+        NameRefusedError: it may not be read.
+    """
+    try:
+        entries, is_all = session.list_dir(directory or "/", dated=False), True
+    except PartlyListedError as error:
+        entries, is_all = error.entries, False
+    found = {entry.name for entry in entries if token in entry.name}
+    return found if found or is_all else None
+
+
+def _stored_apart(session: Session, directory: str, name: str) -> set[str]:
+    """Under which name the server stores this one, in a directory of our own, which it lists whole; empty: unknown.
+
+    It is the same beside: there it can be removed under that.
+
+    Raises:
+        RemoteError: the session ended, or the directory may not be read.
+    """
+    place = f"{directory}/{secrets.token_hex(4)}.filepart"
+    stored: set[str] = set()
+    with scratch.noted(session, [*_either_way(f"{place}/{name}"), ("RMD", place)]) as removals:
+        if session.account.dirs_stay or not session.exchange([session.command("MKD", place)])[0].good:
+            return stored
+        try:
+            verb = _store(session, f"{place}/{name}")
+            stored = {entry.name for entry in session.list_dir(place, dated=False)}
+            removals[:] = [*((verb, f"{place}/{each}") for each in stored), ("RMD", place)]
+        finally:
+            if session.usable:
+                session.exchange([session.command(each, path) for each, path in removals])
+    return stored
 
 
 def keeps_pattern(session: Session, directory: str, name: str) -> bool | None:
