@@ -86,7 +86,7 @@ class PublishJob(NamedTuple):
             from now on is a part of this content that may be continued, even if neither side lives to tell. It may not
             where it is appended: what of it comes late would be appended again.
         exposed: called right before anything is sent under ``path`` itself, with False; and with True when the server
-            has begun to receive a large file there: nothing of what was there is left.
+            has begun to receive a large file there, or any that is broken off: nothing of what was there is left.
     """
 
     path: str

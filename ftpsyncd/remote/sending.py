@@ -108,12 +108,10 @@ class Sending:
             # A reset before the server has taken the connection would leave it waiting for one.
             session.control.await_answer(self._first)
             line.abort()
+            self._broken_off(self._first())
             if isinstance(error, FtpsyncdError):
                 self._failure = error
                 return
-            if self._is_begun() and not upload.is_hidden:
-                # Whoever breaks it off has to see to what is there.
-                upload.job.exposed(True)  # noqa: FBT003 - the port's
             session.abandon()
             raise
         haste = session.may_part and upload.is_hidden and job.size <= SMALL and not job.resume
@@ -131,6 +129,15 @@ class Sending:
             upload.job.begun(upload.may_be_continued)
         elif self._is_begun():
             upload.job.exposed(True)  # noqa: FBT003 - the port's
+
+    def _broken_off(self, first: Reply | None) -> None:
+        """Whoever broke it off, or has no line any more, has to see to the part that is under the final name.
+
+        Args:
+            first: the first answer to STOR: nothing is there before that.
+        """
+        if first is not None and first.preliminary and not self._upload.is_hidden:
+            self._upload.job.exposed(True)  # noqa: FBT003 - the port's
 
     # ── What the server has said of it so far ────────────────────────────────────────────────────────────────────
 
@@ -169,6 +176,7 @@ class Sending:
             return None
         timeouts = session.control.timeouts
         in_order = failure is None or (isinstance(failure, LocalError) and upload.is_hidden)
+        first: Reply | None = None
         try:
             # After a reset the server speaks soon or, not having noticed the connection, never. The first word may be
             # the last.
@@ -176,6 +184,7 @@ class Sending:
             first = session.first(patience_s)
             reply = session.check(first, patience_s)
         except RemoteError as error:
+            self._broken_off(first)
             upload.unanswered = True
             if failure is not None and not isinstance(failure, RemoteError):
                 upload.error = failure

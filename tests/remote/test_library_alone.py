@@ -111,6 +111,47 @@ def test_what_is_broken_off_under_its_final_name_does_not_stay(kind, tmp_path):
         assert [path.name for path in server.home.iterdir()] == []
 
 
+@pytest.mark.parametrize("taken", [1_000_000, -1])
+def test_nor_does_what_a_lost_connection_has_cut_off(tmp_path, taken):
+    """In the midst of the file, or when all of it was sent and not all stored."""
+
+    async def break_off(connection: Connection, path: str) -> None:
+        content = await connection.receive(taken)
+        connection.server.files[path] = content[:1_000_000]
+        await connection.hang_up()
+
+    (tmp_path / "small").write_bytes(b"x" * 3_000_000)
+    with Scripted(STOR=[break_off]) as server, connect(server.spec(), profile=Profile(renames=False)) as ftp:
+        server.files["/small"] = b"what was there before"
+        with pytest.raises(ServerUnavailableError):
+            ftp.upload(tmp_path / "small", "/small")
+        assert server.files == {}
+
+
+def test_what_arrived_whole_stays_though_the_connection_was_lost(tmp_path):
+    async def say_nothing(connection: Connection, path: str) -> None:
+        connection.server.files[path] = await connection.receive()
+        await connection.hang_up()
+
+    (tmp_path / "small").write_bytes(b"x" * 3_000_000)
+    with Scripted(STOR=[say_nothing]) as server, connect(server.spec(), profile=Profile(renames=False)) as ftp:
+        with pytest.raises(ServerUnavailableError):
+            ftp.upload(tmp_path / "small", "/small")
+        assert server.files == {"/small": b"x" * 3_000_000}
+
+
+def test_nor_is_anything_removed_that_was_not_begun(tmp_path):
+    async def hang_up(connection: Connection, _path: str) -> None:
+        await connection.hang_up()
+
+    (tmp_path / "small").write_bytes(b"x" * 3_000_000)
+    with Scripted(STOR=[hang_up]) as server, connect(server.spec(), profile=Profile(renames=False)) as ftp:
+        server.files["/small"] = b"what was there before"
+        with pytest.raises(ServerUnavailableError):
+            ftp.upload(tmp_path / "small", "/small")
+        assert server.files == {"/small": b"what was there before"}
+
+
 def test_a_file_system_without_locks_takes_a_download(tmp_path, monkeypatch):
     def refuse(_descriptor: int, _operation: int) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
