@@ -147,6 +147,7 @@ class _Cycle:
             # Nothing of this job was sent. The files before are ended first: results come in order.
             if again is not None:
                 again.close()
+            self._note_unreached(error)
             yield from self._flush()
             yield PublishResult(job, reaching.explained(self.session, error, job.temporary), gone=self.cleared)
             return
@@ -158,8 +159,7 @@ class _Cycle:
         self.opened = upload
         ended = self._transfer(upload)
         self.opened = self.ending = None
-        if isinstance(upload.error, DataUnreachableError):
-            self.unreached = upload.error
+        self._note_unreached(upload.error)
         repeats = upload.error is not None and self._repeats(upload)
         self._keep(upload, repeats=repeats)
         failed = upload.error
@@ -172,6 +172,11 @@ class _Cycle:
             yield self._failed(upload, failed)
         else:
             yield from self._lost()
+
+    def _note_unreached(self, error: FtpsyncdError | None) -> None:
+        """Note that it is the way to the server's data ports by which the session ends."""
+        if isinstance(error, DataUnreachableError):
+            self.unreached = error
 
     def _keep(self, upload: Outgoing, *, repeats: bool) -> None:
         """After its transfer: what arrived is to be verified, and of what did not, only what is worth it stays."""

@@ -15,7 +15,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 from types import SimpleNamespace
@@ -662,6 +662,28 @@ class TestTheDataConnection:
             assert result.error is not None
             assert "opening the data connection to port" in result.error.message
             assert "firewalls" in result.error.remedy
+
+    def test_nor_for_one_that_is_tried_before_it_is_used_since_another_session_was_cut_off(self):
+        profile = Profile(reached=True, renamed=True)
+
+        def jobs() -> Iterator[PublishJob]:
+            yield job("/a")
+            yield job("/b")
+            profile.reached = False  # as another one has found out
+            yield job("/c")
+
+        script = {
+            "GREETING": "220 (vsFTPd 3.0.3)",
+            "EPSV": [None, None, CLOSED, CLOSED],
+            "PASV": "227 There (127,0,0,1,0,1)",
+        }
+        with Scripted(script) as server, account(server, profile)() as session:
+            results = list(session.publish(jobs()))
+            assert not session.usable
+        failed = [result.error for result in results if result.error is not None]
+        assert failed
+        assert [type(error) for error in failed] == [DataUnreachableError] * len(failed)
+        assert all("firewalls" in error.remedy for error in failed)
 
     @pytest.mark.parametrize("answer", ["426 Failure reading network stream.", "451 Error during read.", None])
     def test_one_that_moves_nothing_is_no_fault_of_the_server(self, answer):
