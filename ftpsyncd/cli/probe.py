@@ -62,6 +62,9 @@ def probe(server: str, *, directory: str | None, as_json: bool) -> None:
             )
         raise
     stored, message = _keep(config, account)
+    if probing.left:
+        stays = " and ".join(map(quote, probing.left))
+        click.echo(f"The server does not remove what was made for this: have {stays} removed there.", err=True)
     if as_json:
         profile = learned(account.profile)
         profile["features"] = account.profile.features
@@ -69,6 +72,7 @@ def probe(server: str, *, directory: str | None, as_json: bool) -> None:
             "server": server,
             "directory": place,
             "measures": measures,
+            "left": probing.left,
             "profile": profile,
             "stored": stored,
             "message": message,

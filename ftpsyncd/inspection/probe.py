@@ -32,6 +32,7 @@ from ftpsyncd.remote.undecoded import MOST_ENDS
 from ftpsyncd.specs import TlsMode
 
 DATE = 1_234_567_890
+_TOKEN = re.compile(r"[0-9a-f]{8}(?=\.filepart)")
 BATCHES = 8
 """Repetitions of the commands whose replies tell whether they came in order."""
 
@@ -45,6 +46,16 @@ class Measure:
     value: str
     meaning: str = ""
     """For people: what follows from it, where that is not plain."""
+
+
+@contextlib.contextmanager
+def _refused(session: Session) -> Iterator[None]:
+    """What the server refuses is done without, as long as it answers."""
+    try:
+        yield
+    except RemoteError:
+        if not session.usable:
+            raise
 
 
 class Probing:
@@ -64,7 +75,7 @@ class Probing:
         self._session: Session | None = None
         self._made: list[str] = []
         self.left: list[str] = []
-        """What may have stayed, since there is no connection any more."""
+        """What stays there, since the server does not remove it, or may, since there is no connection any more."""
         self._failed = False
         """Something was broken off, and directories of ours may be there."""
 
@@ -158,7 +169,6 @@ class Probing:
             with contextlib.suppress(FtpsyncdError):
                 self._remove_all(self._usable())
             if self._session.usable:
-                self.left = []
                 break
         else:
             # The profile that notes what trials have left is not kept of a measurement that came to nothing.
@@ -167,11 +177,29 @@ class Probing:
         self._session.close()
 
     def _remove_all(self, session: Session) -> None:
-        session.delete_many(self.left)
+        refusals = session.delete_many(self.left)
+        stays = [path for path, refused in zip(self.left, refusals, strict=True) if refused is not None]
         if self._failed:
             session.exchange([session.command("RMD", f"{self.directory}/{name}") for name in self._directories])
+        if stays or self.account.dirs_stay:
+            with _refused(session):
+                stays = self._ours(session)
         for directory in reversed(self._made):
-            session.remove_dir(directory)
+            gone = False
+            with _refused(session):
+                gone = session.remove_dir(directory)
+            if not gone:
+                stays.append(directory)
+        self.left = stays
+
+    def _ours(self, session: Session) -> list[str]:
+        """What is listed of what was made: a server may have given it other names, but the token is in each."""
+        tokens = {self._token, *(token for name in self._directories for token in _TOKEN.findall(name))}
+        try:
+            there = session.list_dir(self.directory or "/", dated=False)
+        except PartlyListedError as error:
+            there = error.entries
+        return [f"{self.directory}/{each.name}" for each in there if not tokens.isdisjoint(_TOKEN.findall(each.name))]
 
     # ── the fields ───────────────────────────────────────────────────────────────────────────────────────────────
 

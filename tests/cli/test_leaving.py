@@ -81,6 +81,23 @@ def test_what_a_probe_cannot_remove_any_more_is_named(tmp_path: Path, config_fil
     assert f"Have {stays} and " in " ".join(ended.err.split())
 
 
+@pytest.mark.real_server
+@pytest.mark.root
+@pytest.mark.parametrize("kind", ["vsftpd", "proftpd"])
+@pytest.mark.parametrize("denied", [("DELE",), ("DELE", "RMD", "XRMD"), ("RMD", "XRMD")])
+def test_what_a_server_does_not_remove_after_a_probe_is_named(
+    tmp_path: Path, config_file: Path, ftpsyncd, kind: str, denied: tuple[str, ...]
+) -> None:
+    with running(kind, denied=denied) as server:
+        write_config(tmp_path, port=server.port)
+        ended = ftpsyncd("probe", "web", "--json", "-c", config_file)
+        stays = {f"/{path.relative_to(server.home)}" for path in server.home.rglob("*")}
+    assert ended.code == 0
+    assert stays
+    assert sorted(json.loads(ended.out)["left"]) == sorted(stays)
+    assert all(quote(path) in " ".join(ended.err.split()) for path in stays)
+
+
 def test_what_a_trial_of_names_may_have_left_is_named_too(tmp_path: Path, config_file: Path, ftpsyncd) -> None:
     """The profile in which such is noted is not kept of a measurement that came to nothing."""
     with Scripted(MKD=[None, hang_up], GREETING=[None, *99 * [hang_up]]) as server:

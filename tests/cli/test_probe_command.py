@@ -53,7 +53,7 @@ def test_a_person_sees_a_table_and_it_is_stored(ftpsyncd, config, server):
 def test_a_program_gets_one_document(ftpsyncd, config, server):
     ended = ftpsyncd("probe", "web", "--json", "--directory", "/elsewhere", "-c", config)
     document = json.loads(ended.out)
-    assert document.keys() == {"server", "directory", "measures", "profile", "stored", "message"}
+    assert document.keys() == {"server", "directory", "measures", "left", "profile", "stored", "message"}
     assert (document["server"], document["directory"], document["stored"]) == ("web", "/elsewhere", True)
     assert {measure["field"] for measure in document["measures"]} >= {"tls", "resume", "connections"}
     assert document["profile"]["dating"] == "MFMT"
