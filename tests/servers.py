@@ -266,7 +266,8 @@ class Server:
         if self.client_certificate:
             settings |= {"require_cert": "YES", "validate_cert": "YES", "ca_certs_file": certificates().ca}
         path = self.scratch / "vsftpd.conf"
-        path.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
+        lines = (f"{key}={value}" for key, value in settings.items())
+        path.write_text("".join(f"{line}\n" for line in (*lines, *self.directives)))
         return [str(fetched() / "usr/sbin/vsftpd"), str(path)]
 
     def _proftpd(self) -> list[str]:
@@ -461,7 +462,7 @@ def running(
         denied: commands that are refused to everybody (vsftpd, proftpd).
         disk: whose the server's disk is: `otherdisks.DISKS` (pyftpdlib).
         bare: which paths it refuses in commands: `barenames.REFUSED` (pyftpdlib).
-        directives: more lines of its configuration (proftpd), or words of its command line (pure-ftpd).
+        directives: more lines of its configuration (vsftpd, proftpd), or words of its command line (pure-ftpd).
         data_ports: of which it takes one for each transfer (not pyftpdlib).
     """
     import pytest  # noqa: PLC0415 - this file also runs alone as the pyftpdlib server

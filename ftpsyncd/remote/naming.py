@@ -7,12 +7,14 @@ import secrets
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ftpsyncd.errors import NameRefusedError, NotFoundError, NotSupportedError
+from ftpsyncd.errors import FtpsyncdError, NameRefusedError, NotFoundError, NotSupportedError, RemoteError
 from ftpsyncd.expression import Expression
+from ftpsyncd.paths import parent
 from ftpsyncd.quoting import named
-from ftpsyncd.remote import facts, lengths, scratch
+from ftpsyncd.remote import facts, lengths, remedies, replies, scratch
 from ftpsyncd.remote.port import PartlyListedError
 from ftpsyncd.remote.profile import PATTERN, SAMPLES, Oddity, oddities
+from ftpsyncd.remote.standing import HOME
 from ftpsyncd.remote.transfer import deliver
 
 if TYPE_CHECKING:
@@ -69,6 +71,33 @@ def _refused(session: Session, path: str, oddity: Oddity, ours: str, error: Name
         reply=error.reply,
         remedy="Rename the file, or check the permissions at the server.",
     )
+
+
+def explained(session: Session, error: FtpsyncdError, temporary: str, path: str) -> FtpsyncdError:
+    """What is told of a refused file, with what helps where only its temporary name was, as far as that shows.
+
+    vsftpd (``deny_file``) says of such a name that it is denied, whatever is asked about it; to proftpd (``HideFiles``
+    with ``IgnoreHidden``) nothing of such a name is there, even if it is to be made.
+
+    Args:
+        session: nothing is going on in it.
+        error: why the file could not be sent.
+        temporary: the name under which it was to be sent.
+        path: that which it would have got.
+    """
+    if type(error) not in {NameRefusedError, NotFoundError} or not session.usable:
+        return error
+    with contextlib.suppress(RemoteError):
+        if isinstance(error, NotFoundError):
+            filtered = session.exchange([session.visit(parent(temporary) or "/"), HOME])[0].good
+        else:
+            words = session.exchange([session.command("SIZE", each) for each in (temporary, path)])
+            encoding = session.account.spec.encoding
+            denied = [replies.says_denied(reply, path, encoding) for reply in words]
+            filtered = denied == [True, False]
+        if filtered:
+            error.remedy = remedies.FILTERED
+    return error
 
 
 def keeps(session: Session, oddity: Oddity, ours: str) -> bool | None:

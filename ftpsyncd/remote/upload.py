@@ -38,7 +38,7 @@ from ftpsyncd.errors import (
     VerificationError,
 )
 from ftpsyncd.paths import parent
-from ftpsyncd.remote import lengths, reaching, renaming, resume, saying, trials
+from ftpsyncd.remote import lengths, naming, reaching, renaming, resume, saying, trials
 from ftpsyncd.remote.outgoing import Outgoing, checked, checks, opened, remove, rename, renamed, settle
 from ftpsyncd.remote.port import PublishJob, PublishResult
 from ftpsyncd.remote.profile import Resuming, stores_beside
@@ -192,7 +192,9 @@ class _Cycle:
     def _failed(self, upload: Outgoing, error: FtpsyncdError) -> PublishResult:
         """The result of a file that did not arrive, with what can be found out about why."""
         upload.error = reaching.explained(self.session, error, upload.temporary)
-        if not upload.is_hidden:
+        if upload.is_hidden:
+            upload.error = naming.explained(self.session, upload.error, upload.temporary, upload.job.path)
+        else:
             upload.error = renaming.explained(self.session, upload.error, upload.job.path)
         return upload.result()
 
