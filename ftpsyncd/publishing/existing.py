@@ -26,7 +26,7 @@ from ftpsyncd.model import Fingerprint, Kind
 from ftpsyncd.paths import parent, remote_join
 from ftpsyncd.publishing.lastlook import Folder, open_planned, require_planned, require_same
 from ftpsyncd.remote import facts, hashes
-from ftpsyncd.remote.port import RemoteEntry, RemoteSession
+from ftpsyncd.remote.port import PartlyListedError, RemoteEntry, RemoteSession
 from ftpsyncd.specs import ExistingPolicy, PublishMode
 
 if TYPE_CHECKING:
@@ -313,21 +313,41 @@ def old_version(session: RemoteSession, temporary: str, remote: str) -> list[str
     """What was moved aside for a file whose upload was interrupted right then, if it has to go.
 
     It gets its name back where the server has no other version, also if the file is not here: its disk may not be
-    mounted, and a delete waits, is counted and may be held. Should that come first, this goes with it.
+    mounted, and a delete waits, is counted and may be held. Should that come first, this goes with it. One whose name
+    nobody knows any more stays then: it may be all that there is of the file, whose next version takes it away.
 
     Args:
         session: to look with.
         temporary: under which name the upload was sent.
         remote: of the file; the same name, if only that is known: if it has lost its end, nobody knows the file's.
     """
-    apart, aside = remote == temporary, names.aside(names.final(temporary))
+    aside = names.aside(names.final(temporary))
     if temporary == aside:
         return []  # it is swept itself: the new version was published
-    file = names.final(temporary) if apart else remote
+    file = names.final(temporary) if remote == temporary else remote
     there, old = session.stat_many([file, aside])
     if old is None:
         return []
-    if there is None and not (apart and names.may_be_cut(temporary)):
+    if remote == temporary and names.may_be_cut(temporary):
+        return [aside] if _has_another(session, aside) else []
+    if there is None:
         session.rename(aside, file)
         return []
     return [aside]
+
+
+def _has_another(session: RemoteSession, aside: str) -> bool:
+    """Whether the server lists the file for which an old version was moved aside; what is not seen is not there."""
+    directory = parent(aside)
+    try:
+        there = session.list_dir(directory or "/", dated=False)
+    except PartlyListedError as error:
+        there = error.entries
+    except NameRefusedError:
+        return False
+    return any(
+        entry.kind is Kind.FILE
+        and names.final(entry.name) == entry.name
+        and names.aside(f"{directory}/{entry.name}") == aside
+        for entry in there
+    )

@@ -263,8 +263,8 @@ MUTATIONS = (
         "G3",
         "an old version that was moved aside when the line died is deleted although it is the only one",
         "publishing/existing.py",
-        "    if there is None and not (apart and ",
-        "    if there is not None and not (apart and ",
+        "    if there is None:\n        session.rename(aside, file)\n",
+        "    if there is not None:\n        session.rename(aside, file)\n",
         "tests/publishing/test_publish.py::test_what_was_moved_aside_when_a_line_ended_is_put_back_or_swept",
     ),
     Mutation(
