@@ -112,9 +112,11 @@ def _list_refused(session: Session, path: str, refusal: NameRefusedError, *, dat
     """
     if not session.relative and session.profile.paths is None and (text := _text(session, path)):
         return _dated(session, path, _parsed(session, text), dated=dated)
-    if isinstance(refusal, NotFoundError) and session.exchange([session.visit(path), HOME])[0].good:
-        # pure-ftpd says that it cannot check whether it is there.
-        raise NameRefusedError(f"The server does not list {named(path)}: {refusal.reply}", reply=refusal.reply)
+    if isinstance(refusal, NotFoundError):
+        visit, home = session.exchange([session.visit(path), HOME])
+        if visit.good or not home.good:
+            # pure-ftpd says that it cannot check whether it is there.
+            raise NameRefusedError(f"The server does not list {named(path)}: {refusal.reply}", reply=refusal.reply)
     raise refusal
 
 
@@ -212,7 +214,10 @@ def _visit(session: Session, path: str) -> None:
     if not visit.good:
         error = session.error(visit, "CWD", path)
         if isinstance(error, NameRefusedError) and not replies.says_denied(visit, path, session.account.spec.encoding):
-            error = NotFoundError(error.message, reply=error.reply)
+            if session.exchange([HOME])[0].good:
+                raise NotFoundError(error.message, reply=error.reply)
+            # Of the root it says the same (<Limit DIRS> of proftpd).
+            raise NameRefusedError(f"The server does not let us into {named(path)}: {visit.text}", reply=visit.text)
         raise error
 
 

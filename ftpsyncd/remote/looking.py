@@ -57,16 +57,17 @@ def as_far_as_shown(session: Session, paths: Sequence[str]) -> list[RemoteEntry 
 def out_of_sight(session: Session, path: str) -> bool:
     """Whether there may be something at a path where nothing is shown: nobody is let into a directory that it is in.
 
-    proftpd and pure-ftpd say of what is in there what they say of what is not there.
+    proftpd and pure-ftpd say of what is in there what they say of what is not there. proftpd may say so of every
+    directory, the root too, where nobody may go to any (<Limit DIRS>).
 
     Raises:
         RemoteError: the session ended.
     """
     while path := parent(path):
-        visit = session.exchange([session.visit(path), HOME])[0]
+        visit, home = session.exchange([session.visit(path), HOME])
         if visit.good:
             return False
-        if replies.says_denied(visit, path, session.account.spec.encoding):
+        if not home.good or replies.says_denied(visit, path, session.account.spec.encoding):
             return True
     return False
 
@@ -120,6 +121,9 @@ def _sized(session: Session, paths: Sequence[str]) -> list[RemoteEntry | None]:
         elif 213 in {size.code, date.code}:
             # It may have told a size that is none: a large one, counted in 32 bits.
             found[i] = RemoteEntry(basename(paths[i]), Kind.FILE, None, facts.parse_mdtm(date))
+        elif replies.says_irregular(size) and not visits[-1].good:
+            # Nobody may go anywhere (<Limit DIRS> of proftpd).
+            found[i] = RemoteEntry(basename(paths[i]), Kind.DIR, None, None)
         elif not _absent(session, paths[i], "SIZE", size) and not _absent(session, paths[i], "MDTM", date):
             found[i] = _listed(session, paths[i], size, listed, moves=visits[-1].good)
     return found
@@ -169,6 +173,12 @@ def _listed(
             known[directory] = {entry.name: entry for entry in entries(session, directory)}
         except NotFoundError:
             known[directory] = None
+        except NameRefusedError as unseen:
+            if moves:
+                raise
+            raise NameRefusedError(
+                f"The server does not tell of {named(path)}: {unseen.reply}", reply=unseen.reply
+            ) from unseen
     there = known[directory]
     # Where one can go nowhere, no directory seems to be there, and where nothing is listed, each is empty (proftpd).
     if (there is None and not moves) or (there == {} and not session.shown.lists):

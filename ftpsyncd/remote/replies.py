@@ -246,6 +246,7 @@ _DENIED = Expression(
     re.IGNORECASE,
 )
 _UNLISTED = Expression(rb"cannot be listed")
+_IRREGULAR = Expression(rb"not a regular file|only retrieve regular files")
 _IN_USE = Expression(
     r"\bin use\b|(?:resource|file) (?:is )?busy|sharing violation|file is locked"
     r"|\b(?:another|anderen|autre|otro|altro|ander|outro|inny) pro[cz]",
@@ -297,6 +298,14 @@ def says_denied(reply: Reply, subject: str = "", encoding: str = "utf-8") -> boo
 def says_unlisted(reply: Reply) -> bool:
     """Whether MLST found nothing, in proftpd's words; it has others for what may not be looked at."""
     return bool(_UNLISTED.search(b" ".join(reply.lines)))
+
+
+def says_irregular(reply: Reply) -> bool:
+    """Whether a refused SIZE found something that is no file, in the words of proftpd and pure-ftpd.
+
+    Others that are alike ("not a plain file", "not retrievable") are said of what is not there, too.
+    """
+    return bool(_IRREGULAR.search(b" ".join(reply.lines)))
 
 
 def says_unread(reply: Reply) -> bool:

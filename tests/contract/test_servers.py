@@ -19,6 +19,7 @@ from ftpsyncd.errors import (
     LoginRefusedError,
     MountPointError,
     NameRefusedError,
+    NotFoundError,
     Retry,
     ServerFullError,
     ServerUnavailableError,
@@ -476,6 +477,25 @@ def test_what_may_not_be_looked_at_is_not_taken_for_absent(denied, shown):
         assert dict(session.make_dir_many(["/d"])) == {0: False}
         put(session, "/d/ours")
         assert (server.home / "d" / "ours").read_bytes() == b"content"
+
+
+@pytest.mark.root
+def test_a_directory_that_nobody_may_go_to_is_not_taken_for_absent():
+    """proftpd says of each that it is not there, also of the root; only SIZE tells that it is something."""
+    with running("proftpd", denied=("DIRS", "RMD", "XRMD")) as server, connect(server.spec()) as ftp:
+        (server.home / "d").mkdir()
+        (server.home / "d" / "theirs").write_bytes(b"theirs")
+        os.chown(server.home / "d", server.home.stat().st_uid, -1)
+        there, missing = ftp.stat("/d"), ftp.look("/missing")
+        assert (there.kind, missing) == (Kind.DIR, None)
+        for path in ("/d", "/missing", "/"):
+            with pytest.raises(NameRefusedError) as refused:
+                ftp.list(path)
+            assert not isinstance(refused.value, NotFoundError) or path == "/missing"
+        with pytest.raises(NameRefusedError) as refused:
+            ftp.remove_dir("/d")
+        assert not isinstance(refused.value, NotFoundError)
+        assert (server.home / "d").exists()
 
 
 @pytest.mark.root
