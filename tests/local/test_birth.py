@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from pathlib import Path
 
@@ -42,6 +43,21 @@ def test_neither_another_name_nor_a_date_nor_a_new_content_changes_it(tmp_path: 
     (tmp_path / "a").rename(tmp_path / "b")
     (tmp_path / "b").write_bytes(b"another")
     assert born_ns(tmp_path / "b") == born
+
+
+def test_it_is_what_another_program_is_told(tmp_path: Path):
+    """What is not told at all has the other tests skipped: where it is kept, that would be a fault of ours."""
+    (tmp_path / "a").write_bytes(b"a")
+    asked = subprocess.run(["stat", "--format=%W", tmp_path / "a"], check=False, capture_output=True, text=True)
+    if asked.returncode or not asked.stdout.strip().isdecimal():
+        pytest.skip("there is no GNU stat")
+    with (tmp_path / "a").open("rb") as file:
+        assert birth.told_ns(file.fileno()) // 10**9 == int(asked.stdout)
+    directory = os.open(tmp_path, os.O_RDONLY)
+    try:
+        assert birth.named_ns("a", directory) // 10**9 == int(asked.stdout)
+    finally:
+        os.close(directory)
 
 
 def test_the_clock_of_a_file_server_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
