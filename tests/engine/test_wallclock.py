@@ -66,6 +66,17 @@ def test_a_clock_that_was_set_while_the_machine_slept_was_set():
     assert machine.clock.surely_ns(at) == pytest.approx(machine.wall_ns - 1000 * S, abs=10_000, rel=0)
 
 
+def test_what_time_it_is_at_least_goes_on_while_the_clock_is_set_again_and_again():
+    """Else, where a clock is set often, nothing would ever be known to be old enough to be dropped."""
+    machine = Machine()
+    for _ in range(4):
+        machine.go_on(PROVEN_S / 2)
+        machine.wall_ns += 1000 * S
+        at = machine.clock.moment(SETTLE_S)
+    assert machine.clock.steps == 4
+    assert machine.clock.surely_ns(at) == pytest.approx(WALL + int(2 * PROVEN_S * S), abs=10_000, rel=0)
+
+
 @pytest.mark.parametrize("stopped", [1, 2])
 def test_a_process_that_is_stopped_between_two_clocks_has_not_seen_one_set(stopped: int):
     """By SIGSTOP, or on a machine that has too much to do."""

@@ -144,6 +144,20 @@ def test_what_another_one_left_half_sent_is_swept(story: Story):
     assert len(story.ledger.begun.of(story.ledger.mappings.number(M, HERE))) == 3
 
 
+def test_what_another_one_left_outside_this_place_stays_noted_for_it(story: Story):
+    """Its rename away from here is in doubt; what it had sent to where that was to go is its own to sweep."""
+    story.had_published("u@host:21/", "site/b")
+    parts = Intent(Kind.FILE, "/else/a.filepart", parts=("/else/b.filepart",), exposed=Exposure(10, 5, 6))
+    story.ledger.begun.put(story.other, "else/a", parts._replace(source="site/b", fingerprints=(A,)))
+    site = story.site()
+    story.ledger.put(site.id, "b", Row(Kind.FILE, A, SHA, WALL))
+    Takeovers(site).take_leftovers(Intents(site))
+    row = story.ledger.row(site.id, "b")
+    assert row is not None
+    assert row.fingerprint.is_doubted
+    assert story.ledger.begun.of(story.other) == [("else/a", parts)]
+
+
 def test_what_another_one_left_of_a_file_is_deleted_before_that_is_sent(story: Story):
     """Also after a restart: its rename may hang on a dead line, and would bring it over what was sent."""
     story.had_published(HERE)
