@@ -267,7 +267,7 @@ class Ftp:
 
         Raises:
             AlreadyExistsError: ``target`` is a directory.
-            NameRefusedError: there is no ``source`` (`NotFoundError` where the server says so), or the server refuses.
+            NameRefusedError: there is no ``source`` (`NotFoundError` where the server shows so), or the server refuses.
         """
         before, after = remote_path(source), remote_path(target)
         with self._line as line:

@@ -18,6 +18,7 @@ from ftpsyncd.errors import (
     FtpsyncdError,
     InUseError,
     NameRefusedError,
+    NotFoundError,
     NotSupportedError,
     ProtocolError,
     RemoteError,
@@ -26,7 +27,7 @@ from ftpsyncd.errors import (
 )
 from ftpsyncd.model import Kind
 from ftpsyncd.quoting import named
-from ftpsyncd.remote import replies
+from ftpsyncd.remote import looking, replies
 from ftpsyncd.remote.port import RemoteEntry
 from ftpsyncd.remote.replies import Reply
 from ftpsyncd.remote.standing import together
@@ -85,7 +86,7 @@ def rename(session: Session, source: str, target: str) -> str:
     session.account.moves += 1
     began, ended = session.exchange(words)
     if not is_begun(began):
-        raise session.error(began, "RNFR", source)
+        raise _not_begun(session, source, began)
     left = ""
     if not ended.good:
         left = refused(session, source, target, ended)
@@ -95,6 +96,24 @@ def rename(session: Session, source: str, target: str) -> str:
         raise NotSupportedError(f"The server says yes to a rename and does nothing: {ended.text}", reply=ended.text)
     session.renames = session.profile.renamed = True
     return left
+
+
+def _not_begun(session: Session, source: str, refusal: Reply) -> RemoteError:
+    """What is told of a refused RNFR, of which servers have the same words for what is not there and what may not go.
+
+    vsftpd says "RNFR command failed." of both; pure-ftpd says of all in a directory that nobody is let into that it is
+    not there.
+    """
+    error = session.error(refusal, "RNFR", source)
+    if isinstance(error, NotFoundError):
+        if not looking.out_of_sight(session, source):
+            return error
+        return NameRefusedError(f"The server lets nobody see whether {named(source)} is there", reply=refusal.text)
+    if type(error) is not NameRefusedError or replies.says_denied(refusal, source, session.account.spec.encoding):
+        return error
+    if looking.as_far_as_shown(session, [source]) != [None]:
+        return error
+    return NotFoundError(f"The server does not have {named(source)}: {refusal.text}", reply=refusal.text)
 
 
 def refused(

@@ -598,6 +598,32 @@ def test_what_is_in_a_directory_that_nobody_is_let_into_is_not_taken_for_gone(ki
 
 
 @pytest.mark.parametrize("kind", ["proftpd", "pure-ftpd"])
+@pytest.mark.parametrize("closed", ["d", "d/sub"])
+def test_nor_is_it_where_it_is_to_be_renamed(kind, closed):
+    """As to move it to the trash: what is not there any more counts as deleted."""
+    with running(kind) as server, Account(server.spec())() as session:
+        session.make_dirs("/d/sub")
+        put(session, "/d/sub/a")
+        (server.home / closed).chmod(0)
+        with pytest.raises(NameRefusedError) as refused:
+            session.rename("/d/sub/a", "/b")
+        assert not isinstance(refused.value, NotFoundError)
+        (server.home / closed).chmod(0o755)
+        session.rename("/d/sub/a", "/b")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("path", ["/a", "/no/such"])
+def test_what_is_to_be_renamed_and_is_not_there_is_told_so(kind, path):
+    """vsftpd says "RNFR command failed." of that as of what may not be renamed."""
+    with running(kind) as server, Account(server.spec())() as session:
+        with pytest.raises(NotFoundError, match=f"The server does not have '{path}'"):
+            session.rename(path, "/b")
+        put(session, "/c")
+        session.rename("/c", "/b")
+
+
+@pytest.mark.parametrize("kind", ["proftpd", "pure-ftpd"])
 def test_a_directory_that_nobody_is_let_into_is_not_told_as_none(kind):
     with running(kind) as server, Account(server.spec())() as session:
         session.make_dirs("/d")

@@ -106,6 +106,20 @@ def test_with_deletes_trash_what_was_changed_at_the_server_stays_where_it_is(tmp
         s.until_state("in_sync")
 
 
+def test_with_deletes_trash_what_somebody_has_deleted_at_the_server_is_done_with(
+    server: Server, tmp_path: Path
+) -> None:
+    with site(server, tmp_path, deletes="trash") as s:
+        fill(s.drop)
+        s.command("sync")
+        (s.published / "a.jpg").unlink()
+        for name in "ab":
+            (s.drop / f"{name}.jpg").unlink()
+        s.command("sync")
+        assert json.loads(s.command("plan", "--json").stdout)["planned"] == []
+        assert sorted(path.rpartition(b"/")[2] for path in contents(s.published) if b"-trash/" in path) == [b"b.jpg"]
+
+
 def test_a_sync_holds_what_was_changed_at_the_server_and_says_so(tmp_path: Path) -> None:
     with running("pyftpdlib") as server, site(server, tmp_path) as s:
         fill(s.drop)
