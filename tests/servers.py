@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import functools
 import importlib
 import json
@@ -148,7 +149,7 @@ class Server:
     """More lines of its configuration, or words of its command line."""
     data_ports: range = range(0)
     """One of these is taken for a transfer."""
-    pam: Path | None = None
+    pam: Service | None = None
     """The PAM service that was written for it."""
     _process: Process | None = None
     _log: IO[bytes] | None = field(default=None, repr=False)
@@ -237,9 +238,9 @@ class Server:
         # (pam_exec does not do: vsftpd reaps its child.)
         _write_user_database(self.scratch / "users")
         sweep_services()
-        service = f"{_PAM_SERVICE}-{self.port}"
-        self.pam = PAM / service
-        self.pam.write_text(
+        if self.pam is None:
+            self.pam = Service.made(self.port)
+        self.pam.path.write_text(
             f"auth required pam_userdb.so db={self.scratch}/users\n"
             "account required pam_permit.so\nsession required pam_permit.so\n"
         )
@@ -250,7 +251,7 @@ class Server:
             "background": "NO", "anonymous_enable": "NO", "local_enable": "YES", "guest_enable": "YES",
             "guest_username": "daemon", "virtual_use_local_privs": "YES", "local_root": self.home,
             "write_enable": "YES", "local_umask": "022", "seccomp_sandbox": "NO", "secure_chroot_dir": empty,
-            "pam_service_name": service, "chroot_local_user": "YES", "allow_writeable_chroot": "YES",
+            "pam_service_name": self.pam.path.name, "chroot_local_user": "YES", "allow_writeable_chroot": "YES",
             "mdtm_write": "YES", "max_per_ip": self.max_clients, "delay_failed_login": 0,
             "idle_session_timeout": self.idle_s, "session_support": "NO",
             "pasv_min_port": self.data_ports.start, "pasv_max_port": self.data_ports[-1],
@@ -403,12 +404,43 @@ def _claimed(port: int) -> Iterator[None]:
         yield
 
 
+@dataclass(frozen=True)
+class Service:
+    """A PAM service of a server, locked for as long as who made it lives.
+
+    The port says nothing about whose it is: in another network namespace, where `_claimed` sees nothing, another test
+    run may have the same one, and both read one directory.
+    """
+
+    path: Path
+    lock: int
+    """A descriptor."""
+
+    @classmethod
+    def made(cls, port: int) -> Service:
+        """A new one, which is empty; nobody takes it for one that was left, at no moment."""
+        while True:
+            lock, name = tempfile.mkstemp(f"-{port}", f"{_PAM_SERVICE}-", PAM)
+            with contextlib.suppress(BlockingIOError):
+                # Who sweeps may have been here before the lock, and then it is gone.
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.fstat(lock).st_nlink:
+                    return cls(Path(name), lock)
+            os.close(lock)
+
+    def remove(self) -> None:
+        """It is not needed any more."""
+        self.path.unlink(missing_ok=True)
+        os.close(self.lock)
+
+
 @functools.cache
 def sweep_services() -> None:
     """Remove the PAM services of servers whose test run was killed; once in a process."""
-    for service in PAM.glob(f"{_PAM_SERVICE}-*"):
-        with contextlib.suppress(OSError), _claimed(int(service.name.rpartition("-")[2])):
-            service.unlink()
+    for path in PAM.glob(f"{_PAM_SERVICE}-*-*"):
+        with contextlib.suppress(OSError), path.open("rb") as service:
+            fcntl.flock(service, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
 
 
 @contextmanager
@@ -493,7 +525,7 @@ def running(
         server.stop()
         claim.close()
         if server.pam is not None:
-            server.pam.unlink(missing_ok=True)
+            server.pam.remove()
         if home_bytes:
             subprocess.run(["umount", "--lazy", place], check=True)
         shutil.rmtree(base, ignore_errors=True)

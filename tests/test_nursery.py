@@ -135,10 +135,13 @@ def test_the_service_of_a_server_whose_test_run_was_killed_is_removed_and_that_o
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(servers, "PAM", tmp_path)
-    with servers.free_port() as port, servers.free_port() as left:
-        used, stale = tmp_path / f"ftpsyncd-test-{port}", tmp_path / f"ftpsyncd-test-{left}"
-        for service in (used, stale, tmp_path / "other"):
-            service.touch()
-    with servers._claimed(port):
-        servers.sweep_services.__wrapped__()
-        assert sorted(path.name for path in tmp_path.iterdir()) == [used.name, "other"]
+    used = servers.Service.made(20_000)
+    for name in ("ftpsyncd-test-stale-20000", "ftpsyncd-test-stale-20001", "other"):
+        (tmp_path / name).touch()
+    # In a network namespace of its own, where one sees nothing of the ports that others have claimed.
+    sweep = f"from tests import servers; from pathlib import Path; servers.PAM = Path({str(tmp_path)!r})"
+    words = ["unshare", "--net", sys.executable, "-c", f"{sweep}; servers.sweep_services()"]
+    subprocess.run(words, check=True, cwd=Path(__file__).parents[1])
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([used.path.name, "other"])
+    used.remove()
+    assert [path.name for path in tmp_path.iterdir()] == ["other"]
