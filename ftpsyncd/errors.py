@@ -357,6 +357,10 @@ class ServerUnavailableError(RemoteError):
 class DataUnreachableError(ServerUnavailableError):
     """The control line is well, and no data connection comes about: a firewall, or NAT. No file is to blame."""
 
+    others: int = 0
+    """How many other addresses the host has, of which the next connections take one first; 0 also where one that came
+    about before speaks for this one."""
+
 
 class NoSocketError(ServerUnavailableError):
     """As `NoDescriptorError`, of a connection: the server is not to blame."""

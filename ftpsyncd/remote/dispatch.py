@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from ftpsyncd.errors import (
+    DataUnreachableError,
     FtpsyncdError,
     LocalUnreadableError,
     MisuseError,
@@ -184,20 +185,30 @@ def _publish(line: Line, jobs: Iterable[PublishJob]) -> Generator[PublishResult,
         done = True
 
     try:
-        lost = False
+        lost, missed = False, 0
+        unreached: DataUnreachableError | None
         while not done and not lost:
+            unreached = None
             with line.under_way() as session:
                 for result in session.publish(noted()):
                     if isinstance(result.error, PathsRefusedError) and line.again is not None:
                         # Nothing of it was kept, and nothing comes behind it: it is the first one again.
                         source = itertools.chain([result.job], source)
                         continue
+                    if isinstance(result.error, DataUnreachableError) and missed < result.error.others:
+                        # Nothing has arrived over this connection: at another address it may.
+                        source, unreached, done = itertools.chain([result.job], source), result.error, False
+                        continue
                     lost = result.error is not None and not line.session.usable
                     line.mend(result)
                     if result.error is None or session.usable:
                         begun.end(result.job)
                     yield result
-            if line.session is not session:
+            if unreached is not None:
+                missed = line.go_elsewhere(unreached, missed)
+                # It may lead to the same machine, where the session before has what it was to receive, and a lock on it.
+                begun.take_back()
+            elif line.session is not session:
                 # A call between two results has found the connection ended, and has begun this one.
                 begun.take_back()
             elif not done and not lost:

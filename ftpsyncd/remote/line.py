@@ -16,7 +16,14 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from types import MappingProxyType, TracebackType
 from typing import Self, TypeVar
 
-from ftpsyncd.errors import FtpsyncdError, MisuseError, PathsRefusedError, RemoteError, ServerUnavailableError
+from ftpsyncd.errors import (
+    DataUnreachableError,
+    FtpsyncdError,
+    MisuseError,
+    PathsRefusedError,
+    RemoteError,
+    ServerUnavailableError,
+)
 from ftpsyncd.quoting import named
 from ftpsyncd.remote.port import Connector, PublishResult, RemoteSession
 from ftpsyncd.remote.remedies import remedy
@@ -160,7 +167,39 @@ class Line:
         self.session = self.again()
 
     def told(self, do: Callable[[RemoteSession], _T]) -> _T:
-        """Do something, if need be once more where it shows how the names of files are to be told."""
+        """Do something, if need be once more where it shows how the names of files are to be told.
+
+        And at each address of the host, as long as no data connection comes about.
+        """
+        missed = 0
+        while True:
+            try:
+                return self._told(do)
+            except DataUnreachableError as error:
+                missed = self.go_elsewhere(error, missed)
+
+    def go_elsewhere(self, error: DataUnreachableError, missed: int) -> int:
+        """Go on at another address of the host: at this one no data connection comes about.
+
+        Args:
+            error: which says so.
+            missed: at how many that was so before.
+
+        Returns:
+            At how many by now.
+
+        Raises:
+            DataUnreachableError: this one; no other address is left.
+        """
+        if self.again is None or missed >= error.others:
+            raise error
+        try:
+            self.renew()
+        except RemoteError:
+            raise error from None
+        return missed + 1
+
+    def _told(self, do: Callable[[RemoteSession], _T]) -> _T:
         try:
             return do(self.ready())
         except PathsRefusedError:

@@ -67,8 +67,8 @@ class Offer:
         """Connect or accept, after the command that uses it was sent; TLS included."""
         try:
             line = self._line(session, answer)
-        except DataUnreachableError:
-            session.account.shun(session)
+        except DataUnreachableError as error:
+            _miss(session, error)
             raise
         try:
             line.secure()
@@ -180,8 +180,8 @@ def reach(session: Session, offer: Offer) -> Offer:
         session.unmet.met()
         try:
             offer.sock = dial(session.control, offer.port)
-        except ServerUnavailableError:
-            _give_up(session)
+        except ServerUnavailableError as error:
+            _give_up(session, error)
             raise
         return offer
     untried = not session.profile.reached if offer.extended else offer.joined and account.unreached
@@ -218,14 +218,20 @@ def _reach_otherwise(session: Session, missed: Offer, unreached: ServerUnavailab
         else:
             session.profile.epsv = False
         return offer
-    _give_up(session)
+    _give_up(session, unreached)
     raise unreached from None
 
 
-def _give_up(session: Session) -> None:
+def _give_up(session: Session, error: ServerUnavailableError) -> None:
     """No port was reached: the next session tries another address, if there is one."""
-    session.account.shun(session)
+    _miss(session, error)
     session.abandon()
+
+
+def _miss(session: Session, error: ServerUnavailableError) -> None:
+    session.account.shun(session)
+    if isinstance(error, DataUnreachableError) and session.control.data is None:
+        error.others = len(session.control.others)
 
 
 def offered(session: Session) -> Offer:

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import NamedTuple, TypeVar
 
 from ftpsyncd.errors import (
+    DataUnreachableError,
     FtpsyncdError,
     NameRefusedError,
     NotFoundError,
@@ -121,15 +122,23 @@ class Walk:
         """Do something, if need be over another connection.
 
         A server that has forgotten the TLS session of this one refuses all its data connections from then on (425), and
-        is there all the same. So is one of which it turned out how it takes names.
+        is there all the same. So is one of which it turned out how it takes names. Where no data connection comes about,
+        the host may have other addresses.
         """
-        try:
-            return do()
-        except (TransferFailedError, PathsRefusedError) as error:
-            if self.session.usable:
-                raise
-            self.session = self._another(error)
-        return do()
+        once, missed = False, 0
+        lost: RemoteError
+        while True:
+            try:
+                return do()
+            except DataUnreachableError as error:
+                if missed >= error.others:
+                    raise
+                missed, lost = missed + 1, error
+            except (TransferFailedError, PathsRefusedError) as error:
+                if once or self.session.usable:
+                    raise
+                once, lost = True, error
+            self.session = self._another(lost)
 
     def _another(self, lost: RemoteError) -> RemoteSession:
         try:

@@ -18,6 +18,7 @@ import trustme
 from ftpsyncd.errors import DataUnreachableError, LoginRefusedError, ServerUnavailableError, TlsError
 from ftpsyncd.remote import addresses
 from ftpsyncd.remote.addresses import Address, Known, connected, resolved
+from ftpsyncd.remote.library import Ftp
 from ftpsyncd.remote.profile import Profile
 from ftpsyncd.remote.wire import Timeouts
 from ftpsyncd.specs import TlsMode
@@ -256,6 +257,72 @@ def test_one_without_data_connections_is_tried_after_the_others(stack, monkeypat
         with acc() as session:
             assert publish(session, job("/a"))[0].error is None
     assert (shut.connections, server.connections) == (2, 2)
+
+
+@pytest.fixture
+def several(stack, monkeypatch) -> tuple[list[Scripted], Ftp]:
+    """Ways to one machine, of which only the last has data connections; and a connection to the first."""
+
+    async def shows(connection: Connection, path: str) -> None:
+        at = connection.at(path) or connection.directory
+        names = ["y"] if at.startswith("/d") else ["d", "x"]
+        await connection.say("150 Here it comes.")
+        _, writer = await connection.data()
+        writer.write("".join(f"{'d' if n == 'd' else '-'}rw-r--r-- 1 u u 1 Jan 1 2026 {n}\r\n" for n in names).encode())
+        await connection.end_data()
+        await connection.say("226 That is all.")
+
+    closed = refusing(stack)[1]
+    nowhere = {"EPSV": f"229 Here (|||{closed}|)", "PASV": f"227 There (127,0,0,1,{closed // 256},{closed % 256})"}
+    servers = [stack.enter_context(Scripted({**nowhere, "LIST": shows})) for _ in range(2)]
+    servers.append(stack.enter_context(Scripted(LIST=shows)))
+    machine = {"/x": b"0", "/d/y": b"1"}
+    for server in servers:
+        server.dirs.add("/d")
+        server.files = machine
+    resolve(monkeypatch, [("127.0.0.1", each.port) for each in servers])
+    acc = account(servers[0])
+    return servers, stack.enter_context(Ftp(acc(), again=acc))
+
+
+@pytest.mark.parametrize("reached", [False, True], ids=["at first", "where ports were reached before"])
+@pytest.mark.parametrize("by_hand", ["put", "put a folder", "ls", "get", "get a folder", "rm"])
+def test_by_hand_another_address_is_tried_where_there_are_no_data_connections(several, tmp_path, by_hand, reached):
+    servers, ftp = several
+    ftp.session.profile.reached = reached
+    (tmp_path / "a").write_bytes(b"new")
+    match by_hand:
+        case "put":
+            ftp.upload(tmp_path / "a", "/a")
+        case "put a folder":
+            assert [each.error for each in ftp.upload_tree(tmp_path, "/")] == [None]
+        case "ls":
+            assert [each.name for each in ftp.list("/d")] == ["y"]
+        case "get":
+            ftp.download("/x", tmp_path / "x")
+        case "get a folder":
+            assert [each.error for each in ftp.download_tree("/", tmp_path / "copy")] == [None, None]
+        case "rm":
+            assert [each.error for each in ftp.delete_tree("/d")] == [None, None]
+    assert [server.connections for server in servers] == [1, 1, 1]
+    if by_hand.startswith("put"):
+        assert servers[-1].files["/a"] == b"new"
+        assert set(servers[-1].files) == {"/a", "/x", "/d/y"}
+        assert "DELE" in servers[-1].verbs()
+
+
+def test_by_hand_each_address_is_tried_once(several, monkeypatch, tmp_path):
+    servers, ftp = several
+    resolve(monkeypatch, [("127.0.0.1", each.port) for each in servers[:2]])
+    (tmp_path / "a").write_bytes(b"new")
+    ftp.close()
+    acc = account(servers[0])
+    for do in (lambda ftp: ftp.upload(tmp_path / "a", "/a"), lambda ftp: ftp.list("/d")):
+        for server in servers:
+            server.connections = 0
+        with Ftp(acc(), again=acc) as ftp, pytest.raises(DataUnreachableError):
+            do(ftp)
+        assert all(server.connections < 4 for server in servers[:2])
 
 
 def test_one_of_no_use_does_not_win_because_it_is_nearer(stack, monkeypatch, tried):
