@@ -70,6 +70,8 @@ class Session:
     def __init__(self, account: Account, control: Control) -> None:
         self.account = account
         self.control = control
+        self._found_before = frozenset[str]()
+        """The addresses of its host when it was asked last whether it is elsewhere."""
         self.profile = account.profile
         self._doubts = self.profile.doubts
         self.missed = self.profile.stats_missed
@@ -134,9 +136,12 @@ class Session:
         """See `port.RemoteSession.is_elsewhere`."""
         spec = self.account.spec
         try:
-            return all(each[4][0] != self.control.peer for each in addresses.resolved(spec.host, spec.port))
+            found = frozenset(str(each[4][0]) for each in addresses.resolved(spec.host, spec.port))
         except OSError:
             return False
+        before, self._found_before = self._found_before, found
+        # Of many machines, name servers tell some at a time: what has moved is told alike the next time.
+        return self.control.peer not in found and found == before
 
     @property
     def pipelines(self) -> bool:

@@ -347,13 +347,23 @@ def test_that_a_host_has_moved_is_found_out_unless_nobody_tells(stack, monkeypat
         resolve(monkeypatch, [there, here])
         assert not session.is_elsewhere()
         resolve(monkeypatch, [there])
-        assert session.is_elsewhere()
+        assert [session.is_elsewhere() for _ in range(3)] == [False, True, True]
 
         def silent(*_where: object, **_how: object) -> None:
             raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
         monkeypatch.setattr(socket, "getaddrinfo", silent)
         assert not session.is_elsewhere()
+
+
+def test_a_host_of_which_other_addresses_are_told_each_time_has_not_moved(stack, monkeypatch):
+    """A session that has work would be given up every few minutes for nothing."""
+    server = stack.enter_context(Scripted())
+    resolve(monkeypatch, [("127.0.0.1", server.port)])
+    with account(server)() as session:
+        for last in (2, 3, 4, 1, 5, 6):
+            resolve(monkeypatch, [(f"127.0.0.{last}", server.port), (f"127.0.1.{last}", server.port)])
+            assert not session.is_elsewhere()
 
 
 @pytest.mark.parametrize("waits", [True, False], ids=["the main thread", "another thread"])
