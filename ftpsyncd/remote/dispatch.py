@@ -170,6 +170,42 @@ class _Begun:
             self.line.clear_up(sorted(self.temporaries), self.torn)
 
 
+@dataclass(slots=True)
+class _Again:
+    """What has to be sent over another connection, since nothing of it was kept.
+
+    Args:
+        line: the connection.
+    """
+
+    line: Line
+    missed: int = 0
+    """At how many addresses of the host no data connection came about."""
+    unreached: DataUnreachableError | None = None
+    """At the one of now."""
+
+    def takes(self, error: FtpsyncdError | None) -> bool:
+        """Whether what a file has failed with says so."""
+        self.unreached = None
+        if isinstance(error, DataUnreachableError) and self.missed < error.others:
+            self.unreached = error
+            return True
+        return isinstance(error, PathsRefusedError) and self.line.again is not None
+
+    def go_on(self, begun: _Begun) -> None:
+        """Take another connection, at another address of the host if that is needed.
+
+        Raises:
+            ServerUnavailableError: there is none.
+        """
+        if self.unreached is None:
+            self.line.renew()
+            return
+        self.missed = self.line.go_elsewhere(self.unreached, self.missed)
+        # That may be the same machine, where the session before has what it was to receive, and a lock on it.
+        begun.take_back()
+
+
 def _publish(line: Line, jobs: Iterable[PublishJob]) -> Generator[PublishResult, None, None]:
     """Publish, and leave no temporary file behind: neither on Ctrl-C nor when the connection is lost."""
     begun = _Begun(line)
@@ -184,37 +220,28 @@ def _publish(line: Line, jobs: Iterable[PublishJob]) -> Generator[PublishResult,
             yield begun.noted(job)
         done = True
 
+    again = _Again(line)
     try:
-        lost, missed = False, 0
-        unreached: DataUnreachableError | None
+        lost = False
         while not done and not lost:
-            unreached = None
             with line.under_way() as session:
                 for result in session.publish(noted()):
-                    if isinstance(result.error, PathsRefusedError) and line.again is not None:
+                    if again.takes(result.error):
                         # Nothing of it was kept, and nothing comes behind it: it is the first one again.
-                        source = itertools.chain([result.job], source)
-                        continue
-                    if isinstance(result.error, DataUnreachableError) and missed < result.error.others:
-                        # Nothing has arrived over this connection: at another address it may.
-                        source, unreached, done = itertools.chain([result.job], source), result.error, False
+                        source, done = itertools.chain([result.job], source), False
                         continue
                     lost = result.error is not None and not line.session.usable
                     line.mend(result)
                     if result.error is None or session.usable:
                         begun.end(result.job)
                     yield result
-            if unreached is not None:
-                missed = line.go_elsewhere(unreached, missed)
-                # It may lead to the same machine, where the session before has what it was to receive, and a lock on it.
-                begun.take_back()
-            elif line.session is not session:
+            if line.session is not session:
                 # A call between two results has found the connection ended, and has begun this one.
                 begun.take_back()
             elif not done and not lost:
                 # The session ended in order: before its TLS ticket expires, or since the names of files are to
-                # be told otherwise. Or it was finished already.
-                line.renew()
+                # be told otherwise, or no data connection came about. Or it was finished already.
+                again.go_on(begun)
     except GeneratorExit:
         begun.take_back()
         raise

@@ -122,8 +122,8 @@ class Walk:
         """Do something, if need be over another connection.
 
         A server that has forgotten the TLS session of this one refuses all its data connections from then on (425), and
-        is there all the same. So is one of which it turned out how it takes names. Where no data connection comes about,
-        the host may have other addresses.
+        is there all the same. So is one of which it turned out how it takes names. Where no data connection comes
+        about, the host may have other addresses.
         """
         once, missed = False, 0
         lost: RemoteError
