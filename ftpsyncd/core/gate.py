@@ -15,6 +15,8 @@ FIRST_PAUSE_S = 15.0
 PAUSE_FACTOR = 1.5
 LONGEST_PAUSE_S = 300.0
 LOGIN_PAUSE_S = 900.0
+TLS_PAUSE_S = LONGEST_PAUSE_S
+"""No password is refused where TLS does not come about: whether it does is asked as often as whether a server is back."""
 FULL_PAUSE_S = 300.0
 CAP_GROWS_AFTER_S = 300.0
 JUDGED_BEFORE_S = 30.0
@@ -109,7 +111,7 @@ class Gate:
         return self.state is Breaker.FULL or (self.state is Breaker.OFFLINE and self._connects)
 
     def failed(
-        self, now: float, state: Breaker, message: str, *, connects: bool = False, by_clock: bool = False
+        self, now: float, state: Breaker, message: str, *, connects: bool = False, by_tls: bool = False
     ) -> bool:
         """The server failed as a whole; True if that is news (another state than before).
 
@@ -118,7 +120,7 @@ class Gate:
             state: what it is in now.
             message: why, for people.
             connects: connections can be opened, as far as is known.
-            by_clock: the clock of this machine may be what is wrong.
+            by_tls: TLS did not come about, and no password was refused; the clock of this machine may be what is wrong.
         """
         news = self.state is not state
         if not self.is_doubtful:
@@ -126,20 +128,22 @@ class Gate:
             self.failing_since = now
         # Whatever else fails during a pause belongs to the same failure.
         if news or self._open_until <= now:
-            self._open_until = now + self._next_pause_s(state)
+            self._open_until = now + self._next_pause_s(state, by_tls=by_tls)
             self._connects = False
         self._connects |= connects
-        self._by_clock = by_clock
+        self._by_clock = by_tls
         self.state, self.message = state, message
-        if by_clock and now < self._clock_set_at + JUDGED_BEFORE_S:
+        if by_tls and now < self._clock_set_at + JUDGED_BEFORE_S:
             # Perhaps by the clock as it was before; once, since it may be true.
             self._clock_set_at = -math.inf
             self.retry_now()
         return news
 
-    def _next_pause_s(self, state: Breaker) -> float:
-        if state is not Breaker.OFFLINE:
-            return LOGIN_PAUSE_S if state is Breaker.REFUSED else FULL_PAUSE_S
+    def _next_pause_s(self, state: Breaker, *, by_tls: bool) -> float:
+        if state is Breaker.REFUSED:
+            return TLS_PAUSE_S if by_tls else LOGIN_PAUSE_S
+        if state is Breaker.FULL:
+            return FULL_PAUSE_S
         self._pause_s = min(LONGEST_PAUSE_S, self._pause_s * PAUSE_FACTOR) if self._pause_s else FIRST_PAUSE_S
         return self._pause_s * (1 + 0.2 * (self._jitter - 0.5))
 

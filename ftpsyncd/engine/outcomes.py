@@ -215,8 +215,8 @@ def apply_to_server(queue: Queue, outcome: Outcome, connections: int, now: float
         if error.retry is Retry.CAP and connections and queue.gate.lower_cap(now):
             return None
         state = Breaker.REFUSED if error.retry is Retry.LOGIN else Breaker.OFFLINE
-        by_clock = isinstance(error, TlsError)
-        return EventKind.SERVER_OFFLINE if queue.gate.failed(now, state, error.message, by_clock=by_clock) else None
+        by_tls = isinstance(error, TlsError)
+        return EventKind.SERVER_OFFLINE if queue.gate.failed(now, state, error.message, by_tls=by_tls) else None
     if isinstance(outcome, Failed) and isinstance(outcome.error, TooManyTransfersError):
         # Over another connection a transfer may be under way, or one may have ended a moment ago.
         if queue.gate.lower_cap(now) or connections:

@@ -24,7 +24,7 @@ from ftpsyncd.actions import (
     Upload,
 )
 from ftpsyncd.core import names
-from ftpsyncd.core.gate import FIRST_PAUSE_S, FULL_PAUSE_S, LOGIN_PAUSE_S, PAUSE_FACTOR, Breaker
+from ftpsyncd.core.gate import FIRST_PAUSE_S, FULL_PAUSE_S, LOGIN_PAUSE_S, PAUSE_FACTOR, TLS_PAUSE_S, Breaker
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import BUSY_AGAIN_S
 from ftpsyncd.core.space import SPACE_RETRY_S
@@ -169,7 +169,7 @@ def test_verdict_on_the_server(before: Breaker, outcome: Outcome, after: Breaker
 
 
 @pytest.mark.parametrize(
-    ("error", "pause_s"), [(DOWN, FIRST_PAUSE_S), (WRONG_PASSWORD, LOGIN_PAUSE_S), (TlsError("x"), LOGIN_PAUSE_S)]
+    ("error", "pause_s"), [(DOWN, FIRST_PAUSE_S), (WRONG_PASSWORD, LOGIN_PAUSE_S), (TlsError("x"), TLS_PAUSE_S)]
 )
 def test_a_server_that_cannot_be_reached_is_left_alone(error: FtpsyncdError, pause_s: float):
     queue = queue_in(Breaker.CLOSED)
@@ -914,8 +914,8 @@ def test_what_was_judged_right_before_the_clock_was_set_is_judged_again_once():
     apply_to_server(queue, judged, 0, NOW + 0.1)
     assert queue.gate.may_try(NOW + 0.1, trying=False)
     apply_to_server(queue, judged, 0, NOW + 0.2)
-    assert not queue.gate.may_try(NOW + LOGIN_PAUSE_S, trying=False)
-    assert queue.gate.may_try(NOW + 0.2 + LOGIN_PAUSE_S, trying=False)
+    assert not queue.gate.may_try(NOW + TLS_PAUSE_S, trying=False)
+    assert queue.gate.may_try(NOW + 0.2 + TLS_PAUSE_S, trying=False)
 
 
 def test_a_certificate_that_is_judged_long_after_the_clock_was_set_is_not_judged_again_at_once():
