@@ -110,9 +110,7 @@ class Gate:
         """It failed, and connections can be opened, as far as is known: what they are good for shows when used."""
         return self.state is Breaker.FULL or (self.state is Breaker.OFFLINE and self._connects)
 
-    def failed(
-        self, now: float, state: Breaker, message: str, *, connects: bool = False, by_tls: bool = False
-    ) -> bool:
+    def failed(self, now: float, state: Breaker, message: str, *, connects: bool = False, by_tls: bool = False) -> bool:
         """The server failed as a whole; True if that is news (another state than before).
 
         Args:

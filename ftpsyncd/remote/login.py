@@ -12,7 +12,7 @@ import contextlib
 import re
 from typing import TYPE_CHECKING
 
-from ftpsyncd.errors import NameNotSendableError, RemoteError, TlsError
+from ftpsyncd.errors import LoginRefusedError, NameNotSendableError, RemoteError, TlsError
 from ftpsyncd.expression import Expression
 from ftpsyncd.remote import described, facts, transfer
 from ftpsyncd.remote.replies import Reply
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _PORTS = frozenset({227, 229})
 """Answers to PASV and EPSV."""
+_MAIL = Expression(r"\bE?SMTP\b")
 _WANTS_TLS = Expression(r"\b(?:encryption|TLS|SSL|secure|cleartext|clear text)\b", re.IGNORECASE)
 
 
@@ -40,10 +41,14 @@ def begin(session: Session) -> None:
 
 
 def _remedy(session: Session, error: RemoteError) -> str:
-    """What helps where `tls` does not fit the server; empty where it is something else."""
+    """What helps where `tls` does not fit the server, or it is none; empty where it is something else."""
     tls, protected = session.account.spec.tls, session.control.context is not None
+    if _MAIL.search(session.greeting):
+        return "Correct `host` or `port`: what answers there greets as a mail server (SMTP)."
     if tls is TlsMode.OFF and _WANTS_TLS.search(error.reply):
         return "Set `tls: explicit` for this server: it takes no login in clear text."
+    if isinstance(error, LoginRefusedError) and not session.told_password and error.reply[:3] in {"500", "502"}:
+        return "Check host and port: what answers there does not know USER, which all FTP servers do."
     if tls is TlsMode.EXPLICIT and not protected and isinstance(error, TlsError) and error.reply:
         return (
             "If this server has no TLS, only `tls: off` is left, which sends password and files in clear text: ask"

@@ -207,6 +207,22 @@ class TestOneGo:
             Account(server.spec(tls=tls), timeouts=hasty)()
         assert said in caught.value.remedy
 
+    @pytest.mark.parametrize(
+        ("tls", "greeting", "answers"),
+        [
+            (TlsMode.EXPLICIT, "220 mail.example.com ESMTP Postfix", {"AUTH": "503 5.5.1 authentication not enabled"}),
+            (TlsMode.OFF, "220 mail.example.com ESMTP Postfix", {"USER": "502 5.5.2 command not recognized"}),
+            (TlsMode.OFF, "200 news.example.com ready", {"USER": "500 What?"}),
+        ],
+        ids=["mail and TLS", "mail", "news"],
+    )
+    def test_another_service_is_no_reason_to_do_without_tls_or_to_look_at_the_password(self, tls, greeting, answers):
+        with Scripted(GREETING=greeting, **answers) as server, pytest.raises(RemoteError) as caught:
+            Account(server.spec(tls=tls), timeouts=PATIENT)()
+        assert "port" in caught.value.remedy
+        assert "what answers there" in caught.value.remedy
+        assert not {"PASS"} & set(server.verbs())
+
     def test_another_server_is_told_one_thing_after_the_other(self):
         with Scripted(GREETING="220 Hello.") as server, Account(server.spec(), timeouts=PATIENT)():
             assert server.log == ["USER u", "PASS p", *REST]
