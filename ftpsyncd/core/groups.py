@@ -70,6 +70,9 @@ BUILT_IN_EXCLUDE: tuple[str, ...] = (
     ".fseventsd/",
     ".TemporaryItems/",
     ".DocumentRevisions-V100/",
+    ".AppleDB/",
+    ".AppleDesktop/",
+    ".apdisk",
     "Thumbs.db",
     "ehthumbs.db",
     "ehthumbs_vista.db",
@@ -80,7 +83,8 @@ BUILT_IN_EXCLUDE: tuple[str, ...] = (
     ".Trash/",
     ".Trash-*/",
     # Shares: the waste baskets of Samba (vfs_recycle), Unraid and netatalk, Synology, QNAP, and what is left of files
-    # that were deleted while they were open: by NFS, FUSE, and Macs over SMB and AFP.
+    # that were deleted while they were open: by NFS, FUSE, and Macs over SMB and AFP. What Windows notes in a stream of
+    # a file is one of its own where there are none, or below .streams (vfs_streams_depot).
     ".recycle/",
     ".Recycle.Bin/",
     "Network Trash Folder/",
@@ -95,6 +99,8 @@ BUILT_IN_EXCLUDE: tuple[str, ...] = (
     ".fuse_hidden*",
     ".smbdelete*",
     ".afpDeleted*",
+    ".streams/",
+    "*:Zone.Identifier",
     # File systems and their snapshots.
     "lost+found/",
     ".snapshot/",
@@ -115,7 +121,8 @@ BUILT_IN_EXCLUDE: tuple[str, ...] = (
     ".in.*",
     ".pureftpd-upload.*",
     ".pureftpd-rename.*",
-    # Editors and office programs.
+    # Editors and office programs. Those of Macs save into a file or a folder NAME.sb-XXXXXXXX-XXXXXX, or into a folder
+    # that says so; *.idlk lies beside what is open in InDesign.
     "*.tmp",
     "*.temp",
     "*.swp",
@@ -129,6 +136,9 @@ BUILT_IN_EXCLUDE: tuple[str, ...] = (
     "#*#",
     ".goutputstream-*",
     ".sb-*",
+    "*.sb-????????-??????",
+    "(A Document Being Saved By *)/",
+    "*.idlk",
     ".~*",
     # Synchronisers: rsync writes .NAME.XXXXXX.
     ".*.[a-z0-9][a-z0-9][a-z0-9][a-z0-9][a-z0-9][a-z0-9]",

@@ -92,6 +92,13 @@ def test_groups_share_nothing():
         (".tmp.drivedownload/a.jpg", ".tmp.drivedownload/"),
         (".tmp.driveupload/a.jpg", ".tmp.driveupload/"),
         (".pureftpd-rename.4711.5f1a2b3c", ".pureftpd-rename.*"),
+        ("report.docx.sb-515b24a2-00Ug5l", "*.sb-????????-??????"),
+        ("a/report.docx.sb-515b24a2-00Ug5l/report.docx", "*.sb-????????-??????"),
+        ("a/(A Document Being Saved By Preview 2)/scan.pdf", "(A Document Being Saved By *)/"),
+        (".apdisk", ".apdisk"),
+        ("a.jpg:Zone.Identifier", "*:Zone.Identifier"),
+        (".streams/19/A1/x.jpg", ".streams/"),
+        ("~issue~k2x1pq.idlk", "*.idlk"),
     ],
 )
 def test_temporary_and_system_names_are_excluded(path, pattern):
@@ -114,6 +121,9 @@ def test_names_that_only_look_temporary_are_published():
         "git/a.jpg",
         ".well-known/a.txt",
         "a/.gitignore",
+        "a.sb-1.jpg",
+        "a.sb-515b24a2-00Ug5l.jpg",
+        "(A Document Being Saved By Preview).pdf",
     ):
         assert ALL.includes(path), path
 
