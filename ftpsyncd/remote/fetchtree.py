@@ -133,6 +133,11 @@ class Fetching(Walk):
         self.awake_at = time.monotonic()
         return self.ready()
 
+    def _connected(self) -> RemoteSession:
+        """The connection, which is known here, too, when it is another one."""
+        self.session = self.ready()
+        return self.session
+
     def _directory(
         self, remote: str, into: Directory, name: str, depth: int, landed: set[tuple[int, int]]
     ) -> Iterator[TreeResult]:
@@ -155,7 +160,7 @@ class Fetching(Walk):
             _land(into, entry.name, landed)
             return TreeResult(remote, Step.SAME, there.st_size if there is not None else 0)
         fetched = landing.fetch(
-            self.session,
+            self._connected,
             remote,
             entry,
             into,

@@ -24,6 +24,10 @@ from ftpsyncd.quoting import named
 from ftpsyncd.remote.arrival import REPEATED, Part
 from ftpsyncd.remote.folders import Directory
 from ftpsyncd.remote.port import RemoteEntry, RemoteSession
+from ftpsyncd.remote.trees import Ready
+
+_VERSIONS_MAX = 3
+"""So many versions of one file are begun: another program may replace it faster than it can be fetched."""
 
 
 class Fetched(NamedTuple):
@@ -38,7 +42,7 @@ class Fetched(NamedTuple):
 
 
 def fetch(
-    session: RemoteSession,
+    ready: Ready,
     remote: str,
     entry: RemoteEntry,
     into: Directory,
@@ -50,10 +54,11 @@ def fetch(
 ) -> Fetched:
     """Fetch a file to ``name`` in a directory: continued if a part of it is there, checked, dated, then renamed.
 
-    If the transfer breaks, the part stays for the next try, provided that the server tells size and date.
+    If the transfer breaks, the part stays for the next try, provided that the server tells size and date. One that has
+    another size at the server by now is fetched as it is now: hours may have passed since the directory was listed.
 
     Args:
-        session: the connection.
+        ready: the connection; another one where it has ended.
         remote: the absolute path at the server.
         entry: what the server said about it.
         into: where to.
@@ -68,6 +73,42 @@ def fetch(
         VerificationError: more or fewer bytes came than the server says the file has; the part is removed.
         RemoteError: it cannot be fetched.
     """
+    versions = 1
+    while True:
+        try:
+            return _fetch_one(ready(), remote, entry, into, name, origin, progress, overwrite=overwrite)
+        except VerificationError as error:
+            now = _now(ready, remote)
+            if now is None or now.size is None or now.size == entry.size:
+                raise
+            if versions == _VERSIONS_MAX:
+                raise VerificationError(
+                    f"{named(remote)} was changed at the server each time while it was fetched.",
+                    remedy="Fetch it when whoever writes it there has finished.",
+                ) from error
+            versions, entry = versions + 1, now
+
+
+def _now(ready: Ready, remote: str) -> RemoteEntry | None:
+    """What is at the server by now; None if it does not tell."""
+    try:
+        return ready().stat(remote)
+    except RemoteError:
+        return None
+
+
+def _fetch_one(
+    session: RemoteSession,
+    remote: str,
+    entry: RemoteEntry,
+    into: Directory,
+    name: str,
+    origin: str,
+    progress: Callable[[int], None],
+    *,
+    overwrite: bool,
+) -> Fetched:
+    """Fetch one version of a file."""
     _vacant(into, name, overwrite=overwrite)
     part = Part.opened(into, name, f"{origin}\0{remote}", entry)
     try:

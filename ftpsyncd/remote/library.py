@@ -181,8 +181,9 @@ class Ftp:
 
         If the transfer breaks, what has come stays as ``NAME.<8 hex>.filepart`` (where it is more than 1 MiB), and the
         next download of the same file to the same path continues it: its last MiB is fetched again and compared. A
-        file that has another size or date at the server by then is begun anew. Of two downloads of the same file at
-        once, each has its own temporary file.
+        file that has another size or date at the server by then is begun anew, and so is one that is replaced by one of
+        another size just before it is fetched. Of two downloads of the same file at once, each has its own temporary
+        file.
 
         Args:
             remote: the absolute path of the file.
@@ -195,7 +196,8 @@ class Ftp:
             AlreadyExistsError: ``overwrite`` is False and ``path`` exists, even if it was made meanwhile.
             LocalUnwritableError: ``path`` cannot be written.
             NotFoundError: there is no such file.
-            VerificationError: fewer or more bytes came than the server says the file has; nothing is kept.
+            VerificationError: fewer or more bytes came than the server says the file has, or it was changed there each
+                of three times; nothing is kept.
         """
         source, target = remote_path(remote), local_path(path, LocalUnwritableError)
         replace, tell = arguments.flag("overwrite", overwrite), arguments.teller("progress", progress)
@@ -207,8 +209,8 @@ class Ftp:
                 raise LocalUnwritableError(f"{named(target)} is no name of a file.", remedy="")
             with Directory.opened(target.parent) as into:
                 return line.told(
-                    lambda session: landing.fetch(
-                        session,
+                    lambda _session: landing.fetch(
+                        line.ready,
                         source,
                         entry,
                         into,

@@ -26,6 +26,7 @@ from ftpsyncd.errors import (
     NotFoundError,
     RemoteError,
     ServerUnavailableError,
+    VerificationError,
 )
 from ftpsyncd.model import Kind
 from ftpsyncd.remote import Ftp, Step, connect
@@ -59,6 +60,27 @@ def test_a_file_goes_up_and_comes_down(ftp, remote, picture, tmp_path):
     assert (tmp_path / "down.jpg").read_bytes() == picture.read_bytes()
     assert (tmp_path / "down.jpg").stat().st_mtime == 1_500_000_000
     assert sorted(os.listdir(tmp_path)) == ["down.jpg", "picture.jpg"]  # noqa: PTH208
+
+
+def test_a_file_that_is_replaced_each_time_is_told_to_be(ftp, remote, tmp_path, monkeypatch):
+    """`get` told it as a broken line: 5000 of 5001 bytes came."""
+    source, new = f"{remote.base}/p", tmp_path / "new"
+    new.write_bytes(b"!" * 5000)
+    ftp.upload(new, source)
+    look = type(ftp.session).stat
+
+    def replaced(session, path):
+        entry = look(session, path)
+        new.write_bytes(new.read_bytes()[:-1])
+        with Ftp(remote.connect()) as other:
+            other.upload(new, source)
+        return entry
+
+    monkeypatch.setattr(type(ftp.session), "stat", replaced)
+    with pytest.raises(VerificationError, match="was changed at the server each time") as caught:
+        ftp.download(source, tmp_path / "p")
+    assert "when whoever writes it" in caught.value.remedy
+    assert {path.name for path in tmp_path.iterdir()} == {"new"}
 
 
 def test_overwriting_can_be_refused(ftp, remote, picture, tmp_path):
@@ -667,6 +689,24 @@ class TestTrees:
         steps = Counter(r.step for r in ftp.download_tree(f"{remote.base}/t", tmp_path / "back"))
         assert steps == {Step.SAME: 1, Step.FETCHED: 6}
         assert contents(tmp_path / "back") == contents(tree)
+
+    @pytest.mark.parametrize("change", [-1, 1, 3_000_000])
+    def test_a_file_that_is_replaced_when_it_is_listed_is_fetched_as_it_is_now(
+        self, ftp, remote, tree, tmp_path, change
+    ):
+        """It failed, as a broken line would have it: so many of so many bytes came."""
+        list(ftp.upload_tree(tree, f"{remote.base}/t"))
+        new = tmp_path / "new"
+        new.write_bytes(b"!" * (3000 + change))
+        os.utime(new, (1_600_000_000, 1_600_000_000))
+        results = ftp.download_tree(f"{remote.base}/t", tmp_path / "back")
+        assert next(results).remote != f"{remote.base}/t/one"
+        with Ftp(remote.connect()) as other:
+            other.upload(new, f"{remote.base}/t/one")
+        assert {result.step for result in results} == {Step.FETCHED}
+        assert (tmp_path / "back" / "one").read_bytes() == new.read_bytes()
+        assert (tmp_path / "back" / "one").stat().st_mtime == 1_600_000_000
+        assert contents(tmp_path / "back") == contents(tree) | {"one": new.read_bytes()}
 
     def test_existing_files_are_kept_if_asked(self, ftp, remote, tree, tmp_path):
         (tmp_path / "back").mkdir()
