@@ -24,6 +24,7 @@ _BEGUN_ANEW = (
     "a new one was begun: nothing is deleted at the servers for it, and what they have already is treated as `existing`"
     " says (`adopt` records it again where size and date agree; with `keep` it counts as somebody else's)"
 )
+_PAUSES_LOST = "; what a person paused is paused no more"
 
 
 def open_for_work(
@@ -51,9 +52,9 @@ def open_for_work(
             claim.close_to_others(_all_of(path))
     notice = ""
     if _is_empty(path):
-        notice = f"the ledger {path} is an empty file; {_BEGUN_ANEW}"
+        notice = f"the ledger {path} is an empty file; {_BEGUN_ANEW}{_PAUSES_LOST}"
     elif claim is not None and claim.used_before and not path.exists():
-        notice = f"there is no ledger {path}, though its directory was used before; {_BEGUN_ANEW}"
+        notice = f"there is no ledger {path}, though its directory was used before; {_BEGUN_ANEW}{_PAUSES_LOST}"
     try:
         return Ledger(path, keep_history_s=keep_history_s, claim=claim), notice
     except LedgerDamagedError as damage:
@@ -63,10 +64,12 @@ def open_for_work(
                 claim.let_go(path.with_name(path.name + companion))
         kept = set_aside(path, now)
         ledger = Ledger(path, keep_history_s=keep_history_s, claim=claim)
-        for name, destination, at_ns in _paused_in(kept):
+        paused = _paused_in(kept)
+        for name, destination, at_ns in paused or ():
             ledger.decisions.set_paused(ledger.mappings.number(name, destination), at_ns)
         ledger.commit()
-        return ledger, f"{damage.message}; it is kept as {kept}, and {_BEGUN_ANEW}"
+        lost = _PAUSES_LOST if paused is None else ""
+        return ledger, f"{damage.message}; it is kept as {kept}, and {_BEGUN_ANEW}{lost}"
 
 
 def set_aside(path: Path, now: datetime) -> Path:
@@ -142,10 +145,10 @@ class Checkup:
             self._tell(problem)
 
 
-def _paused_in(path: Path) -> list[tuple[str, str, int]]:
-    """Name and destination of the mappings that a person paused, and when, as far as a damaged ledger tells."""
+def _paused_in(path: Path) -> list[tuple[str, str, int]] | None:
+    """Name and destination of the mappings that a person paused, and when; None if a damaged ledger does not tell."""
     try:
         with Ledger(path, read_only=True) as damaged:
             return damaged.decisions.paused_mappings()
     except LedgerError:
-        return []
+        return None

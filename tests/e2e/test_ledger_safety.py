@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.site import Site, site
+from tests.e2e.site import Site, site, sizes
 from tests.e2e.test_source import copies, fill, some_checks_later, watchful
 from tests.figures import Figures
-from tests.servers import running
+from tests.servers import Server, running
 from tests.smalldisk import eat, small_disk
 from tests.variants import also
 from tests.waiting import until
@@ -117,6 +117,12 @@ def _empty(ledger: Path) -> None:
     ledger.write_bytes(b"")
 
 
+def _overwritten(ledger: Path) -> None:
+    """Nothing can be read of it."""
+    checkpointed(ledger)
+    ledger.write_bytes(b"no ledger" * 1000)
+
+
 def test_a_damaged_ledger_is_set_aside_and_rebuilt_from_what_the_server_has(tmp_path: Path) -> None:
     with running("pyftpdlib") as server, watchful(server, tmp_path) as s:
         fill(s.drop)
@@ -179,6 +185,68 @@ def test_that_a_new_ledger_was_begun_is_told_and_nothing_is_deleted_for_it(
         s.stop()
         s.start()
         assert s.status()["daemon"]["notice"] == "", "it is no news any more"
+
+
+@pytest.mark.parametrize("lost", [_gone, *also(_empty, _overwritten)])
+def test_that_what_was_paused_goes_on_without_its_ledger_is_told(
+    lost: Callable[[Path], None], tmp_path: Path, some_server: Server
+) -> None:
+    with watchful(some_server, tmp_path) as s:
+        s.command("pause", "drop")
+        lost(tmp_path / "state/ledger.db")
+        (s.drop / "embargo.jpg").write_bytes(b"not before noon")
+        s.start()
+        s.until_equal()
+        assert "; what a person paused is paused no more" in s.status()["daemon"]["notice"]
+
+
+def test_who_loses_the_ledger_publishes_on_by_keep_if_he_begins_with_pause_and_adopt(
+    tmp_path: Path, some_server: Server
+) -> None:
+    """As docs/operating.md has it."""
+    with watchful(some_server, tmp_path, existing="keep") as s:
+        (s.drop / "table.csv").write_bytes(b"1,2")
+        s.command("sync")
+        shutil.rmtree(tmp_path / "state")
+        (s.drop / "embargo.csv").write_bytes(b"not before noon")
+        s.write_config(existing="adopt")
+        s.command("pause", "drop")
+        s.start()
+        s.until_state("paused")
+        some_checks_later(s)
+        assert sizes(s.published).keys() == {b"table.csv"}
+        s.command("resume", "drop")
+        s.until_equal()
+        s.until_state("in_sync")
+        s.write_config(existing="keep")
+        s.command("reload")
+        (s.drop / "table.csv").write_bytes(b"1,3")
+        s.until_equal()
+        assert not s.status()["problems"]
+
+
+def test_a_ledger_of_yesterday_knows_nothing_of_what_was_discarded_since(tmp_path: Path, some_server: Server) -> None:
+    """As docs/operating.md has it."""
+    with watchful(some_server, tmp_path) as s:
+        (s.drop / "a.jpg").write_bytes(b"kept at the server")
+        s.command("sync")
+        shutil.copytree(tmp_path / "state", tmp_path / "backup")
+        s.write_config(max_deletes=0)
+        s.start()
+        (s.drop / "a.jpg").unlink()
+        s.until_state("held")
+        s.command("discard", "drop")
+        s.until_state("in_sync")
+        s.stop()
+        assert "delete" not in s.command("plan").stdout
+        shutil.rmtree(tmp_path / "state")
+        shutil.copytree(tmp_path / "backup", tmp_path / "state")
+        assert "delete" in s.command("plan").stdout
+        s.command("pause")
+        s.start()
+        s.until_state("paused")
+        some_checks_later(s)
+        assert sizes(s.published).keys() == {b"a.jpg"}
 
 
 def test_damage_that_shows_while_the_daemon_runs_ends_it_and_the_next_start_mends_it(tmp_path: Path) -> None:
