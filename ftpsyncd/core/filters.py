@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 from ftpsyncd.core.groups import BUILT_IN_EXCLUDE, GROUPS
 from ftpsyncd.paths import above, basename
+from ftpsyncd.quoting import one_line
 
 __all__ = ["BUILT_IN_EXCLUDE", "GROUPS", "Filter", "parse_pattern"]
 
@@ -300,4 +301,4 @@ def _built_in(names: _BuiltIn, name: str, patterns: Sequence[Pattern], path: str
     line = _one_line(path)
     if any(pattern.covers(line) for pattern in patterns if not pattern.takes):
         return ""
-    return f"{names.which(name)} (built in)"
+    return f"{one_line(names.which(name))} (built in)"

@@ -73,6 +73,9 @@ BUILT_IN_EXCLUDE: tuple[str, ...] = (
     ".AppleDB/",
     ".AppleDesktop/",
     ".apdisk",
+    # A folder's own icon, and the same as macOS names it on a share that takes no control characters.
+    "Icon\r",
+    "Icon\uf00d",
     "Thumbs.db",
     "ehthumbs.db",
     "ehthumbs_vista.db",

@@ -96,6 +96,8 @@ def test_groups_share_nothing():
         ("a/report.docx.sb-515b24a2-00Ug5l/report.docx", "*.sb-????????-??????"),
         ("a/(A Document Being Saved By Preview 2)/scan.pdf", "(A Document Being Saved By *)/"),
         (".apdisk", ".apdisk"),
+        ("a/Icon\r", "Icon\\r"),
+        ("Icon\uf00d", "Icon\\uf00d"),
         ("a.jpg:Zone.Identifier", "*:Zone.Identifier"),
         (".streams/19/A1/x.jpg", ".streams/"),
         ("~issue~k2x1pq.idlk", "*.idlk"),
@@ -122,6 +124,8 @@ def test_names_that_only_look_temporary_are_published():
         ".well-known/a.txt",
         "a/.gitignore",
         "a.sb-1.jpg",
+        "Icon",
+        "Icon.png",
         "a.sb-515b24a2-00Ug5l.jpg",
         "(A Document Being Saved By Preview).pdf",
     ):
@@ -347,6 +351,7 @@ GROUP_SPEC = GitIgnoreSpec.from_lines(
 BUILT_IN_SPEC = GitIgnoreSpec.from_lines(
     pattern.lower().replace("#", "\\#", 1) if pattern.startswith("#") else pattern.lower()
     for pattern in BUILT_IN_EXCLUDE
+    if pattern != "Icon\r"  # git takes the line break for the end of the line
 )
 
 
