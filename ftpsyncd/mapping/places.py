@@ -68,6 +68,11 @@ class Places:
         return self.root is not None and self.root == self.published
 
     @property
+    def may_be_published(self) -> bool:
+        """Whether that folder is in the root's place, as far as is known."""
+        return self.root is None or self.root_is_back
+
+    @property
     def any_swapped(self) -> bool:
         """Whether a directory is on another file system than it was, or a link leads to none."""
         return bool(self._swapped or self._links)

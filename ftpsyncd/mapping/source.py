@@ -111,9 +111,10 @@ class Source:
 
     def swapped(self, swapped: Swapped, at: Moment) -> None:
         """Another file system is where a directory was."""
-        known = self._holding.kind in _OTHER and swapped.link
+        known = self._holding.kind in _OTHER and (swapped.link or not self.places.may_be_published)
         if self.places.is_news(swapped) and not (self._are_two or known):
-            # Of many links one is told of at once, and when a pass is over how many there are.
+            # Of many links one is told of at once, and when a pass is over how many there are. Of another folder in the
+            # root's place it goes on being told: a start after a crash knows from that where things were seen.
             self._holding.put(HoldKind.REPLACED_SOURCE, self._about_disks(), at)
 
     def _about_disks(self) -> str:

@@ -996,6 +996,21 @@ class TestAnotherFolderInTheRootsPlace:
         self.comes(again, self.OURS)
         assert self.hold(again) is None
 
+    def test_a_disk_that_the_other_one_lacks_is_not_told_of_in_its_place(self, ledger: Ledger, story: Story):
+        """A daemon that was killed then took what it had seen in the other folder for files of this one, gone since."""
+        ledger.put(story.id, "card", made(50, mount_point=True))
+        self.comes(story, self.OTHER)
+        story.mirror.on_answer(Listing("card", Presence.PRESENT, {}, inode=50, device=DISK, root=self.OTHER), AT)
+        assert story.mirror.removals.source.places.any_swapped
+        told = story.mirror.removals.hold
+        assert told is not None
+        assert "not the folder that was published before" in told.message
+        ledger.begun.put(story.id, "b", Intent(Kind.FILE, fingerprints=(PICTURE.fingerprint,)))
+        again = Story(ledger)
+        self.comes(again, self.OURS)
+        again.mirror.removals.source.arrived("b", AT)
+        assert self.hold(again) is HoldKind.TWO_SOURCES
+
     def test_nor_what_arrives_when_it_has_gone(self, story: Story):
         self.comes(story, self.OTHER)
         story.mirror.removals.source.offered("b", self.OTHER)
