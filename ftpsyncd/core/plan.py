@@ -314,7 +314,9 @@ def _made_anew(
     yield Enter(path, inode, known=False)
 
 
-def swapped_directory(path: str, row: Row, *, mount_point: bool, filesystem: int = 0) -> Swapped | None:
+def swapped_directory(
+    path: str, row: Row, *, mount_point: bool, filesystem: int = 0, device: int = 0
+) -> Swapped | None:
     """Whether a published directory is on another file system than it was, or than some of what is published below.
 
     Args:
@@ -322,13 +324,14 @@ def swapped_directory(path: str, row: Row, *, mount_point: bool, filesystem: int
         row: what is recorded of it.
         mount_point: whether it is one now.
         filesystem: what is mounted there now, as in `Listing`; 0: not told.
+        device: its st_dev, by which it may have been recorded when nobody told its identifier.
     """
     # what lies on the disk and what lies under it are both published, and never to be seen together
     if row.device == MIXED:
         now = "mounted" if mount_point else "not mounted"
         why = f"{path} is {now} now, and some of what is published below it was there when it was otherwise"
         return Swapped(path, why, mounted=mount_point, filesystem=filesystem)
-    if mount_point and filesystem and row.device > MIXED and row.device != filesystem:
+    if mount_point and filesystem and row.device > MIXED and row.device not in {filesystem, device}:
         why = f"{path} is on another disk now than when it was published"
         return Swapped(path, why, mounted=True, filesystem=filesystem)
     # neither: it was made for what is in it, before anybody had looked at the directory itself

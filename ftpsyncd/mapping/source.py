@@ -130,13 +130,13 @@ class Source:
         if row is None or row.kind is not Kind.DIR:
             self.places.listed(listing)
             return
-        mounted, filesystem = listing.mount_point, listing.filesystem
-        swapped = swapped_directory(listing.directory, row, mount_point=mounted, filesystem=filesystem)
+        mounted, filesystem, device = listing.mount_point, listing.filesystem, listing.device
+        swapped = swapped_directory(listing.directory, row, mount_point=mounted, filesystem=filesystem, device=device)
         if swapped is None:
             # `pass_ended` draws the conclusion: where folders are polled, nothing else begins a pass for a mount.
             if self.places.back(listing.directory) and self._holding.kind in _OTHER:
                 self._site.dirty.mark_deep("", at.now)
-            if row.device == 1 and mounted and filesystem:
+            if row.device in {1, device} and mounted and filesystem not in {0, row.device}:
                 self._site.ledger.put(self._site.id, listing.directory, row._replace(device=filesystem))
         else:
             self.swapped(swapped, at)

@@ -920,6 +920,23 @@ class TestADiskOverWhatIsPublished:
         assert story.mirror.removals.hold is None
 
 
+@pytest.mark.parametrize(("number", "held"), [(0x801, False), (0x811, True)])
+def test_a_disk_whose_identifier_nobody_told_when_it_was_published_is_known_by_its_number(
+    ledger: Ledger, number: int, *, held: bool
+):
+    """In a container without udev's database the kernel may tell the identifier from an upgrade on."""
+    identifier = 1 << 40
+    story = Story(ledger)
+    ledger.put(story.id, "card", made(50)._replace(device=number))
+    ledger.put(story.id, "card/a", published(PICTURE))
+    there = Listing("card", Presence.PRESENT, {}, inode=50, device=0x801, mount_point=True, filesystem=identifier)
+    story.mirror.on_answer(there, AT)
+    assert (story.mirror.removals.hold is not None) is held
+    row = ledger.row(story.id, "card")
+    assert row is not None
+    assert row.device == (number if held else identifier)
+
+
 @pytest.mark.parametrize(("path", "device"), [("new.jpg", 11), ("card/new.jpg", MIXED), ("cards/new.jpg", 11)])
 def test_what_a_crash_cut_off_while_a_disk_in_the_folder_was_away_was_seen_in_no_other_folder(
     ledger: Ledger, path: str, device: int
