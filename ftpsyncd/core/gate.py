@@ -16,7 +16,7 @@ PAUSE_FACTOR = 1.5
 LONGEST_PAUSE_S = 300.0
 LOGIN_PAUSE_S = 900.0
 TLS_PAUSE_S = LONGEST_PAUSE_S
-"""No password is refused where TLS does not come about: whether it does is asked as often as whether a server is back."""
+"""No password is refused where TLS does not come about: that is tried as often as whether a server is back."""
 FULL_PAUSE_S = 300.0
 CAP_GROWS_AFTER_S = 300.0
 JUDGED_BEFORE_S = 30.0
