@@ -175,7 +175,7 @@ class _Cycle:
 
     def _note_unreached(self, error: FtpsyncdError | None) -> None:
         """Note that it is the way to the server's data ports by which the session ends."""
-        if isinstance(error, DataUnreachableError):
+        if isinstance(error, DataUnreachableError) and not self.session.usable:
             self.unreached = error
 
     def _keep(self, upload: Outgoing, *, repeats: bool) -> None:

@@ -685,6 +685,14 @@ class TestTheDataConnection:
         assert [type(error) for error in failed] == [DataUnreachableError] * len(failed)
         assert all("firewalls" in error.remedy for error in failed)
 
+    def test_one_that_was_refused_before_is_not_told_as_what_ended_the_session(self):
+        """Else what ends it again and again would never be found to be at fault."""
+        script = {"EPSV": [None, "425 No port.", None, hang_up], "PASV": "425 No port."}
+        with Scripted(script) as server, account(server, Profile(reached=True))() as session:
+            results = publish(session, job("/a"), job("/b"), job("/c"), job("/d"))
+            expected = [None, DataUnreachableError, ServerUnavailableError, ServerUnavailableError]
+            assert errors_of(results) == expected
+
     @pytest.mark.parametrize("answer", ["426 Failure reading network stream.", "451 Error during read.", None])
     def test_one_that_moves_nothing_is_no_fault_of_the_server(self, answer):
         """Whose words, if any, answer the reset by which it was given up: an MTU that is too large looks like that."""
