@@ -176,6 +176,18 @@ def learn_renaming(session: Session, path: str, other: str) -> None:
             session.profile.refuses_renames(path.rpartition("/")[0])
 
 
+def may_store_beside(session: Session, final: str) -> bool:
+    """Whether it has to be found out (`learn_storing`) before a file is sent under its final name, since one is there.
+
+    On one that is not there nothing depends, and the files before it need not be ended for a trial.
+
+    Raises:
+        RemoteError: the session ended.
+    """
+    unknown = session.profile.stores_over is None and stores_beside(session.greeting)
+    return unknown and session.exchange([session.command("SIZE", final)])[0].good
+
+
 def learn_storing(session: Session, final: str) -> None:
     """Find out whether STOR replaces a file, before one that is there is to be; the profile remembers it.
 
@@ -185,13 +197,11 @@ def learn_storing(session: Session, final: str) -> None:
 
     Args:
         session: at the server.
-        final: the path of that file; of one that is not there nothing depends on it, and nothing is tried.
+        final: the path of that file.
 
     Raises:
         RemoteError: the session ended.
     """
-    if not session.exchange([session.command("SIZE", final)])[0].good:
-        return
     path = scratch.free(session, names.trial(final))
     beside = f"{path}.1"
     with scratch.noted(session, [("DELE", path), ("DELE", beside)]):

@@ -41,7 +41,7 @@ from ftpsyncd.paths import parent
 from ftpsyncd.remote import lengths, naming, reaching, renaming, resume, saying, trials
 from ftpsyncd.remote.outgoing import Outgoing, checked, checks, opened, remove, rename, renamed, settle
 from ftpsyncd.remote.port import PublishJob, PublishResult
-from ftpsyncd.remote.profile import Resuming, stores_beside
+from ftpsyncd.remote.profile import Resuming
 from ftpsyncd.remote.renaming import NoRenameError
 from ftpsyncd.remote.replies import Reply
 from ftpsyncd.remote.resume import NOTHING
@@ -229,7 +229,7 @@ class _Cycle:
             reaching.try_again(session, temporary)
             session.stand(session.command("STOR", temporary))
         session.assure(job.path)
-        if temporary == job.path and session.profile.stores_over is None and stores_beside(session.greeting):
+        if temporary == job.path and trials.may_store_beside(session, job.path):
             yield from self._flush()
             trials.learn_storing(session, job.path)
         # A part that will not be continued here goes with what has to go.

@@ -2162,6 +2162,19 @@ class Short(Scripted):
         return len(path.rpartition("/")[2]) > 143  # of Latin-1: bytes
 
 
+def test_new_files_under_their_final_names_are_not_ended_one_by_one_where_one_that_is_replaced_would_be_tried():
+    """pure-ftpd: each cost three round trips, and not the two of which one asks whether it is there."""
+    files = 20
+    profile = Profile(reached=True)
+    with Scripted(GREETING="220 Welcome to Pure-FTPd") as server, account(server, profile)() as session:
+        assert errors_of(publish(session, *(job(f"/{i}", temporary=f"/{i}") for i in range(files)))) == [None] * files
+        verbs = server.verbs()
+    stores = [place for place, verb in enumerate(verbs) if verb == "STOR"]
+    # What is said of the file before comes with the next one, behind the question of whether that is there.
+    assert [verbs[place + 1 : place + 3] for place in stores[:-1]] == [["EPSV", "SIZE"]] * (files - 1)
+    assert [verbs[place - 1] for place in stores[2:]] == ["MFMT"] * (files - 2)
+
+
 class TestNamesThatLookWrong:
     """A server takes only those with certain endings, and the temporary ones have another."""
 
