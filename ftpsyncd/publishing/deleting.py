@@ -94,10 +94,14 @@ class Remover:
     ) -> Iterator[Outcome]:
         """Delete what is still as it was published."""
         sure: list[Delete] = []
+        # Of them, those that have just been seen to be files: what they are is not asked once more.
+        files: set[Delete] = set()
         for delete, there in deletes:
             refused = there if isinstance(there, FtpsyncdError) else _changed(delete, there)
             if refused is None:
                 sure.append(delete)
+                if isinstance(there, RemoteEntry) and there.kind is Kind.FILE:
+                    files.add(delete)
             else:
                 yield Failed(delete, refused)
         if not sure:
@@ -112,6 +116,8 @@ class Remover:
         for delete, verdict in zip(sure, verdicts, strict=True):
             if verdict is None:
                 yield Done(delete, Did.DELETED, duration_s=each_s)
+            elif delete in files:
+                yield Failed(delete, verdict)
             else:
                 yield Failed(delete, _explained(session, self._remote(delete.mapping, delete.path), verdict))
 
