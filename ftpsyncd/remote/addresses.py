@@ -26,6 +26,8 @@ MOMENT_S = 0.25
 HEAD_START_S = 2.0
 """So long with the address that was reached last (RFC 8305 §5): an attempt too many may count as one connection. And
 before one that was of no use, which would win else where it is nearer."""
+TOLD_S = 1.0
+"""So long name servers are awaited where a connection is in use: files that have arrived wait for their names."""
 _USELESS_MOST = 16
 Address = tuple[Any, ...]
 """As `socket` has it."""
@@ -81,6 +83,20 @@ def resolved(host: str, port: int, known: Known = Known()) -> list[Found]:  # no
     else:
         answers = ask()
     return sorted(answers, key=lambda each: known.rank(each[4]))
+
+
+def told_soon(host: str, port: int) -> list[Found]:
+    """The addresses of a host for somebody who has other things to do than to wait for name servers.
+
+    Raises:
+        OSError: the name is not known, or nobody has told within `TOLD_S`.
+    """
+
+    def tire(waited_s: float) -> None:
+        raise TimeoutError(f"No name server has answered in {waited_s:.0f} s.")
+
+    ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    return patience.awaited(ask, tire, every_s=TOLD_S, name="ftpsyncd-resolver")
 
 
 def connected(found: Sequence[Found], timeout_s: float, known: Known = Known()) -> socket.socket:  # noqa: B008 - frozen

@@ -136,7 +136,7 @@ class Session:
         """See `port.RemoteSession.is_elsewhere`."""
         spec = self.account.spec
         try:
-            found = frozenset(str(each[4][0]) for each in addresses.resolved(spec.host, spec.port))
+            found = frozenset(str(each[4][0]) for each in addresses.told_soon(spec.host, spec.port))
         except OSError:
             return False
         before, self._found_before = self._found_before, found

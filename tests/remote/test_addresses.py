@@ -366,6 +366,18 @@ def test_a_host_of_which_other_addresses_are_told_each_time_has_not_moved(stack,
             assert not session.is_elsewhere()
 
 
+def test_a_connection_in_use_does_not_wait_for_name_servers(stack, monkeypatch):
+    """For half a minute, again and again, complete files would wait for their names."""
+    server, over = stack.enter_context(Scripted()), threading.Event()
+    stack.callback(over.set)
+    with account(server)() as session:
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_where, **_how: over.wait(60) and [])
+        monkeypatch.setattr(addresses, "TOLD_S", 0.01)
+        began = time.monotonic()
+        assert not session.is_elsewhere()
+        assert time.monotonic() - began < 30
+
+
 @pytest.mark.parametrize("waits", [True, False], ids=["the main thread", "another thread"])
 def test_who_takes_signals_does_not_wait_for_name_servers(monkeypatch, waits):
     """Ctrl-C would be heard when the C library has tried all of them: ten seconds for one."""
