@@ -15,6 +15,7 @@ from ftpsyncd.config import Config, missing_secrets, placed
 from ftpsyncd.counting import number
 from ftpsyncd.errors import (
     ConfigError,
+    DataUnreachableError,
     ExitCode,
     FtpsyncdError,
     NameRefusedError,
@@ -140,34 +141,46 @@ def _server(server: ServerSpec, mappings: Sequence[MappingSpec], connect: Connec
             version = session.control.tls_version if isinstance(session, Session) else "TLS"
             verified = "verifies" if server.tls_verify else "is not verified"
             yield Finding(Level.OK, Area.SERVER, subject, f"Encrypted with {version}; the certificate {verified}.")
-        yield from _all_rights(mappings, session)
-        if session.usable or (isinstance(session, Session) and session.profile.relative):
+        in_order = yield from _all_rights(mappings, session)
+        if in_order:
             yield from _abilities(subject, session)
 
 
-def _all_rights(mappings: Sequence[MappingSpec], session: RemoteSession) -> Iterator[Finding]:
+def _all_rights(
+    mappings: Sequence[MappingSpec], session: RemoteSession, missed: int = 0
+) -> Generator[Finding, None, bool]:
+    """Try each mapping.
+
+    Args:
+        mappings: of one server.
+        session: there.
+        missed: at how many addresses of the host no data connection came about.
+
+    Returns:
+        Whether the session that was the last one is in order.
+    """
     for done, mapping in enumerate(mappings):
         if not session.usable:
-            return
+            return False
         try:
             yield rights(mapping, session)
-        except PathsRefusedError:
-            if not isinstance(session, Session):
-                raise
-            # What this one has learned counts for the next one.
-            try:
-                with session.account() as another:
-                    yield from _all_rights(mappings[done:], another)
-            except FtpsyncdError as none:
-                yield _failure(f"mapping {mapping.name}", none)
-            return
         except FtpsyncdError as error:
+            others = error.others if isinstance(error, DataUnreachableError) else 0
+            if isinstance(session, Session) and (isinstance(error, PathsRefusedError) or missed < others):
+                # What this one has learned counts for the next one.
+                try:
+                    with session.account() as another:
+                        return (yield from _all_rights(mappings[done:], another, missed + 1))
+                except FtpsyncdError as none:
+                    yield _failure(f"mapping {mapping.name}", none)
+                return False
             if isinstance(error, NameRefusedError):
                 # Its usual remedy is `retry`, of a daemon that may not have been started yet.
                 known = error.remedy if "remedy" in vars(error) else _REFUSED_REMEDY
                 error.remedy = _elsewhere(mapping, session) or known
             area = Area.SERVER if error.exit_code == ExitCode.TEMPFAIL else Area.DIRECTORY
             yield _failure(f"mapping {mapping.name}", error, area)
+    return session.usable
 
 
 def _elsewhere(mapping: MappingSpec, session: RemoteSession) -> str:

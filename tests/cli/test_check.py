@@ -222,6 +222,25 @@ def test_a_server_that_renames_nothing_is_a_warning(config, kind):
         assert list(real.home.iterdir()) == []
 
 
+def test_where_a_host_has_other_addresses_one_without_data_connections_is_passed_over(config, monkeypatch):
+    """As the daemon does it."""
+    with socket.socket() as kept, Scripted(EPSV="229 Here (|||1|)") as shut, Scripted() as good:
+        kept.bind(("127.0.0.1", 0))
+        closed = kept.getsockname()[1]
+        shut.script |= {"EPSV": f"229 Here (|||{closed}|)", "PASV": "425 None."}
+        ways = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", each.port)) for each in (shut, good)]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_where, **_how: list(ways))
+        only = config._replace(servers={"web": shut.spec(name="web")}, mappings={"gallery": config.mappings["gallery"]})
+        found = list(check(only, offline=False))
+        ways.pop()
+        failed = list(check(only, offline=False))
+    assert [each for each in errors(found) if "gallery" in each[0]] == []
+    assert "The server offers" in str([each.message for each in found])
+    ((_, message),) = [each for each in errors(failed) if "gallery" in each[0]]
+    assert "data connection" in message
+    assert set(good.files) == set()
+
+
 class TestALoginThatLeadsElsewhere:
     """Nothing may be written at the root, as at a server that does not lock its users into their directories."""
 
