@@ -219,7 +219,7 @@ def apply_to_server(queue: Queue, outcome: Outcome, connections: int, now: float
         return EventKind.SERVER_OFFLINE if queue.gate.failed(now, state, error.message, by_tls=by_tls) else None
     if isinstance(outcome, Failed) and isinstance(outcome.error, TooManyTransfersError):
         # Over another connection a transfer may be under way, or one may have ended a moment ago.
-        if queue.gate.lower_cap(now) or connections:
+        if queue.gate.lower_cap(now) or not outcome.alone:
             return None
         is_news = queue.gate.failed(now, Breaker.OFFLINE, outcome.error.message, connects=True)
         return EventKind.SERVER_OFFLINE if is_news else None

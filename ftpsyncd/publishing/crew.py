@@ -362,7 +362,8 @@ class Crew:
             self.door.answered()
             with self._ready:
                 self._crowded_until = time.monotonic() + CROWDED_S
-            return outcome
+            # The one that was refused is leased still, and who is told may ask before or after it is given back.
+            return outcome._replace(alone=self._pool.open_count <= 1)
         if session.usable or not isinstance(outcome.error, RemoteError) or outcome.error.retry is Retry.MACHINE:
             return outcome
         if not ended:

@@ -67,3 +67,24 @@ def test_where_fewer_may_transfer_at_a_time_than_be_logged_in_no_file_is_to_blam
         s.until_equal(60)
         s.until_state("in_sync")
         assert "maximum number of data transfers" not in s.log(), "no try of a file has failed"
+
+
+@pytest.mark.parametrize("connections", [1, 4])
+@pytest.mark.parametrize("publish", ["atomic", "direct"])
+def test_where_others_have_all_transfers_the_server_is_paused(tmp_path: Path, connections: int, publish: str) -> None:
+    """Another program of the same account is at work: who logs in again and again is shut out in the end."""
+    refusal = "451 Failed, maximum number of data transfers (1) for this user reached. Please retry later."
+    with (
+        running("pyftpdlib") as unused,
+        Scripted(STOR=refusal) as server,
+        site(unused, tmp_path, publish=publish, server_keys={"connections": connections}) as s,
+    ):
+        config = json.loads(s.config.read_text())
+        config["servers"]["web"]["port"] = server.port
+        s.config.write_text(json.dumps(config))
+        for number in range(100):
+            (s.drop / f"{number}.jpg").write_bytes(b"x" * 2_000)
+        ended = s.command("sync", ok=False)
+    assert ended.returncode == 75
+    assert "allows no further transfer at the same time" in ended.stdout
+    assert server.verbs().count("USER") <= 10 * connections, "what was handed to the workers, each once"
