@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import stat
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from ftpsyncd.actions import Delete, Did, Done, Failed, Outcome, RemoveDir
@@ -94,14 +94,10 @@ class Remover:
     ) -> Iterator[Outcome]:
         """Delete what is still as it was published."""
         sure: list[Delete] = []
-        # Of them, those that have just been seen to be files: what they are is not asked once more.
-        files: set[Delete] = set()
         for delete, there in deletes:
             refused = there if isinstance(there, FtpsyncdError) else _changed(delete, there)
             if refused is None:
                 sure.append(delete)
-                if isinstance(there, RemoteEntry) and there.kind is Kind.FILE:
-                    files.add(delete)
             else:
                 yield Failed(delete, refused)
         if not sure:
@@ -113,13 +109,18 @@ class Remover:
         except FtpsyncdError as error:
             verdicts = [error] * len(sure)
         each_s = (time.monotonic() - started) / len(sure)
+        seen = {delete for delete, there in deletes if there is not None}
+        unseen = {
+            self._remote(delete.mapping, delete.path): verdict
+            for delete, verdict in zip(sure, verdicts, strict=True)
+            if type(verdict) is NameRefusedError and delete not in seen
+        }
+        told = _explained(session, unseen)
         for delete, verdict in zip(sure, verdicts, strict=True):
             if verdict is None:
                 yield Done(delete, Did.DELETED, duration_s=each_s)
-            elif delete in files:
-                yield Failed(delete, verdict)
             else:
-                yield Failed(delete, _explained(session, self._remote(delete.mapping, delete.path), verdict))
+                yield Failed(delete, told.get(self._remote(delete.mapping, delete.path), verdict))
 
     def trash(self, session: RemoteSession, action: Delete) -> Did:
         """Move a file to where the deleted ones are kept at the server."""
@@ -168,19 +169,25 @@ def _move(session: RemoteSession, source: str, trash: str) -> Did:
     return Did.TRASHED
 
 
-def _explained(session: RemoteSession, remote: str, refused: FtpsyncdError) -> FtpsyncdError:
-    """What is told where a file may not be deleted: that a directory has its name, which a person had approved."""
-    if type(refused) is not NameRefusedError or not session.usable:
-        return refused
+def _explained(session: RemoteSession, refused: Mapping[str, NameRefusedError]) -> dict[str, FtpsyncdError]:
+    """What is told where files may not be deleted: that a directory has the name, which a person had approved.
+
+    Args:
+        session: at the server.
+        refused: paths that nobody has looked at, and what was said of them.
+    """
+    told: dict[str, FtpsyncdError] = {}
+    if not (refused and session.usable):
+        return told
     with suppress(RemoteError):
-        there = session.stat(remote)
-        if there is not None and there.kind is Kind.DIR:
-            return AlreadyExistsError(
-                f"{named(remote)} is a directory at the server, and no file that could be deleted: {refused.reply}",
-                reply=refused.reply,
-                remedy="Remove it at the server, or give it another name there, then run `ftpsyncd retry`.",
-            )
-    return refused
+        for (remote, error), there in zip(refused.items(), session.stat_many(list(refused)), strict=True):
+            if there is not None and there.kind is Kind.DIR:
+                told[remote] = AlreadyExistsError(
+                    f"{named(remote)} is a directory at the server, and no file that could be deleted: {error.reply}",
+                    reply=error.reply,
+                    remedy="Remove it at the server, or give it another name there, then run `ftpsyncd retry`.",
+                )
+    return told
 
 
 def _changed(delete: Delete, there: RemoteEntry | None) -> ChangedAtServerError | None:
