@@ -298,6 +298,19 @@ def test_putting_again_replaces_the_row_and_counts_once(ledger: Ledger, mapping:
     assert ledger.mappings.totals(mapping) == Totals(0, 0, NS + 5)
 
 
+def test_what_is_forgotten_right_after_it_was_recorded_does_not_come_back(ledger: Ledger, mapping: int):
+    """Rows are written some at a time: one that waits for that must not be written after it was dropped."""
+    fill(ledger, mapping, "a", "b")
+    ledger.commit()
+    ledger.put(mapping, "c", file(inode=9))
+    ledger.forget(mapping, "c")
+    ledger.put(mapping, "a", file(inode=10))
+    ledger.forget(mapping, "a")
+    ledger.commit()
+    assert ledger.rows(mapping, "").keys() == {"b"}
+    assert ledger.mappings.totals(mapping).files == 1
+
+
 def test_the_last_publish_does_not_go_back(ledger: Ledger, mapping: int):
     ledger.put(mapping, "a", file(published_ns=NS + 5))
     ledger.put(mapping, "b", file(published_ns=NS))

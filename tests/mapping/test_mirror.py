@@ -1359,6 +1359,25 @@ def test_a_pass_does_not_wait_for_what_cannot_be_read(story: Story):
     assert story.mirror.next_due() is None
 
 
+def test_a_pass_does_not_wait_for_what_cannot_be_read_and_is_too_much_to_be_noted(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("ftpsyncd.mapping.unreadable.QUEUE_ROOM", 1)
+    story = Story(story.ledger, one_pass=True)
+    unreadable = dict.fromkeys("abc", "Input/output error")
+    story.mirror.on_answer(Listing("", Presence.PRESENT, {}, frozenset("abc"), unreadable=unreadable), AT)
+    assert story.mirror.next_due() is None
+
+
+def test_what_failed_in_a_directory_that_is_gone_and_was_never_published_is_no_problem_any_more(story: Story):
+    """Parked, it would be told of for ever: nothing in the ledger has the directory looked at again."""
+    story.ledger.failures.put(story.id, "new/a", CHANGED_THERE)
+    story.ledger.failures.put(story.id, "newer/a", CHANGED_THERE)
+    story.mirror.on_answer(Listing("new", Presence.ABSENT, {}, None), AT)
+    assert story.ledger.failures.of(story.id, "new/a") is None
+    assert story.ledger.failures.of(story.id, "newer/a") is not None
+
+
 def test_a_directory_where_a_file_was_is_not_read_again_and_again_until_the_file_may_go(story: Story):
     story = Story(story.ledger, delete_after_s=10.0)
     story.ledger.put(story.id, "a", published(file(inode=8)))

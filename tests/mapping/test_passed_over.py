@@ -118,6 +118,16 @@ def test_it_is_deleted_when_it_is_not_found_in_there(tale: Tale, renames: Rename
     assert action.path == "inner/a"
 
 
+def test_where_the_server_would_not_rename_it_that_is_not_tried_again_and_again(tale: Tale, renames: RenameDir):
+    tale.ends(Failed(renames, NameRefusedError("No.", reply="550 No.")))
+    begun: list[Action] = []
+    while (action := tale.begins()) is not None and len(begun) < 10:
+        begun.append(action)
+        tale.ends(Done(action, Did.MADE if isinstance(action, MakeDir) else Did.RENAMED))
+    assert any(isinstance(action, MakeDir) and action.path == "new" for action in begun)
+    assert not any(isinstance(action, RenameDir) and action.path == "new" for action in begun)
+
+
 def test_it_is_renamed_also_where_the_server_would_not_rename_that(tale: Tale, renames: RenameDir):
     puts_inner_into(tale)
     tale.ends(Failed(renames, NameRefusedError("No.", reply="550 No.")))

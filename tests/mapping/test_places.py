@@ -75,3 +75,14 @@ def test_nothing_is_doubted_where_all_is_on_its_disk(ledger: Ledger) -> None:
     places.root = RootIdentity(5, 3)
     assert not places.doubt_some()
     assert not any(row.fingerprint.is_doubted for _, row in ledger.walk(mapping))
+
+
+@pytest.mark.parametrize("empty", [True, False])
+def test_another_folder_is_taken_as_it_is_where_nothing_was_published(ledger: Ledger, *, empty: bool) -> None:
+    """Nothing can be deleted that is not there; nobody need decide about that."""
+    mapping = ledger.mappings.number("new" if empty else M, "there")
+    ledger.mappings.set_root(mapping, RootIdentity(2, 3))
+    places = Places(MappingSpec(M, Path("/srv/gallery"), "web", "/htdocs"), mapping, ledger)
+    places.root = RootIdentity(5, 4)
+    assert places.root_is_published(RootIdentity(6, 4)) is empty
+    assert ledger.mappings.root(mapping) == (RootIdentity(5, 4) if empty else RootIdentity(2, 3))
