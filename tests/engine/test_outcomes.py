@@ -819,6 +819,16 @@ def test_a_refused_name_is_parked_after_two_tries_and_counts_anew_when_the_file_
     assert story.told()[-1] is EventKind.FAILED
 
 
+def test_who_is_told_of_a_failure_hears_what_would_mend_it_and_what_the_server_said(story: Story):
+    story.apply(failed(REFUSED))
+    [event] = story.events
+    assert event.remedy
+    assert (event.message, event.reply, event.size) == (REFUSED.message, REFUSED.reply, A.size)
+    kept = story.ledger.failures.of(story.id, UPLOAD.path)
+    assert kept is not None
+    assert event.remedy == kept.remedy
+
+
 def test_an_unsendable_name_is_parked_at_once(story: Story):
     story.apply(failed(NameNotSendableError("It has a line break.")))
     assert story.told() == [EventKind.PARKED]
@@ -946,6 +956,26 @@ def test_a_second_file_without_space_pauses_the_server(story: Story):
     assert story.queue.gate.state is Breaker.FULL
     assert story.queue.next_due(NOW) == NOW + FULL_PAUSE_S
     assert EventKind.SERVER_OFFLINE in story.told()
+
+
+def test_while_others_are_sent_a_mapping_tells_of_what_finds_no_space(story: Story):
+    story.outcomes = Outcomes(lambda _mirror: False)
+    for name in "abc":
+        story.apply(Failed(other_file(f"{name}/1"), FULL))
+    assert story.queue.space.awaits(M, "z", NOW)
+    story.queue.offer(other_file("d/1"))
+    status = mapping_status(story.mirror, Moment(NOW, WALL))
+    assert status.state is MappingState.SYNCING
+    assert status.message.startswith("there is no space at the server for what is in ")
+
+
+def test_since_when_is_told_only_of_what_needs_a_person(story: Story):
+    """A hold about nothing that is known any more does not show: the mapping is not held."""
+    story.mirror.looks.passes = 1
+    story.mirror.dirty.clear()
+    story.mirror.removals.holding.put(HoldKind.MASS_DELETE, "Too many.", Moment(NOW, WALL))
+    status = mapping_status(story.mirror, Moment(NOW, WALL))
+    assert (status.state, status.since) == (MappingState.IN_SYNC, None)
 
 
 def test_a_file_that_found_space_since_does_not_count(story: Story):
