@@ -458,6 +458,17 @@ def test_a_file_that_another_protects_is_parked_and_not_recorded(story: Story):
     assert failure.fingerprint == A
 
 
+def test_what_stays_at_the_server_is_told_in_words_that_fit_it(story: Story):
+    """One of them is somebody else's; the other may be a part of what was being sent."""
+    story.apply(Done(UPLOAD, Did.KEPT))
+    story.apply(Done(Sweep(M, "d/b", "", exposed=Exposure(10, 5, 6)), Did.KEPT))
+    story.apply(Done(Sweep(M, "d/c", "part"), Did.SWEPT))
+    told = {event.path: event.message for event in story.events}
+    assert told["d/a"] == "the server has a file of this name that ftpsyncd never published"
+    assert told["d/b"].endswith("does not show, by its size and date, that it is of that: it stays")
+    assert not told.get("d/c")
+
+
 def test_a_renamed_file_moves_in_the_ledger(story: Story):
     story.apply(Done(UPLOAD, Did.PUBLISHED, sha256=SHA))
     story.apply(Done(Rename(M, "b", "d/a", A, SHA), Did.RENAMED))
