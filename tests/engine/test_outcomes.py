@@ -469,6 +469,15 @@ def test_what_stays_at_the_server_is_told_in_words_that_fit_it(story: Story):
     assert not told.get("d/c")
 
 
+def test_what_somebody_was_told_to_stay_is_not_asked_about_once_more(story: Story):
+    """What was cut off may come late all the same; but it is told, and a person's, by then."""
+    begun = story.mirror.intents.begin(UPLOAD)
+    assert story.apply(Failed(begun, DOWN))
+    begun = story.mirror.intents.begin(UPLOAD)
+    story.apply(Done(begun, Did.KEPT))
+    assert "d/a" not in [path for path, _ in story.ledger.begun.of(story.id)]
+
+
 def test_a_renamed_file_moves_in_the_ledger(story: Story):
     story.apply(Done(UPLOAD, Did.PUBLISHED, sha256=SHA))
     story.apply(Done(Rename(M, "b", "d/a", A, SHA), Did.RENAMED))
