@@ -311,6 +311,17 @@ def test_what_is_forgotten_right_after_it_was_recorded_does_not_come_back(ledger
     assert ledger.mappings.totals(mapping).files == 1
 
 
+@pytest.mark.parametrize(("ctime_ns", "same"), [(-1, False), (0, True), (1, False)])
+def test_a_file_with_the_ctime_that_was_recorded_is_not_looked_at_more_closely(
+    ledger: Ledger, mapping: int, ctime_ns: int, *, same: bool
+):
+    """Each file with a date in whole seconds would be, at each look at its directory."""
+    row = file(mtime_ns=10**9)._replace(ctime_ns=NS)
+    ledger.put(mapping, "a", row)
+    found = {"a": Entry(Kind.FILE, row.fingerprint, NS + ctime_ns, 0)}
+    assert ledger.in_bulk.beside(mapping, "", found).same == ({"a"} if same else set())
+
+
 def test_the_last_publish_does_not_go_back(ledger: Ledger, mapping: int):
     ledger.put(mapping, "a", file(published_ns=NS + 5))
     ledger.put(mapping, "b", file(published_ns=NS))
