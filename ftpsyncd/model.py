@@ -82,6 +82,15 @@ class RootIdentity(NamedTuple):
     nothing else."""
 
 
+class Disk(NamedTuple):
+    """What is mounted inside a mapping's root."""
+
+    point: str
+    """Where, relative to the root."""
+    filesystem: int
+    """A number as in `RootIdentity`."""
+
+
 class Listing(NamedTuple):
     """What was seen in one directory, whole or only some names."""
 
@@ -110,6 +119,8 @@ class Listing(NamedTuple):
     """The listed directory is on another mount or device than the directory that holds it; never so for the root."""
     filesystem: int = 0
     """Of a mount point: what is mounted there, a number as in `RootIdentity`, or 0: that is not told."""
+    disk: Disk | None = None
+    """What the directory is on, below its mount point; None: on the file system of the root, or that is not told."""
     mounted: frozenset[str] = frozenset()
     """Names of directories that are on another mount, whatever their device: a bind mount's is the same."""
     awaited: frozenset[str] = frozenset()

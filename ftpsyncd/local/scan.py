@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from ftpsyncd.core import downloads
 from ftpsyncd.local import birth, mounts, quiet, tree
-from ftpsyncd.model import MIXED, Entry, Fingerprint, Kind, Listing, Presence, RootIdentity
+from ftpsyncd.model import MIXED, Disk, Entry, Fingerprint, Kind, Listing, Presence, RootIdentity
 from ftpsyncd.paths import basename, join, parent
 
 _NAME_MAX = 255
@@ -156,7 +156,9 @@ class Scanner:
             changed = os.fstat(descriptor).st_ctime_ns
             mounted, elsewhere = self._mounted(_Opened(descriptor, directory, real, root_fd), seen, failed.root)
             mount_point = mount_point or elsewhere
-            filesystem = tree.lasting_filesystem_of(descriptor, status.st_dev) if mount_point else 0
+            point = "" if mount_point else self._mount_of(real)
+            inside = mount_point or (bool(point) and _is_mounted_at(point, descriptor))
+            filesystem = tree.lasting_filesystem_of(descriptor, status.st_dev) if inside else 0
         except OSError as error:
             tree.require_descriptors(error)
             if directory and error.errno in tree.GONE and self._is_gone(root_fd, directory):
@@ -178,7 +180,8 @@ class Scanner:
             made_wall_ns=made,
             mount_point=mount_point,
             # Smaller numbers mean something else in the ledger.
-            filesystem=filesystem if filesystem > MIXED else 0,
+            filesystem=filesystem if mount_point and filesystem > MIXED else 0,
+            disk=Disk(point, filesystem) if point and filesystem > MIXED else None,
             mounted=mounted,
         )
 
@@ -341,6 +344,16 @@ class Scanner:
             entries[name] = entry
             targets[name] = target
         return busy, targets
+
+
+def _is_mounted_at(point: str, descriptor: int) -> bool:
+    """Whether an open directory is on what is mounted there, and not on what that covers.
+
+    Raises:
+        OSError: no descriptor is left to ask it with, for one.
+    """
+    mount = mounts.of_descriptor(descriptor)
+    return mount is not None and mount.point.endswith(f"/{point}")
 
 
 def _with_birth(entry: Entry, name: str, directory_fd: int) -> Entry:

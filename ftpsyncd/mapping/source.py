@@ -15,7 +15,7 @@ from ftpsyncd.logs import one_line
 from ftpsyncd.mapping.holding import Holding
 from ftpsyncd.mapping.places import Places
 from ftpsyncd.mapping.site import Moment, Site
-from ftpsyncd.model import HoldKind, Kind, Listing, RootIdentity
+from ftpsyncd.model import Disk, HoldKind, Kind, Listing, RootIdentity
 from ftpsyncd.quoting import as_word
 
 _OTHER = frozenset({HoldKind.REPLACED_SOURCE, HoldKind.UNMOUNTED_SOURCE})
@@ -125,7 +125,12 @@ class Source:
         return one_line(f"{first}{more}: nothing is deleted at the server; {accepts}")
 
     def require_same_disk(self, listing: Listing, at: Moment) -> None:
-        """A directory may be looked at before the one that holds it, which would tell that its disk is unmounted."""
+        """A directory may be looked at before the one that holds it, which would tell that its disk is unmounted.
+
+        Or before its mount point, which would tell that the disk is back: what is seen there is not seen elsewhere.
+        """
+        if listing.disk is not None and self.places.any_swapped:
+            self._is_on(listing.disk, at)
         row = self._site.ledger.row(self._site.id, listing.directory) if listing.directory else None
         if row is None or row.kind is not Kind.DIR:
             self.places.listed(listing)
@@ -133,13 +138,22 @@ class Source:
         mounted, filesystem, device = listing.mount_point, listing.filesystem, listing.device
         swapped = swapped_directory(listing.directory, row, mount_point=mounted, filesystem=filesystem, device=device)
         if swapped is None:
-            # `pass_ended` draws the conclusion: where folders are polled, nothing else begins a pass for a mount.
-            if self.places.back(listing.directory) and self._holding.kind in _OTHER:
-                self._site.dirty.mark_deep("", at.now)
+            self._back(listing.directory, at)
             if row.device in {1, device} and mounted and filesystem not in {0, row.device}:
                 self._site.ledger.put(self._site.id, listing.directory, row._replace(device=filesystem))
         else:
             self.swapped(swapped, at)
+
+    def _is_on(self, disk: Disk, at: Moment) -> None:
+        """A directory is on a disk: that is back, if it is the one that was there."""
+        row = self._site.ledger.row(self._site.id, disk.point)
+        if row is not None and row.kind is Kind.DIR and row.device == disk.filesystem:
+            self._back(disk.point, at)
+
+    def _back(self, directory: str, at: Moment) -> None:
+        # `pass_ended` draws the conclusion: where folders are polled, nothing else begins a pass for a mount.
+        if self.places.back(directory) and self._holding.kind in _OTHER:
+            self._site.dirty.mark_deep("", at.now)
 
     def took_disks_away(self, directory: str, at: Moment) -> bool:
         """Whether a directory that is gone was a mount point, or had some: what was there is withheld."""

@@ -17,7 +17,7 @@ import pytest
 from ftpsyncd.errors import NoDescriptorError
 from ftpsyncd.local import birth, mounts, quiet, tree
 from ftpsyncd.local.scan import Scanner, fingerprint_of
-from ftpsyncd.model import Kind, Listing, Presence
+from ftpsyncd.model import Disk, Kind, Listing, Presence
 from ftpsyncd.paths import join
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -521,13 +521,38 @@ def test_a_listing_says_whether_its_directory_is_a_mount_point(root: Path, *, fo
         assert (scanner.list_dir("sub").filesystem == here.filesystem) is bind
         assert scanner.probe("sub", {"inner"}).filesystem == scanner.list_dir("sub").filesystem
         assert scanner.list_dir("").mounted == scanner.probe("", {"a.jpg"}).mounted == {"sub"}
-        assert not scanner.list_dir("sub/inner").mount_point
+        inner = scanner.list_dir("sub/inner")
+        assert (inner.mount_point, inner.filesystem) == (False, 0)
+        assert inner.disk == scanner.probe("sub/inner", {"a"}).disk == Disk("sub", scanner.list_dir("sub").filesystem)
+        assert scanner.list_dir("").disk is scanner.list_dir("sub").disk is None
         assert not Scanner(root / "sub").list_dir("").mount_point, "of the root it is not asked"
     finally:
         subprocess.run(["umount", root / "sub"], check=True)
     assert not scanner.list_dir("sub").mount_point
     assert not scanner.list_dir("sub").filesystem
     assert not scanner.list_dir("").mounted
+
+
+@as_root
+def test_what_a_mount_covers_is_not_told_to_be_on_it(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk may come between a look and the question where that was."""
+    (root / "sub/inner").mkdir()
+    scanner = Scanner(root)
+    look, came = Scanner._all_entries, list[int]()
+
+    def look_late(self: Scanner, opened: Any) -> Any:
+        seen = look(self, opened)
+        came.append(subprocess.run(["mount", "--bind", root / "sub", root / "sub"], check=False).returncode)
+        return seen
+
+    monkeypatch.setattr(Scanner, "_all_entries", look_late)
+    try:
+        listing = scanner.list_dir("sub/inner")
+    finally:
+        subprocess.run(["umount", root / "sub"], check=False)
+    if came != [0]:
+        pytest.skip("cannot mount here")
+    assert (listing.presence, listing.disk) == (Presence.PRESENT, None)
 
 
 @as_root

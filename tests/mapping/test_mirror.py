@@ -31,7 +31,7 @@ from ftpsyncd.mapping.offers import Offers
 from ftpsyncd.mapping.site import Moment
 from ftpsyncd.mapping.unreadable import LONGEST_AGAIN_S
 from ftpsyncd.mapping.waits import RESTLESS_S
-from ftpsyncd.model import MIXED, Entry, Hold, HoldKind, Intent, Kind, Listing, Presence, RootIdentity, Row
+from ftpsyncd.model import MIXED, Disk, Entry, Hold, HoldKind, Intent, Kind, Listing, Presence, RootIdentity, Row
 from ftpsyncd.publishing.lastlook import Folder
 from ftpsyncd.specs import DeleteLimit, DeletePolicy, MappingSpec
 from ftpsyncd.status import MappingState
@@ -803,6 +803,45 @@ class TestWhatWasSeenWhileADiskWasAwayAndArrivesWhenItIsBack:
         story.mirror.removals.source.arrived("disk/a", AT)
         story.mirror.removals.pass_ended(AT)
         assert story.mirror.removals.hold is None
+
+
+class TestADirectoryOnADiskThatIsBackIsLookedAtBeforeItsMountPoint:
+    """As where a file was changed on it at once."""
+
+    @pytest.fixture
+    def story(self, ledger: Ledger) -> Story:
+        story = Story(ledger)
+        ledger.put(story.id, "", made(1))
+        ledger.put(story.id, "disk", made(50)._replace(device=77))
+        ledger.put(story.id, "disk/below", made(51))
+        story.mirror.removals.source.places.published = story.mirror.removals.source.places.root = RootIdentity(1, 1)
+        story.sees("", disk=folder(60))
+        story.mirror.removals.pass_ended(AT)
+        assert story.mirror.removals.hold is not None
+        return story
+
+    def publishes(self, story: Story, disk: Disk | None) -> None:
+        entries = {"a": ELSEWHERE}
+        listing = Listing("disk/below", Presence.PRESENT, entries, root=RootIdentity(1, 1), inode=51, disk=disk)
+        story.mirror.on_answer(listing, AT)
+        story.mirror.removals.source.offered("disk/below/a", RootIdentity(1, 1))
+        story.ledger.put(story.id, "disk/below/a", published(PICTURE))
+        story.mirror.removals.source.arrived("disk/below/a", AT)
+
+    def is_held_when_all_was_seen(self, story: Story) -> bool:
+        back = Listing("disk", Presence.PRESENT, {}, inode=50, device=OTHER_DISK, mount_point=True, filesystem=77)
+        story.mirror.on_answer(back, AT)
+        story.mirror.removals.pass_ended(AT)
+        return story.mirror.removals.hold is not None
+
+    def test_nobody_is_asked_about_what_was_seen_on_it(self, story: Story):
+        self.publishes(story, Disk("disk", 77))
+        assert not self.is_held_when_all_was_seen(story)
+
+    @pytest.mark.parametrize("disk", [None, Disk("disk", 78), Disk("disk/below", 77), Disk("other", 77)])
+    def test_what_was_seen_elsewhere_is_held(self, story: Story, disk: Disk | None):
+        self.publishes(story, disk)
+        assert self.is_held_when_all_was_seen(story)
 
 
 class TestALinkToADiskThatIsAway:
