@@ -191,6 +191,9 @@ class TestADiskThatIsKnownByANumberOnly:
     def test_what_udev_says_is_read_again_when_something_was_mounted(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        table = mounts.current()
+        # Others mount things meanwhile.
+        monkeypatch.setattr(mounts, "current", lambda: table)
         one = self.asked(tmp_path, monkeypatch, udev="1A2B-3C4D")
         known = uuids._known
         other = self.asked(tmp_path, monkeypatch, udev="0000-0001")
