@@ -163,7 +163,7 @@ class Comparing:
         at_once = len(comparison) <= NAMES_AT_ONCE
         if not at_once:
             at = yield
-        asked: list[str] = []
+        asked = [] if listing.names is not None else self._waits.vanished(listing)
         while comparison:
             facts = comparison.some(NAMES_AT_ONCE, at_once=at_once)
             self._other_names.listed(*facts, at)

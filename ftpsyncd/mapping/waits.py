@@ -157,6 +157,19 @@ class Waits:
         for path in [path for path in unsettled + overtaken if basename(path) not in listing.entries]:
             self.gone(path)
 
+    def vanished(self, listing: Listing) -> list[str]:
+        """Names that are not in a directory, all of which was listed, and under or below which files wait to be sent.
+
+        Of what never was published nothing is recorded that would have it decided about.
+        """
+        directory, queue = listing.directory, self._queue
+        if not queue.busy_below(self._name, directory):
+            return []
+        prefix = f"{directory}/" if directory else ""
+        names = {path.removeprefix(prefix).partition("/")[0] for path in self.offered if path.startswith(prefix)}
+        gone = names.difference(listing.entries, listing.unreadable)
+        return [name for name in gone if queue.busy_below(self._name, prefix + name)]
+
     def _begin(self, path: str, pending: Pending) -> None:
         """A path waits."""
         before = self.pending.get(path)

@@ -103,3 +103,20 @@ def test_a_server_that_dies_during_a_transfer_shows_nothing_torn_and_no_file_is_
         spy.until_seen_all()
         spy.assert_never_torn({f"{i}.mov": {digest(bytes([i]) * 4_000_000)} for i in range(20)})
         assert "failed" not in s.log()
+
+
+def test_what_went_while_the_server_was_away_waits_no_more(some_server: Server, tmp_path: Path) -> None:
+    """More names of one directory than are remembered, of files that were never sent."""
+    with site(some_server, tmp_path) as s:
+        some_server.stop()
+        for i in range(300):
+            (s.drop / f"{i}.jpg").write_bytes(b"never sent")
+        s.start()
+        until(lambda: s.mapping_status()["pending"] == 301, "all of them wait, and the directory")
+        with s.suspended():
+            for i in range(1, 300):
+                (s.drop / f"{i}.jpg").unlink()
+        until(lambda: s.mapping_status()["pending"] == 2, "one of them waits", 20)
+        some_server.start()
+        s.command("retry")
+        s.until_equal()

@@ -1218,6 +1218,33 @@ def test_nothing_is_made_below_a_new_directory_that_is_gone_again(story: Story):
     assert not story.queue.busy_below(M, "new")
 
 
+def test_what_waits_to_be_sent_and_is_gone_when_its_directory_is_listed_waits_no_more(story: Story):
+    """More names than are remembered of a directory: it is listed, and has nothing that tells of what is not there.
+
+    While a server was away, `status` told all of them as waiting, for as long as it was.
+    """
+    fresh, other, later = file(inode=77), file(inode=78), Moment(NOW + 10, WALL + 10 * S)
+
+    def answers(directory: str, names: str | None, at: Moment = later, **entries: Entry) -> None:
+        asked = None if names is None else frozenset(names.split())
+        story.mirror.on_answer(Listing(directory, Presence.PRESENT, entries, asked, inode=1, device=DISK), at)
+
+    for at in (AT, later):
+        answers("old", "b c new", at, b=fresh, c=other, new=folder(51))
+        answers("old/new", "d", at, d=file(inode=79))
+    assert all(story.queue.waiting(M, f"old/{path}") for path in ("b", "c", "new/d"))
+    story.disk.names.clear()
+    answers("old", None, a=PICTURE, c=other)
+    assert story.disk.names == [("old", frozenset(["b", "new"]))]
+    answers("old", "b new")
+    assert not story.queue.busy_below(M, "old/b")
+    assert not story.queue.busy_below(M, "old/new")
+    assert story.mirror.waits.is_noted("old/c")
+    story.disk.names.clear()
+    answers("old", None, a=PICTURE, c=other)
+    assert story.disk.names == []
+
+
 def test_a_file_whose_directory_went_while_it_was_published_is_looked_at_again(story: Story):
     story.queue.offer(Upload(M, "old/b", PICTURE.fingerprint))
     story.starts("old/b")
