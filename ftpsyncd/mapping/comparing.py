@@ -122,6 +122,9 @@ class Comparing:
             if whole:
                 renamed, at = yield from self._offers.directory_rename(listing, order, at)
             if not renamed:
+                if to_make is not None:
+                    # The directory above does not tell which disk is mounted on it: another one would pass for that.
+                    to_make = to_make._replace(mount_point=listing.mount_point, filesystem=listing.filesystem)
                 self._make(to_make, at, order)
                 yield from self._compare(listing, at, order, deep=deep)
 

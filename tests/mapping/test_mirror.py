@@ -90,6 +90,7 @@ class Story:
         deletes: DeletePolicy = DeletePolicy.MIRROR,
         max_deletes: DeleteLimit = DeleteLimit(),  # noqa: B008 - frozen
         one_pass: bool = False,
+        empty_dirs: bool = False,
         selection: Without = Without(),  # noqa: B008 - frozen
     ) -> None:
         self.events: list[Event] = []
@@ -103,6 +104,7 @@ class Story:
             delete_after_s=delete_after_s,
             deletes=deletes,
             max_deletes=max_deletes,
+            empty_dirs=empty_dirs,
         )
         self.ledger = ledger
         self.id = ledger.mappings.number(M, "there")
@@ -957,6 +959,17 @@ class TestADiskOverWhatIsPublished:
         assert row is not None
         assert row.device == 1
         assert story.mirror.removals.hold is None
+
+
+def test_which_disk_a_new_directory_is_on_is_recorded_with_it(ledger: Ledger):
+    """With `empty_dirs` the next pass took whatever was mounted there by then for it, and deleted what that lacked."""
+    story = Story(ledger, empty_dirs=True)
+    story.sees("", card=folder(50))
+    there = Listing("card", Presence.PRESENT, {}, inode=50, device=OTHER_DISK, mount_point=True, filesystem=1 << 40)
+    story.mirror.on_answer(there, AT)
+    make = story.queue.waiting(M, "card")
+    assert isinstance(make, MakeDir)
+    assert (make.mount_point, make.filesystem) == (True, 1 << 40)
 
 
 @pytest.mark.parametrize(("number", "held"), [(0x801, False), (0x811, True)])
