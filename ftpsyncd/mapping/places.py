@@ -161,8 +161,9 @@ class Places:
         noted = self._links if swapped.link else self._swapped
         known = noted.get(swapped.path)
         if known is not None and known.mounted is swapped.mounted:
-            if swapped.filesystem:
-                # The directory above tells only that it is a mount point; and a third disk may be there by now.
+            if swapped.filesystem or swapped.gone is not known.gone:
+                # The directory above tells only that it is a mount point; and a third disk may be there by now. One
+                # that is away may have its mount point again.
                 noted[swapped.path] = swapped
             return False
         noted[swapped.path] = swapped

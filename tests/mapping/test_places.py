@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsyncd.core.plan import Swapped
+from ftpsyncd.core.plan import Swapped, swapped_away, swapped_directory
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.mapping import doubts
 from ftpsyncd.mapping.places import Places
@@ -86,3 +86,13 @@ def test_another_folder_is_taken_as_it_is_where_nothing_was_published(ledger: Le
     places.root = RootIdentity(5, 4)
     assert places.root_is_published(RootIdentity(6, 4)) is empty
     assert ledger.mappings.root(mapping) == (RootIdentity(5, 4) if empty else RootIdentity(2, 3))
+
+
+def test_a_mount_point_that_is_there_again_without_its_disk_is_told_of_as_that(ledger: Ledger) -> None:
+    mapping = ledger.mappings.number(M, "there")
+    places = Places(MappingSpec(M, Path("/srv/gallery"), "web", "/htdocs"), mapping, ledger)
+    assert places.is_news(swapped_away("card"))
+    there = swapped_directory("card", made()._replace(device=11), mount_point=False)
+    assert there is not None
+    assert not places.is_news(there)
+    assert places.why_swapped() == [there.why]
