@@ -1086,7 +1086,7 @@ MUTATIONS = (
         "G4",
         "what was on a disk is deleted when another one is mounted in its place",
         "core/plan.py",
-        "    if mount_point and filesystem and row.device > MIXED and row.device != filesystem:\n",
+        "    if mount_point and filesystem and row.device > MIXED and row.device not in {filesystem, device}:\n",
         "    if mount_point and filesystem and row.device < 0:\n",
         "tests/mapping/test_mirror.py::"
         "test_which_disk_is_mounted_in_the_folder_is_recorded_also_for_what_an_older_version_recorded",
