@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -27,11 +30,36 @@ STEPS: tuple[Op, ...] = (("turn",), ("look",), ("work",), ("deliver",))
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")]
 
 
-@pytest.fixture(scope="module")
-def disks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Disks]:
-    made = Disks(tmp_path_factory.mktemp("disks"))
-    yield made
-    made.remove()
+APART = "FTPSYNCD_TEST_APART"
+"""Set in a mount namespace of our own."""
+
+
+@pytest.fixture
+def apart(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Callable[[Disks], None]], None]:
+    """Runs a test in a mount namespace of its own: who tests mounts beside it would see these come and go."""
+
+    def inside(test: Callable[[Disks], None]) -> None:
+        disks = Disks(tmp_path)
+        try:
+            test(disks)
+        finally:
+            disks.remove()
+
+    def outside(_test: Callable[[Disks], None]) -> None:
+        alone = ("unshare", "--mount", "--propagation", "private")
+        words = ("-m", "pytest", "-q", "-m", "", "--basetemp", tmp_path / "t", request.node.nodeid)
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+        done = subprocess.run(
+            [*alone, sys.executable, *words],
+            cwd=request.config.rootpath,
+            env={**environ, APART: "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    return inside if APART in os.environ else outside
 
 
 class _Chance:
@@ -101,11 +129,13 @@ def _tell(disks: Disks, seed: int) -> None:
         world.come_to_rest()
 
 
-def test_nothing_on_a_disk_that_is_away_is_deleted_and_all_is_equal_when_it_is_back(disks: Disks):
-    play(lambda seed: _tell(disks, seed), 0, NORMAL)
+def test_nothing_on_a_disk_that_is_away_is_deleted_and_all_is_equal_when_it_is_back(
+    apart: Callable[[Callable[[Disks], None]], None],
+) -> None:
+    apart(lambda disks: play(lambda seed: _tell(disks, seed), 0, NORMAL))
 
 
 @pytest.mark.long
 @pytest.mark.timeout(7200)
-def test_so_it_is_in_many_stories(disks: Disks):
-    play(lambda seed: _tell(disks, seed), anywhere(), SOAK // 4)
+def test_so_it_is_in_many_stories(apart: Callable[[Callable[[Disks], None]], None]) -> None:
+    apart(lambda disks: play(lambda seed: _tell(disks, seed), anywhere(), SOAK // 4))
