@@ -14,7 +14,8 @@ from ftpsyncd.remote.session import Session
 from tests.servers import Server, running
 
 pytestmark = [pytest.mark.real_server, pytest.mark.root]
-NAMES = {f"{number}.jpg" for number in range(40)}
+NAMES = {f"{number}.jpg" for number in range(4_000)}
+"""So many that a new one is hardly ever among the eight that are shown."""
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -66,7 +67,8 @@ def test_where_fewer_may_transfer_at_a_time_than_be_logged_in_no_file_is_to_blam
             (s.drop / f"{number}.jpg").write_bytes(b"%d" % number * 5_000)
         s.until_equal(60)
         s.until_state("in_sync")
-        assert "maximum number of data transfers" not in s.log(), "no try of a file has failed"
+        # The server itself may be told of for a moment, where the other transfer had just ended.
+        assert not re.search(r"drop: (failed|parked)", s.log()), "no try of a file has failed"
 
 
 @pytest.mark.parametrize("connections", [1, 4])

@@ -729,6 +729,34 @@ def test_another_disk_in_place_of_one_inside_the_source_deletes_nothing(
             s.stop()
 
 
+@contextmanager
+def alike(place: Path, *, whole: bool, prefix: str = "") -> Iterator[tuple[Path, Path]]:
+    """Two disks that were filled in the same order: all has the same inodes, sizes and dates.
+
+    Args:
+        place: where they are mounted.
+        whole: the directory of the second one has another name.
+        prefix: so have its files.
+    """
+    disks = place / "first", place / "second"
+    for disk, directory, before in zip(disks, ("year", "archive" if whole else "year"), ("", prefix), strict=True):
+        disk.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", disk], check=True)
+        (disk / directory).mkdir()
+        for number in range(4):
+            copy = disk / directory / f"{before}{number}.jpg"
+            copy.write_bytes(b"the same on both" * 100)
+            os.utime(copy, ns=(1_600_000_000_123_456_789 + number,) * 2)
+    try:
+        inodes = [sorted(path.stat().st_ino for path in disk.rglob("*")) for disk in disks]
+        if inodes[0] != inodes[1]:
+            pytest.skip("inodes are given out otherwise here")
+        yield disks
+    finally:
+        for disk in disks:
+            subprocess.run(["umount", "--lazy", disk], check=True)
+
+
 @pytest.mark.root
 @as_root
 @pytest.mark.parametrize("whole", [False, True])
@@ -737,33 +765,19 @@ def test_nothing_is_renamed_at_the_server_for_a_copy_on_another_disk(
     server: Server, tmp_path: Path, where: str, *, whole: bool
 ) -> None:
     """A new disk, filled in the same order, has the same inodes; what was published of the first one is held."""
-    first, second = tmp_path / "first", tmp_path / "second"
-    names = ("year", "archive") if whole else ("year", "year")
-    for disk, directory in zip((first, second), names, strict=True):
-        disk.mkdir()
-        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", disk], check=True)
-        (disk / directory).mkdir()
-        for number in range(4):
-            copy = disk / directory / f"{'' if whole or disk == first else 'new-'}{number}.jpg"
-            copy.write_bytes(b"the same on both" * 100)
-            os.utime(copy, ns=(1_600_000_000_123_456_789 + number,) * 2)
-    inodes = [sorted(path.stat().st_ino for path in disk.rglob("*")) for disk in (first, second)]
-    try:
-        if inodes[0] != inodes[1]:
-            pytest.skip("inodes are given out otherwise here")
-        with watchful(server, tmp_path) as s:
-            (s.drop / "card").mkdir()
-            with mounted(first, s.drop / where):
-                s.command("sync")
-                before = copies(s.published)
-            with mounted(second, s.drop / where):
-                done = s.command("sync", ok=False)
-            assert done.returncode == 1
-            assert before.items() <= copies(s.published).items()
-            assert len(copies(s.published)) == 8
-    finally:
-        for disk in (first, second):
-            subprocess.run(["umount", "--lazy", disk], check=True)
+    with (
+        alike(tmp_path, whole=whole, prefix="" if whole else "new-") as (first, second),
+        watchful(server, tmp_path) as s,
+    ):
+        (s.drop / "card").mkdir()
+        with mounted(first, s.drop / where):
+            s.command("sync")
+            before = copies(s.published)
+        with mounted(second, s.drop / where):
+            done = s.command("sync", ok=False)
+        assert done.returncode == 1
+        assert before.items() <= copies(s.published).items()
+        assert len(copies(s.published)) == 8
 
 
 @pytest.mark.root
@@ -774,36 +788,19 @@ def test_nothing_is_renamed_at_the_server_for_a_copy_on_a_disk_at_another_place(
     server: Server, tmp_path: Path, place: str, *, whole: bool
 ) -> None:
     """Two cards that were filled in the same order: the one is put away, and the other mounted beside its place."""
-    first, second = tmp_path / "first", tmp_path / "second"
-    names = ("year", "archive") if whole else ("year", "year")
-    for disk, directory in zip((first, second), names, strict=True):
-        disk.mkdir()
-        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", disk], check=True)
-        (disk / directory).mkdir()
-        for number in range(4):
-            copy = disk / directory / f"{number}.jpg"
-            copy.write_bytes(b"the same on both" * 100)
-            os.utime(copy, ns=(1_600_000_000_123_456_789 + number,) * 2)
-    inodes = [sorted(path.stat().st_ino for path in disk.rglob("*")) for disk in (first, second)]
-    try:
-        if inodes[0] != inodes[1]:
-            pytest.skip("inodes are given out otherwise here")
-        with watchful(server, tmp_path) as s:
-            (s.drop / "one").mkdir()
-            (s.drop / "two").mkdir()
-            with mounted(first, s.drop / "one"):
-                s.command("sync")
-                before = copies(s.published)
-            if place == "leaves none":
-                (s.drop / "one").rmdir()
-            with mounted(second, s.drop / "two"):
-                done = s.command("sync", ok=False)
-            assert done.returncode == 1
-            assert before.items() <= copies(s.published).items()
-            assert len(copies(s.published)) == 8
-    finally:
-        for disk in (first, second):
-            subprocess.run(["umount", "--lazy", disk], check=True)
+    with alike(tmp_path, whole=whole) as (first, second), watchful(server, tmp_path) as s:
+        (s.drop / "one").mkdir()
+        (s.drop / "two").mkdir()
+        with mounted(first, s.drop / "one"):
+            s.command("sync")
+            before = copies(s.published)
+        if place == "leaves none":
+            (s.drop / "one").rmdir()
+        with mounted(second, s.drop / "two"):
+            done = s.command("sync", ok=False)
+        assert done.returncode == 1
+        assert before.items() <= copies(s.published).items()
+        assert len(copies(s.published)) == 8
 
 
 @pytest.mark.root
