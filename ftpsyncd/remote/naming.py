@@ -135,7 +135,8 @@ def keeps_name(session: Session, directory: str, name: str) -> bool:
         verb = _store(session, path)
         try:
             with contextlib.suppress(NameRefusedError):  # not of this name: the directory may not be read
-                stored = _names_with(session, directory, token) or _stored_apart(session, directory, name)
+                shown = _names_with(session, directory, token)
+                stored = _stored_apart(session, directory, name) if shown is None else shown
         finally:
             # Under every name that it might have: pure-ftpd makes "x " as "x_" and does not find it again as "x ".
             # The longest first: it may be within another.
@@ -181,7 +182,9 @@ def _stored_apart(session: Session, directory: str, name: str) -> set[str]:
         try:
             verb = _store(session, f"{place}/{name}")
             stored = {entry.name for entry in session.list_dir(place, dated=False)}
-            removals[:] = [*((verb, f"{place}/{each}") for each in stored), ("RMD", place)]
+            # Also what is not listed there either, as beside (`keeps_name`).
+            names = sorted({name, *stored}, key=len, reverse=True)
+            removals[:] = [*((verb, f"{place}/{each}") for each in names), ("RMD", place)]
         finally:
             if session.usable:
                 session.exchange([session.command(each, path) for each, path in removals])

@@ -9,6 +9,7 @@ import pytest
 from ftpsyncd.errors import NameRefusedError
 from ftpsyncd.remote import naming
 from ftpsyncd.remote.account import Account
+from ftpsyncd.remote.port import PartlyListedError, RemoteEntry
 from ftpsyncd.remote.profile import Oddity
 from ftpsyncd.remote.session import Session
 from tests.servers import Server, running
@@ -54,3 +55,24 @@ def test_where_no_directory_may_be_made_either_that_is_told(server: Server, sess
     with pytest.raises(NameRefusedError, match="cannot be found out"):
         naming.assure(session, '/d/a"b')
     assert {path.name for path in (server.home / "d").iterdir()} == NAMES
+
+
+@pytest.mark.parametrize("is_all", [True, False], ids=["all that is listed", "some of what is there"])
+def test_a_name_that_is_listed_nowhere_cannot_be_found_out_and_nothing_stays(monkeypatch, *, is_all: bool) -> None:
+    """Each try left a directory of our own there, with the name in it."""
+    look = Session.list_dir
+
+    def some(session: Session, path: str, *, dated: bool = True) -> list[RemoteEntry]:
+        there = look(session, path, dated=dated)
+        if path != "/d" or is_all:
+            return there
+        raise PartlyListedError("The server lists only some.", reply="226 Truncated.", entries=there)
+
+    monkeypatch.setattr(Session, "list_dir", some)
+    with running("vsftpd", directives=('hide_file={*"x}',)) as server, Account(server.spec())() as session:
+        (server.home / "d").mkdir()
+        (server.home / "d").chmod(0o777)
+        for _ in range(2):
+            with pytest.raises(NameRefusedError, match="cannot be found out"):
+                naming.assure(session, '/d/a"b')
+        assert list((server.home / "d").iterdir()) == []
