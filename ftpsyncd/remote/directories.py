@@ -23,6 +23,7 @@ from ftpsyncd.errors import (
 )
 from ftpsyncd.expression import Expression
 from ftpsyncd.model import Kind
+from ftpsyncd.paths import parent
 from ftpsyncd.quoting import named
 from ftpsyncd.remote import facts, listings, replies, transfer
 from ftpsyncd.remote.port import PartlyListedError, RemoteEntry
@@ -114,7 +115,7 @@ def _list_refused(session: Session, path: str, refusal: NameRefusedError, *, dat
         return _dated(session, path, _parsed(session, text), dated=dated)
     if isinstance(refusal, NotFoundError):
         visit, home = session.exchange([session.visit(path), HOME])
-        if visit.good or not home.good:
+        if visit.good or (not home.good and goes_nowhere(session, path)):
             # pure-ftpd says that it cannot check whether it is there.
             raise NameRefusedError(f"The server does not list {named(path)}: {refusal.reply}", reply=refusal.reply)
     raise refusal
@@ -214,11 +215,27 @@ def _visit(session: Session, path: str) -> None:
     if not visit.good:
         error = session.error(visit, "CWD", path)
         if isinstance(error, NameRefusedError) and not replies.says_denied(visit, path, session.account.spec.encoding):
-            if session.exchange([HOME])[0].good:
+            if not goes_nowhere(session, path):
                 raise NotFoundError(error.message, reply=error.reply)
-            # Of the root it says the same (<Limit DIRS> of proftpd).
             raise NameRefusedError(f"The server does not let us into {named(path)}: {visit.text}", reply=visit.text)
         raise error
+
+
+def goes_nowhere(session: Session, path: str) -> bool:
+    """Whether nobody may go to any directory, as far as it shows on the way to a path.
+
+    Of one that is there the server may say, as of the root, that it is not (<Limit DIRS> of proftpd). The root alone
+    may be closed to all, and what is below it not.
+
+    Raises:
+        RemoteError: the session ended.
+    """
+    if session.exchange([HOME])[0].good:
+        return False
+    while path := parent(path):
+        if session.exchange([session.visit(path), HOME])[0].good:
+            return False
+    return True
 
 
 def entries(session: Session, path: str, *, strict: bool = True) -> list[RemoteEntry]:

@@ -21,7 +21,7 @@ from ftpsyncd.model import Kind
 from ftpsyncd.paths import basename, parent
 from ftpsyncd.quoting import named
 from ftpsyncd.remote import facts, listings, replies
-from ftpsyncd.remote.directories import entries
+from ftpsyncd.remote.directories import entries, goes_nowhere
 from ftpsyncd.remote.port import RemoteEntry
 from ftpsyncd.remote.replies import Reply
 from ftpsyncd.remote.standing import HOME
@@ -63,13 +63,15 @@ def out_of_sight(session: Session, path: str) -> bool:
     Raises:
         RemoteError: the session ended.
     """
+    goes_home = True
     while path := parent(path):
         visit, home = session.exchange([session.visit(path), HOME])
         if visit.good:
             return False
-        if not home.good or replies.says_denied(visit, path, session.account.spec.encoding):
+        if replies.says_denied(visit, path, session.account.spec.encoding):
             return True
-    return False
+        goes_home = home.good
+    return not goes_home
 
 
 def _entries(session: Session, paths: Sequence[str], answers: Sequence[Reply]) -> list[RemoteEntry | None]:
@@ -121,7 +123,7 @@ def _sized(session: Session, paths: Sequence[str]) -> list[RemoteEntry | None]:
         elif 213 in {size.code, date.code}:
             # It may have told a size that is none: a large one, counted in 32 bits.
             found[i] = RemoteEntry(basename(paths[i]), Kind.FILE, None, facts.parse_mdtm(date))
-        elif replies.says_irregular(size) and not visits[-1].good:
+        elif replies.says_irregular(size) and not visits[-1].good and goes_nowhere(session, paths[i]):
             # Nobody may go anywhere (<Limit DIRS> of proftpd).
             found[i] = RemoteEntry(basename(paths[i]), Kind.DIR, None, None)
         elif not _absent(session, paths[i], "SIZE", size) and not _absent(session, paths[i], "MDTM", date):

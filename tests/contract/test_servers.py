@@ -498,6 +498,26 @@ def test_a_directory_that_nobody_may_go_to_is_not_taken_for_absent():
         assert (server.home / "d").exists()
 
 
+CLOSED_ROOT = (
+    *("<Directory /*>", "<Limit CWD XCWD>", "DenyAll", "</Limit>", "</Directory>"),
+    *("<Directory ~/site>", "<Limit CWD XCWD>", "AllowAll", "</Limit>", "</Directory>"),
+)
+
+
+@pytest.mark.root
+def test_where_only_the_root_is_closed_what_is_missing_below_is_told_so():
+    """What nobody can go to there is not there: a file whose directory somebody had removed was never done with."""
+    with running("proftpd", directives=CLOSED_ROOT) as server, Account(server.spec())() as session:
+        (server.home / "site").mkdir()
+        os.chown(server.home / "site", server.home.stat().st_uid, -1)
+        assert [reply.good for reply in session.exchange([b"CWD /", b"CWD /site"])] == [False, True]
+        with pytest.raises(NotFoundError):
+            session.list_dir("/site/none")
+        with pytest.raises(NotFoundError):
+            session.rename("/site/none/a", "/site/b")
+        assert session.remove_dir("/site/none") is True
+
+
 @pytest.mark.root
 def test_a_download_is_begun_anew_where_a_server_says_try_again_for_ever_to_go_on(tmp_path):
     """proftpd without AllowRetrieveRestart: 451."""
