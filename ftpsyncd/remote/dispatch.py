@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from ftpsyncd.errors import (
     NameRefusedError,
     PathsRefusedError,
 )
+from ftpsyncd.model import Exposure
 from ftpsyncd.paths import remote_join
 from ftpsyncd.quoting import named
 from ftpsyncd.remote import localfile
@@ -136,17 +138,17 @@ class _Begun:
 
     line: Line
     temporaries: set[str] = field(default_factory=set)
-    torn: dict[str, int] = field(default_factory=dict)
-    """What is sent under its final name, where the server renames nothing, with the bytes that it has when it is
-    complete: nothing is left of what was there before."""
+    torn: dict[str, Exposure] = field(default_factory=dict)
+    """What is sent under its final name, where the server renames nothing: a part of it may be seen there."""
     process: int = field(default_factory=os.getpid)
 
     def noted(self, job: PublishJob) -> PublishJob:
         """A job that is begun now."""
+        began_ns = time.time_ns()
 
         def expose(begun: bool) -> None:  # noqa: FBT001 - the port's
             if begun:
-                self.torn[job.path] = job.size
+                self.torn[job.path] = Exposure(job.size, began_ns)
 
         self.temporaries.add(job.temporary)
         return job._replace(exposed=expose)

@@ -24,13 +24,16 @@ from ftpsyncd.errors import (
     RemoteError,
     ServerUnavailableError,
 )
+from ftpsyncd.model import Exposure
 from ftpsyncd.quoting import named
-from ftpsyncd.remote.port import Connector, PublishResult, RemoteSession
+from ftpsyncd.remote.port import Connector, PublishResult, RemoteEntry, RemoteSession
 from ftpsyncd.remote.remedies import remedy
 from ftpsyncd.remote.trees import TreeResult
 
 _T = TypeVar("_T")
-_NOTHING: Mapping[str, int] = MappingProxyType({})
+_NOTHING: Mapping[str, Exposure] = MappingProxyType({})
+_ZONES_NS = 26 * 3600 * 10**9
+"""By so much a server may tell dates wrongly: some tell them in their own time zone."""
 _Steps = Generator[TreeResult, None, None]
 
 
@@ -208,17 +211,17 @@ class Line:
             self.renew()
             return do(self.session)
 
-    def clear_up(self, temporaries: list[str], torn: Mapping[str, int] = _NOTHING) -> None:
+    def clear_up(self, temporaries: list[str], torn: Mapping[str, Exposure] = _NOTHING) -> None:
         """Delete what may be left of uploads that were broken off; another connection is tried once.
 
         Args:
             temporaries: paths.
-            torn: paths, and how many bytes each has that may stay.
+            torn: paths under which a part may be seen, and of what.
         """
         if self.again is not None and not sys.is_finalizing():
             with contextlib.suppress(FtpsyncdError), self.again() as session:
                 there = session.stat_many(list(torn))
-                parts = [path for path, entry in zip(torn, there, strict=True) if entry and entry.size != torn[path]]
+                parts = [path for path, entry in zip(torn, there, strict=True) if entry and _is_part(entry, torn[path])]
                 session.delete_many([*temporaries, *parts])
 
     def mend(self, result: PublishResult) -> None:
@@ -283,6 +286,16 @@ class Line:
             self.session.close()
         finally:
             self._turn.release()
+
+
+def _is_part(entry: RemoteEntry, sent: Exposure) -> bool:
+    """Whether it may be a part of what was sent there, as far as the server tells.
+
+    One that stores beside until a file is complete (``HiddenStores`` of proftpd) has the version before: that is older,
+    or larger.
+    """
+    dated = sent.since_ns // 10**9 if entry.mtime_s is None else entry.mtime_s
+    return sent._replace(since_ns=sent.since_ns - _ZONES_NS).may_have_left(entry.size or 0, dated)
 
 
 def _finished() -> ServerUnavailableError:

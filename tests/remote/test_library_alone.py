@@ -111,6 +111,31 @@ def test_what_is_broken_off_under_its_final_name_does_not_stay(kind, tmp_path):
         assert [path.name for path in server.home.iterdir()] == []
 
 
+@pytest.mark.real_server
+@pytest.mark.root
+@pytest.mark.parametrize("before", [b"before", b"x" * 4_000_000], ids=["smaller", "larger"])
+def test_but_the_version_before_does_where_the_server_stores_beside(before, tmp_path):
+    """It is whole, and was deleted for a part of the new one."""
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.write_bytes(before)
+    new.write_bytes(b"x" * 3_000_000)
+    os.utime(old, (1_600_000_000, 1_600_000_000))
+
+    def give_up(count: int) -> None:
+        if count > 1_000_000:
+            raise KeyboardInterrupt
+
+    with (
+        running("proftpd", directives=("HiddenStores on",), denied=("RNFR", "RNTO")) as server,
+        connect(server.spec(), profile=Profile(renames=False)) as ftp,
+    ):
+        ftp.upload(old, "/a")
+        with pytest.raises(KeyboardInterrupt):
+            ftp.upload(new, "/a", progress=give_up)
+        assert ftp.exists("/a")
+        assert (server.home / "a").read_bytes() == before
+
+
 @pytest.mark.parametrize("taken", [1_000_000, -1])
 def test_nor_does_what_a_lost_connection_has_cut_off(tmp_path, taken):
     """In the midst of the file, or when all of it was sent and not all stored."""
