@@ -19,7 +19,7 @@ from ftpsyncd.inspection.probe import Measure, Probing
 from ftpsyncd.ledger.book import LEDGER, Ledger
 from ftpsyncd.quoting import address, one_line, quote
 from ftpsyncd.remote.account import Account
-from ftpsyncd.remote.keeping import kept, learned
+from ftpsyncd.remote.keeping import found, kept, learned
 from ftpsyncd.remote.remedies import remedy
 
 
@@ -105,7 +105,7 @@ def _keep(config: Config, account: Account) -> tuple[bool, str]:
 def _hand_over(config: Config, account: Account) -> tuple[bool, str]:
     """Tell the running daemon."""
     try:
-        client(config).learn(account.key, learned(account.profile))
+        client(config).learn(account.key, found(account.profile))
     except FtpsyncdError as error:
         reason = error.message
         return (

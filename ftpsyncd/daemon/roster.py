@@ -240,7 +240,7 @@ class Roster:
                 engine.performed(name, outcome)
 
         remote = Account(account)
-        keeper = Keeper(remote.profile, engine.ledger.profile(remote.key), time.time())
+        keeper = Keeper(remote.profile, engine.ledger.profile(remote.key), time.time(), remote.scratching)
         queue.gate.begin_with_cap(remote.profile.cap, time.monotonic())
         crew = Crew(
             name,

@@ -144,7 +144,7 @@ class Steering(Daemon):
                     remedy="If the configuration was changed, run `ftpsyncd reload` first.",
                 )
             for keeper in keepers:
-                keeper.adopt(learned, at.wall_ns / 1e9)
+                keeper.adopt(learned, at.wall_ns / 1e9, at.now)
 
         self._told(adopt)
         return f"{account}: what was measured is used from now on"

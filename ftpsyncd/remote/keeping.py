@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -134,6 +135,11 @@ def learned(profile: Profile) -> dict[str, Any]:
     return {**known, "face": profile.face, "keeps": keeps}
 
 
+def found(profile: Profile) -> dict[str, Any]:
+    """The same with what trials may have left at the server, for who is to remove it."""
+    return {**learned(profile), "scratch": [*profile.scratch]}
+
+
 def _scratch(value: object) -> dict[str, float]:
     """`Profile.scratch`, as it was kept."""
     known = value if isinstance(value, list) else []
@@ -176,10 +182,12 @@ class Keeper:
         profile: filled with what was kept.
         text: from `tend` of an earlier run; empty: nothing was kept.
         now_s: wall clock.
+        scratching: whoever has it changes `Profile.scratch`, as in `Account`.
     """
 
-    def __init__(self, profile: Profile, text: str, now_s: float) -> None:
+    def __init__(self, profile: Profile, text: str, now_s: float, scratching: threading.Lock | None = None) -> None:
         self.profile = profile
+        self._scratching = scratching or threading.Lock()
         self._since: dict[str, float] = {}
         self._saved: dict[str, Any] = learned(profile)
         try:
@@ -198,14 +206,22 @@ class Keeper:
             times = since if isinstance(since, dict) else {}
             self._since = {key: _moment(times.get(key), now_s) for key in refusals(profile)}
 
-    def adopt(self, measured: Mapping[str, Any], now_s: float) -> None:
+    def adopt(self, measured: Mapping[str, Any], now_s: float, at_s: float = -math.inf) -> None:
         """Take over what somebody measured just now beside the sessions that use the profile.
 
-        Not how many connections are allowed, since ours were in the way, and not what only publishing shows.
+        Not how many connections are allowed, since ours were in the way, and not what only publishing shows. What the
+        measurement may have left at the server is to be removed.
+
+        Args:
+            measured: as from `found`.
+            now_s: wall clock.
+            at_s: monotonic seconds, since when something may have been left.
         """
         told = {name: value for name, value in measured.items() if name not in _NOT_MEASURED}
         _take_over(self.profile, told)
         self._since = dict.fromkeys(refusals(self.profile), now_s)
+        with self._scratching:
+            self.profile.scratch = self.profile.scratch | dict.fromkeys(_scratch(measured.get("scratch")), at_s)
 
     def tend(self, now_s: float) -> str | None:
         """Let old refusals go; what is to be kept, if that has changed.

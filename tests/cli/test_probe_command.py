@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ import pytest
 from ftpsyncd.claim import Claim
 from ftpsyncd.config import load
 from ftpsyncd.daemon.service import Service
+from ftpsyncd.inspection.probe import Probing
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.remote.keeping import _READ
 from ftpsyncd.remote.profile import Resuming
 from tests.cli.terminal import write_config
 from tests.servers import PASSWORD, USER, Server, running
+from tests.waiting import until
 
 SERVED = f"{USER}@127.0.0.1"
 
@@ -90,6 +93,27 @@ def test_a_running_daemon_is_told_uses_it_and_keeps_it(ftpsyncd, config, server)
     finally:
         service.stop()
     assert stored(config, server)["learned"]["resuming"] == "REST"
+
+
+def test_what_it_may_have_left_a_running_daemon_removes(ftpsyncd, config, server, monkeypatch):
+    """A STOR that hung on a line comes when all has been cleaned up: that was forgotten with the measurement."""
+
+    class Late(Probing):
+        def _clean(self) -> None:
+            super()._clean()
+            late = f"{self.directory}/x.0a1b2c3d.filepart"
+            self.profile.scratch = {f"DELE {late}": time.monotonic()}
+            (server.home / late.strip("/")).parent.mkdir(exist_ok=True)
+            (server.home / late.strip("/")).write_bytes(b"late")
+
+    monkeypatch.setattr("ftpsyncd.cli.probe.Probing", Late)
+    service = Service(load(config))
+    service.start()
+    try:
+        assert ftpsyncd("probe", "web", "-c", config).code == 0
+        until(lambda: not list(server.home.rglob("*.filepart")))
+    finally:
+        service.stop()
 
 
 def test_a_daemon_that_publishes_to_another_account_says_so(ftpsyncd, config):

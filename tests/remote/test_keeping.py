@@ -223,6 +223,16 @@ def test_what_a_measurement_does_not_tell_stays():
     assert keeper.tend(NOW) is not None
 
 
+def test_what_a_measurement_may_have_left_is_to_be_removed_and_nothing_else_is():
+    profile = Profile(scratch={"RMD /d/0badcafe.filepart": 1.0})
+    ours, theirs = "DELE /d/x.0a1b2c3d.filepart", ["DELE /d/theirs", "RNFR /d/x.0a1b2c3d.filepart", 5]
+    keeper = Keeper(profile, "", NOW)
+    keeper.adopt({"scratch": [ours, *theirs]}, NOW, 7.0)
+    assert profile.scratch == {"RMD /d/0badcafe.filepart": 1.0, ours: 7.0}
+    keeper.adopt({"scratch": None}, NOW)
+    assert profile.scratch == {"RMD /d/0badcafe.filepart": 1.0, ours: 7.0}
+
+
 def test_a_measurement_does_not_make_one_of_several_machines_the_only_one():
     """Behind one name: the next session may meet the other one, which is no other server."""
     profile = hopeless()
