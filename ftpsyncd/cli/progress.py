@@ -280,7 +280,7 @@ def summary_lines(progress: Progress, status: Status, duration_s: float, signs: 
         waits = number(waiting, "file waits", "files wait")
         lines.append(((f"{signs.call} {waits} for the server", "yellow"),))
     if progress.failed:
-        lines.append(((f"{signs.bad} {number(progress.failed, 'file')} failed: `ftpsyncd status{option}`", "red"),))
+        lines.append(((f"{signs.bad} {number(progress.failed, 'path')} failed: `ftpsyncd status{option}`", "red"),))
     if is_held:
         held = deletes(progress.held, progress.directories_held, "is", "are")
         # Most are named by the messages, with what they do.

@@ -126,7 +126,7 @@ def headline(status: Status, signs: Marks, start: str) -> RenderableType:
         sign, style, verdict = signs.bad, "bold yellow", "A server does not answer; it is tried again by itself"
     elif any(each.failed for each in mappings):
         failed = sum(each.failed for each in mappings)
-        sign, style, verdict = signs.bad, "bold yellow", f"{number(failed, 'file')} failed and will be tried again"
+        sign, style, verdict = signs.bad, "bold yellow", f"{number(failed, 'path')} failed and will be tried again"
     elif waiting:
         sign, style, verdict = signs.busy, "bold cyan", f"{number(waiting, 'change')} on the way"
     elif any(each.state is MappingState.SETTLING for each in mappings):
@@ -176,7 +176,7 @@ def calling(status: Status) -> Iterator[tuple[str, str, tuple[str, ...]]]:
             helps = remedies[0] if len(remedies) == each.parked and len(set(remedies)) == 1 else ""
             yield (
                 each.name,
-                f"{number(each.parked, 'file is', 'files are')} parked{helps and f': {helps}'}",
+                f"{number(each.parked, 'path is', 'paths are')} parked{helps and f': {helps}'}",
                 # Trying again would not help a name that cannot be sent.
                 () if helps == NameNotSendableError.remedy else (f"ftpsyncd retry {as_word(each.name)}",),
             )

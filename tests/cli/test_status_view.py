@@ -348,17 +348,17 @@ def test_to_try_again_is_not_proposed_for_a_name_that_cannot_be_sent():
     nameless = Problem("gallery", "a\nb.jpg", True, 1, "It cannot be sent.", "", NameNotSendableError.remedy, None)  # noqa: FBT003
     parked = WELL._replace(mappings=(GOOD._replace(parked=1),), problems=(nameless,))
     text = drawn(view(parked, NOW, UNICODE, 100), 100)
-    assert "1 file is parked: Rename the file." in text
+    assert "1 path is parked: Rename the file." in text
     assert "ftpsyncd retry" not in text
     both = WELL._replace(mappings=(GOOD._replace(parked=2),), problems=(nameless, nameless._replace(path="a\nc.jpg")))
     text = drawn(view(both, NOW, UNICODE, 100), 100)
-    assert "2 files are parked: Rename the file." in text
+    assert "2 paths are parked: Rename the file." in text
     assert "ftpsyncd retry" not in text
     # What helps one of them is not told as what helps all.
     other = nameless._replace(path="d.jpg", remedy="Check it.")
     for problems, parked_files in (((nameless, other), 2), ((nameless,), 3)):
         mixed = WELL._replace(mappings=(GOOD._replace(parked=parked_files),), problems=problems)
-        assert f"{parked_files} files are parked\n    → ftpsyncd retry gallery" in drawn(
+        assert f"{parked_files} paths are parked\n    → ftpsyncd retry gallery" in drawn(
             view(mixed, NOW, UNICODE, 100), 100
         )
 
@@ -414,7 +414,7 @@ def test_a_delete_that_waits_for_a_decision_is_not_called_failed_or_parked():
     assert "Held\n  ! gallery/changed.jpg" in text
     # What helps against the other one is not what decides about this one.
     both = WELL._replace(mappings=(mapping,), problems=(held, parked))
-    assert "1 file is parked: Check it." in [what for _, what, _ in calling(both)]
+    assert "1 path is parked: Check it." in [what for _, what, _ in calling(both)]
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,7 @@ def test_a_file_that_somebody_writes_is_reported_and_not_awaited(ftpsyncd, confi
         written.write(b"pict")
         ended = ftpsyncd("sync", "-c", config_of_real)
         assert ended.code == 1
-        assert "1 file failed" in ended.out
+        assert "1 path failed" in ended.out
         assert "open for writing" in ftpsyncd("why", written.name, "-c", config_of_real).out
     assert ftpsyncd("sync", "-c", config_of_real).code == 0
     assert (real.home / "gallery/a.jpg").read_bytes() == b"pict"
@@ -205,7 +205,7 @@ def test_files_that_fail_make_the_exit_code_one(ftpsyncd, config_of_real, real):
     (real.home / "gallery" / "a.jpg").mkdir()
     ended = ftpsyncd("sync", "-c", config_of_real)
     assert ended.code == 1
-    assert "1 file failed" in ended.out
+    assert "1 path failed" in ended.out
 
 
 def test_a_pass_says_what_it_could_not_read(ftpsyncd, config_of_real, monkeypatch):
@@ -385,10 +385,21 @@ def test_the_summary_names_what_is_held_and_what_went_wrong():
     messages = tuple(f"message {index}" for index in range(12))
     text = drawn(summary(progress(held=3, failed=1, deletes_done=4, messages=messages), NOBODY, 61.0, UNICODE), 100)
     assert "4 files deleted in 61 s." in text
-    assert "1 file failed: `ftpsyncd status`" in text
+    assert "1 path failed: `ftpsyncd status`" in text
     assert "3 deletes are held" in text
     assert "and 2 more messages" in text
     assert "ftpsyncd check" not in text
+
+
+def test_a_directory_that_fails_is_not_told_as_a_file(ftpsyncd, tmp_path):
+    with running("vsftpd", denied=("MKD", "XMKD")) as server:
+        config = write_config(tmp_path, port=server.port)
+        config.write_text(config.read_text().replace("settle: 0s", "settle: 0s, empty_dirs: true"))
+        (server.home / "gallery").mkdir()
+        (tmp_path / "gallery" / "empty").mkdir(parents=True)
+        ended = ftpsyncd("sync", "gallery", "-c", config)
+    assert ended.code == 1
+    assert "1 path failed: " in ended.out
 
 
 def test_the_summary_says_what_to_do_about_a_server_that_is_not_available():
@@ -399,7 +410,7 @@ def test_the_summary_says_what_to_do_about_a_server_that_is_not_available():
 
 def test_the_summary_of_files_that_failed_does_not_say_that_there_was_nothing_to_publish():
     text = drawn(summary(progress(files_done=0, files_total=0, failed=1), NOBODY, 60.0, UNICODE), 100)
-    assert text == "! nothing published in 60 s.\n✗ 1 file failed: `ftpsyncd status`\n"
+    assert text == "! nothing published in 60 s.\n✗ 1 path failed: `ftpsyncd status`\n"
 
 
 def test_the_summary_promises_nothing_about_a_folder_that_is_not_there():
