@@ -51,6 +51,11 @@ def get(ctx: click.Context, source: str, local: str | None, *, no_overwrite: boo
     """
     start_log(given(), level="error")
     refuse_swapped(source, [local] if local else [], "put")
+    if local == "-":
+        raise UsageError(
+            "What is fetched has to be whole: nothing is written to standard output.",
+            remedy="./- is a file or a folder of that name.",
+        )
     where = place(source)
     config = config_for([where])
     if where.path == "/" and local is None:
@@ -67,11 +72,11 @@ def get(ctx: click.Context, source: str, local: str | None, *, no_overwrite: boo
 
 def fetch_tree(ftp: Ftp, where: Place, local: Path, *, overwrite: bool) -> int:
     """Fetch a directory; returns how many names failed."""
-    with moving() as show:
-        tally = Tally(where.server, show, given().typed)
+    show = moving()
+    tally = Tally(where.server, show, given().typed)
+    with tally.told(Step.FETCHED), show:
         for result in ftp.download_tree(where.path, local, overwrite=overwrite, progress=show.moved):
             tally.add(result)
-    click.echo(tally.summary(Step.FETCHED))
     return tally.failed
 
 

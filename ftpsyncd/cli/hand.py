@@ -290,6 +290,18 @@ class Tally:
         """How many failed."""
         return self.steps[Step.FAILED]
 
+    @contextlib.contextmanager
+    def told(self, step: Step) -> Iterator[None]:
+        """Say at the end what was done; where something puts an end to it before, if anything was."""
+        try:
+            yield
+        except BaseException:
+            if self.steps:
+                with contextlib.suppress(OSError):  # what has ended it matters more
+                    click.echo(self.summary(step))
+            raise
+        click.echo(self.summary(step))
+
     def summary(self, step: Step) -> str:
         """What was done, in one line."""
         parts = [f"{number(self.steps[step], 'file')} ({size(self.bytes)}) {PAST[step]}"]

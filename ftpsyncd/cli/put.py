@@ -73,11 +73,11 @@ def put(
         files = amount(sources)
         with connected(config, where.server) as ftp:
             pairs = targets(ftp, where, sources, parents=parents)
-            with moving(**files) as show:
-                tally = Tally(where.server, show, given().typed)
+            show = moving(**files)
+            tally = Tally(where.server, show, given().typed)
+            with tally.told(Step.SENT), show:
                 for result in sent(ftp, pairs, show, overwrite=not no_overwrite):
                     tally.add(result)
-    click.echo(tally.summary(Step.SENT))
     ctx.exit(ExitCode.SOME_FAILED if tally.failed else ExitCode.DONE)
 
 

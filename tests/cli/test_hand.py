@@ -37,6 +37,7 @@ from ftpsyncd.remote import Step, TreeResult
 from ftpsyncd.remote.wire import Control
 from tests import nursery
 from tests.cli.terminal import Ended, drawn, longest, write_config
+from tests.remote.scripted import Connection, Scripted, hang_up
 from tests.servers import KINDS, available, running
 from tests.waiting import until
 
@@ -517,6 +518,43 @@ def test_a_server_that_is_not_there_is_not_available_now(ftpsyncd, here, words, 
     assert "then try again" in ended.err
     (here / "config.yaml").write_text("servers: 1")
     assert ftpsyncd(*words).code == 78
+
+
+def test_what_was_sent_when_the_line_was_lost_is_told(ftpsyncd, here, monkeypatch):
+    """That it is not available now is all that was told: of a thousand files nobody knew how many had arrived."""
+    monkeypatch.chdir(here)
+    with Scripted(STOR=[None, hang_up], GREETING=[None, *99 * [hang_up]]) as server:
+        write_config(here, port=server.port)
+        ended = ftpsyncd("put", "a.jpg", "b.jpg", "web:/")
+        assert set(server.files) == {"/a.jpg"}
+    assert (ended.code, ended.out) == (75, "1 file (7 B) sent.\n")
+
+
+def test_so_is_what_was_fetched(ftpsyncd, here, monkeypatch):
+    async def listed(connection: Connection, _path: str) -> None:
+        await connection.say("150 Here it comes.")
+        _, writer = await connection.data()
+        writer.write(b"".join(b"-rw-r--r-- 1 u u 1 Jan 1 2026 %s\r\n" % name for name in (b"x", b"y")))
+        await connection.end_data()
+        await connection.say("226 That is all.")
+
+    monkeypatch.chdir(here)
+    with Scripted(LIST=listed, RETR=[None, hang_up], GREETING=[None, *99 * [hang_up]]) as server:
+        server.files = {"/x": b"x", "/y": b"y"}
+        write_config(here, port=server.port)
+        ended = ftpsyncd("get", "web:/", "copy")
+    assert (ended.code, ended.out) == (75, "1 file (1 B) fetched.\n")
+    assert files(here / "copy") == {"x": b"x"}
+
+
+@pytest.mark.parametrize("source", ["web:/x", "web:/"])
+def test_nobody_who_means_standard_output_gets_a_file_of_that_name(ftpsyncd, here, source, monkeypatch):
+    """As curl and wget have it; and a name in the folder that programs take for standard input is a trap."""
+    monkeypatch.chdir(here)
+    ended = ftpsyncd("get", source, "-")
+    assert (ended.code, ended.out) == (2, "")
+    assert "nothing is written to standard output.\n./- is " in ended.err
+    assert not (here / "-").exists()
 
 
 @pytest.mark.parametrize(
