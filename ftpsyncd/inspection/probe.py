@@ -183,7 +183,8 @@ class Probing:
             session.exchange([session.command("RMD", f"{self.directory}/{name}") for name in self._directories])
         if stays or self.account.dirs_stay:
             with _refused(session):
-                stays = self._ours(session)
+                # What is not listed may be there all the same: a server may list only some, or hide such names.
+                stays = list(dict.fromkeys((*stays, *self._ours(session))))
         for directory in reversed(self._made):
             gone = False
             with _refused(session):

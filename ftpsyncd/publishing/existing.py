@@ -314,7 +314,8 @@ def old_version(session: RemoteSession, temporary: str, remote: str) -> list[str
 
     It gets its name back where the server has no other version, also if the file is not here: its disk may not be
     mounted, and a delete waits, is counted and may be held. Should that come first, this goes with it. One whose name
-    nobody knows any more stays then: it may be all that there is of the file, whose next version takes it away.
+    nobody knows any more stays then: it may be all that there is of the file. (A next version that has to be moved
+    over another one takes it away.)
 
     Args:
         session: to look with.

@@ -98,6 +98,24 @@ def test_what_a_server_does_not_remove_after_a_probe_is_named(
     assert all(quote(path) in " ".join(ended.err.split()) for path in stays)
 
 
+@pytest.mark.real_server
+@pytest.mark.root
+def test_so_is_what_a_server_does_not_even_list(tmp_path: Path, config_file: Path, ftpsyncd) -> None:
+    """pure-ftpd shows so many names of a directory; with KeepAllFiles, nothing is deleted."""
+    with running("pure-ftpd", directives=("-K", "-L", "8:3")) as server:
+        directory = server.home / "d"
+        directory.mkdir()
+        for number in range(40):
+            (directory / f"{number}.jpg").touch()
+        directory.chmod(0o777)
+        write_config(tmp_path, port=server.port)
+        ended = ftpsyncd("probe", "web", "--json", "--directory", "/d", "-c", config_file)
+        stays = {f"/d/{path.name}" for path in directory.iterdir() if path.suffix != ".jpg"}
+    assert ended.code == 0
+    assert stays
+    assert set(json.loads(ended.out)["left"]) >= stays
+
+
 def test_what_a_trial_of_names_may_have_left_is_named_too(tmp_path: Path, config_file: Path, ftpsyncd) -> None:
     """The profile in which such is noted is not kept of a measurement that came to nothing."""
     with Scripted(MKD=[None, hang_up], GREETING=[None, *99 * [hang_up]]) as server:
