@@ -130,7 +130,7 @@ class Source:
         Or before its mount point, which would tell that the disk is back: what is seen there is not seen elsewhere.
         """
         if listing.disk is not None and self.places.any_swapped:
-            self._is_on(listing.disk, at)
+            self._is_on(listing.disk, listing.device, at)
         row = self._site.ledger.row(self._site.id, listing.directory) if listing.directory else None
         if row is None or row.kind is not Kind.DIR:
             self.places.listed(listing)
@@ -144,10 +144,10 @@ class Source:
         else:
             self.swapped(swapped, at)
 
-    def _is_on(self, disk: Disk, at: Moment) -> None:
-        """A directory is on a disk: that is back, if it is the one that was there."""
+    def _is_on(self, disk: Disk, device: int, at: Moment) -> None:
+        """A directory is on a disk: that is back, if it is the one that was there, as far as that was recorded."""
         row = self._site.ledger.row(self._site.id, disk.point)
-        if row is not None and row.kind is Kind.DIR and row.device == disk.filesystem:
+        if row is not None and row.kind is Kind.DIR and row.device in {1, device, disk.filesystem}:
             self._back(disk.point, at)
 
     def _back(self, directory: str, at: Moment) -> None:

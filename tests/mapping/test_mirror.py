@@ -55,6 +55,8 @@ from tests.core.vocabulary import (
 AT = Moment(NOW, WALL)
 PICTURE = file()
 ELSEWHERE = PICTURE._replace(device=OTHER_DISK)
+NUMBER = 0x811
+"""The st_dev of a disk."""
 ROOT = RootIdentity(2, 3)
 CHANGED_THERE = failed(None, parked=True)._replace(kind=CHANGED)
 
@@ -824,19 +826,27 @@ class TestADirectoryOnADiskThatIsBackIsLookedAtBeforeItsMountPoint:
 
     def publishes(self, story: Story, disk: Disk | None) -> None:
         entries = {"a": ELSEWHERE}
-        listing = Listing("disk/below", Presence.PRESENT, entries, root=RootIdentity(1, 1), inode=51, disk=disk)
+        root = RootIdentity(1, 1)
+        listing = Listing("disk/below", Presence.PRESENT, entries, root=root, inode=51, device=NUMBER, disk=disk)
         story.mirror.on_answer(listing, AT)
         story.mirror.removals.source.offered("disk/below/a", RootIdentity(1, 1))
         story.ledger.put(story.id, "disk/below/a", published(PICTURE))
         story.mirror.removals.source.arrived("disk/below/a", AT)
 
     def is_held_when_all_was_seen(self, story: Story) -> bool:
-        back = Listing("disk", Presence.PRESENT, {}, inode=50, device=OTHER_DISK, mount_point=True, filesystem=77)
+        back = Listing("disk", Presence.PRESENT, {}, inode=50, device=NUMBER, mount_point=True, filesystem=77)
         story.mirror.on_answer(back, AT)
         story.mirror.removals.pass_ended(AT)
         return story.mirror.removals.hold is not None
 
     def test_nobody_is_asked_about_what_was_seen_on_it(self, story: Story):
+        self.publishes(story, Disk("disk", 77))
+        assert not self.is_held_when_all_was_seen(story)
+
+    @pytest.mark.parametrize("recorded", [1, NUMBER], ids=["nothing", "its number"])
+    def test_nor_where_its_identifier_was_not_told_when_it_was_published(self, story: Story, recorded: int):
+        """The mount point is taken for the same then, too."""
+        story.ledger.put(story.id, "disk", made(50)._replace(device=recorded))
         self.publishes(story, Disk("disk", 77))
         assert not self.is_held_when_all_was_seen(story)
 
