@@ -32,6 +32,7 @@ from ftpsyncd.core.extent import (
     SENDS,
     UNITS_PER_CONNECTION,
     Key,
+    arrives,
     is_large,
     is_structural,
     keys_of,
@@ -160,6 +161,15 @@ class Queue:
         """The paths below a directory that renames away from there, which wait or run, will leave."""
         prefix = f"{directory}/" if directory else ""
         return [path for each, path in self._sources if each == mapping and path.startswith(prefix)]
+
+    def brought_below(self, mapping: str, directory: str) -> Iterator[str]:
+        """The paths below a directory that are to be sent, made or renamed to, and wait; takes as long as all wait."""
+        if (mapping, directory) not in self._below_waiting:
+            return
+        prefix = f"{directory}/" if directory else ""
+        for key, action in self._waiting.items():
+            if key[0] == mapping and key[1].startswith(prefix) and key[1] != directory and arrives(key, action):
+                yield key[1]
 
     def freed(self, mapping: str) -> set[str]:
         """Paths that a rename was to leave and that stay, since it was taken back or replaced; each is told once."""

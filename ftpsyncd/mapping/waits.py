@@ -158,17 +158,14 @@ class Waits:
             self.gone(path)
 
     def vanished(self, listing: Listing) -> list[str]:
-        """Names that are not in a directory, all of which was listed, and under or below which files wait to be sent.
+        """Names that are not in a directory, all of which was listed, but are to be, or something below, at the server.
 
         Of what never was published nothing is recorded that would have it decided about.
         """
-        directory, queue = listing.directory, self._queue
-        if not queue.busy_below(self._name, directory):
-            return []
-        prefix = f"{directory}/" if directory else ""
-        names = {path.removeprefix(prefix).partition("/")[0] for path in self.offered if path.startswith(prefix)}
-        gone = names.difference(listing.entries, listing.unreadable)
-        return [name for name in gone if queue.busy_below(self._name, prefix + name)]
+        directory = listing.directory
+        start = len(directory) + 1 if directory else 0
+        names = {path[start:].partition("/")[0] for path in self._queue.brought_below(self._name, directory)}
+        return list(names.difference(listing.entries, listing.unreadable))
 
     def _begin(self, path: str, pending: Pending) -> None:
         """A path waits."""

@@ -73,6 +73,17 @@ def queue_of(*actions: Action, connections: int = 4, jitter: float = 0.5) -> Que
     return queue
 
 
+def test_what_is_brought_below_a_directory_is_all_that_waits_there_and_arrives():
+    queue = Queue(4)
+    for action in (upload("d/a"), make_dir("d/sub"), upload("d/sub/b"), delete("d/gone"), upload("e"), make_dir("d")):
+        queue.offer(action)
+    queue.offer(upload("d/a", mapping="other"))
+    queue.offer(RenameDir(M, "new", "d/left", 7))
+    assert sorted(queue.brought_below(M, "d")) == ["d/a", "d/sub", "d/sub/b"]
+    assert sorted(queue.brought_below(M, "")) == ["d", "d/a", "d/sub", "d/sub/b", "e", "new"]
+    assert list(queue.brought_below(M, "none")) == []
+
+
 def test_of_very_many_that_wait_for_another_only_some_are_looked_at_in_one_go(monkeypatch: pytest.MonkeyPatch):
     """All that is in a new folder waits for that to be made; meanwhile there are other mappings."""
     monkeypatch.setattr("ftpsyncd.core.schedule.PARKED_AT_ONCE", 10)

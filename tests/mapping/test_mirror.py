@@ -1268,6 +1268,37 @@ def test_what_waits_to_be_sent_and_is_gone_when_its_directory_is_listed_waits_no
     assert story.disk.names == []
 
 
+@pytest.mark.parametrize("what", ["more files than are timed", "an empty directory", "a directory that was renamed"])
+def test_whatever_waits_to_be_brought_and_is_gone_when_its_directory_is_listed_is_asked_for(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, what: str
+):
+    """For as long as a server was away, `status` told of it, and then it was made there, to be removed."""
+    monkeypatch.setattr("ftpsyncd.mapping.waits.OFFERED_MAX", 1)
+    story, later = Story(ledger, empty_dirs=True), Moment(NOW + 10, WALL + 10 * S)
+
+    def lists(directory: str, at: Moment = later, **entries: Entry) -> None:
+        story.mirror.on_answer(Listing(directory, Presence.PRESENT, entries, None, inode=50, device=DISK), at)
+
+    if what == "more files than are timed":
+        for at in (AT, later):
+            story.mirror.on_answer(
+                Listing("old", Presence.PRESENT, {"b": file(inode=77), "c": file(inode=78)}, frozenset("bc")), at
+            )
+    elif what == "an empty directory":
+        story.sees("old", b=folder(51), c=folder(52))
+        lists("old/b")
+        lists("old/c")
+    else:
+        story.queue.offer(RenameDir(M, "old/b", "old/x", 51))
+        story.queue.offer(RenameDir(M, "old/c", "old/y", 52))
+    story.disk.names.clear()
+    lists("old", a=PICTURE)
+    assert story.disk.names == [("old", frozenset("bc"))]
+    story.mirror.on_answer(Listing("old", Presence.PRESENT, {}, frozenset("bc"), inode=50, device=DISK), later)
+    assert not story.queue.busy_below(M, "old/b")
+    assert not story.queue.busy_below(M, "old/c")
+
+
 def test_a_file_whose_directory_went_while_it_was_published_is_looked_at_again(story: Story):
     story.queue.offer(Upload(M, "old/b", PICTURE.fingerprint))
     story.starts("old/b")
