@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ftpsyncd.errors import (
+    DataUnreachableError,
     FtpsyncdError,
     NameNotSendableError,
     NameRefusedError,
@@ -148,6 +149,22 @@ class Probing:
         return f"{self.directory}/{stem}.{self._token}.filepart"
 
     def _prepare(self, session: Session) -> None:
+        """Store a file; at each address of the host, as long as no data connection comes about."""
+        missed = 0
+        while True:
+            try:
+                self._prepare_here(session)
+            except DataUnreachableError as error:
+                if missed >= error.others:
+                    raise
+                missed += 1
+                if self._session is not None:
+                    self._session.close()
+                session = self._usable()
+            else:
+                return
+
+    def _prepare_here(self, session: Session) -> None:
         try:
             self._store(session)
         except PathsRefusedError:

@@ -17,6 +17,7 @@ from ftpsyncd.core import names
 from ftpsyncd.core.compare import Drift, Seen, compare, is_unsettled, judge
 from ftpsyncd.core.names import TRASH
 from ftpsyncd.errors import (
+    DataUnreachableError,
     FtpsyncdError,
     LocalError,
     NameNotSendableError,
@@ -270,22 +271,33 @@ class Verification:
         return self._ledger.row(self._id, path) if self._ledger and self._id is not None else None
 
     def _ask(self, question: Callable[[Session], _T]) -> _T:
-        """Ask the server; a connection that ended is replaced once, one that is too old before that."""
-        for last in (False, True):
+        """Ask the server; a connection that ended is replaced once, one that is too old before that.
+
+        And one that has no data connections, as long as the host has other addresses.
+        """
+        missed, replaced = 0, False
+        while True:
             if self._session is not None and self._session.expiring:
-                self._session.close()
-                self._session = None
+                self._leave()
             if self._session is None:
                 self._session = self.account()
             try:
                 return question(self._session)
             except FtpsyncdError as error:
-                if not self._session.usable:
-                    self._session.close()
-                    self._session = None
-                if last or not isinstance(error, ServerUnavailableError):
+                elsewhere = isinstance(error, DataUnreachableError) and missed < error.others
+                if elsewhere or not self._session.usable:
+                    self._leave()
+                if elsewhere:
+                    missed += 1
+                elif replaced or not isinstance(error, ServerUnavailableError):
                     raise
-        raise AssertionError(question)
+                else:
+                    replaced = True
+
+    def _leave(self) -> None:
+        if self._session is not None:
+            self._session.close()
+            self._session = None
 
 
 def _finding(drift: Drift, path: str, row: Row | None, seen: Seen | None) -> Finding:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Mapping
 
 import pytest
 
-from ftpsyncd.errors import NameRefusedError, ServerUnavailableError
+from ftpsyncd.errors import DataUnreachableError, NameRefusedError, ServerUnavailableError
 from ftpsyncd.inspection.probe import Probing
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.keeping import Keeper, kept, refusals
@@ -231,3 +232,18 @@ class TestServersThatLack:
 
         with Scripted(RNFR=leave) as server, pytest.raises(ServerUnavailableError):
             values(Account(server.spec(), timeouts=QUICK))
+
+
+def test_where_a_host_has_other_addresses_one_without_data_connections_is_passed_over(monkeypatch: pytest.MonkeyPatch):
+    """Whoever probes again comes to the first one again."""
+    with socket.socket() as kept, Scripted() as shut, Scripted() as good:
+        kept.bind(("127.0.0.1", 0))
+        shut.script |= {"EPSV": f"229 Here (|||{kept.getsockname()[1]}|)", "PASV": "425 None."}
+        ways = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", each.port)) for each in (shut, good)]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_where, **_how: list(ways))
+        found = values(Account(shut.spec(), timeouts=QUICK))
+        ways.pop()
+        with pytest.raises(DataUnreachableError):
+            values(Account(shut.spec(), timeouts=QUICK))
+    assert found["size"] != "not measured"
+    assert good.files == {}

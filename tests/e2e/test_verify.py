@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ import pytest
 
 from ftpsyncd.config import load
 from ftpsyncd.core.names import temporary
+from ftpsyncd.errors import DataUnreachableError
 from ftpsyncd.inspection.verify import Verification
 from ftpsyncd.ledger.book import LEDGER, Ledger
 from ftpsyncd.model import Intent, Kind, Row
@@ -22,6 +24,7 @@ from ftpsyncd.specs import destination
 from tests.e2e.site import REMOTE, Site, contents, site
 from tests.e2e.test_source import copies, fill
 from tests.figures import Figures
+from tests.remote.scripted import Connection, Scripted
 from tests.servers import running
 
 ON_BOTH = pytest.mark.parametrize(
@@ -304,6 +307,43 @@ def test_a_connection_that_grows_too_old_is_replaced(s: Site, monkeypatch: pytes
         assert list(Verification(config, "drop", ledger).run()) == []
     assert len(set(asked)) == 2
     assert not asked[0].usable
+
+
+@pytest.mark.parametrize("reached", [False, True], ids=["", "where data ports were reached before"])
+def test_addresses_of_the_host_without_data_connections_are_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, reached: bool
+) -> None:
+    """However many: the daemon publishes at the one that is left."""
+
+    async def shows(connection: Connection, _path: str) -> None:
+        await connection.say("150 Here it comes.")
+        _, writer = await connection.data()
+        writer.write(b"-rw-r--r-- 1 u u 1 Jan 1 2026 theirs.jpg\r\n")
+        await connection.end_data()
+        await connection.say("226 That is all.")
+
+    with running("pyftpdlib") as unused, site(unused, tmp_path) as s, contextlib.ExitStack() as stack:
+        config = load(s.config, environ=s.environment())
+        kept = stack.enter_context(socket.socket())
+        kept.bind(("127.0.0.1", 0))
+        nowhere = {"EPSV": f"229 Here (|||{kept.getsockname()[1]}|)", "PASV": "425 None."}
+        servers = [stack.enter_context(Scripted({**way, "LIST": shows})) for way in (nowhere, nowhere, {})]
+        ways = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", each.port)) for each in servers]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_where, **_how: list(ways))
+        for each in servers:
+            each.dirs.add(REMOTE)
+            each.files[f"{REMOTE}/theirs.jpg"] = b"x"
+        spec = servers[0].spec(name="web")
+
+        def found() -> set[str]:
+            verification = Verification(config._replace(servers={"web": spec}), "drop", None)
+            verification.account.profile.reached = reached
+            return {finding.path for finding in verification.run()}
+
+        assert found() == {"theirs.jpg"}
+        del ways[-1]
+        with pytest.raises(DataUnreachableError):
+            found()
 
 
 def test_a_server_that_is_not_there_is_75_and_a_wrong_name_is_2(s: Site) -> None:
