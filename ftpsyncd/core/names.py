@@ -47,9 +47,10 @@ def may_be_cut(temporary: str) -> bool:
 def aside(remote: str) -> str:
     """Where the old version of a file is while the new one gets its name, at servers that replace no file: beside it.
 
-    Known to whoever knows any temporary name of the file: that of what `final` makes of one is the same.
+    No other file has its old version there, also of those whose names begin alike and are cut: it may be all that the
+    server has of one. Known to whoever knows the file's name, as `final` makes it of a temporary one that was not cut.
     """
-    return temporary(final(temporary(remote, "")), "")
+    return temporary(remote, "")
 
 
 @lru_cache(maxsize=64)  # each is said several times for one file

@@ -322,33 +322,30 @@ def old_version(session: RemoteSession, temporary: str, remote: str) -> list[str
         temporary: under which name the upload was sent.
         remote: of the file; the same name, if only that is known: if it has lost its end, nobody knows the file's.
     """
-    aside = names.aside(names.final(temporary))
+    if remote == temporary and names.may_be_cut(temporary):
+        return _replaced(session, names.final(temporary))
+    file = names.final(temporary) if remote == temporary else remote
+    aside = names.aside(file)
     if temporary == aside:
         return []  # it is swept itself: the new version was published
-    file = names.final(temporary) if remote == temporary else remote
     there, old = session.stat_many([file, aside])
     if old is None:
         return []
-    if remote == temporary and names.may_be_cut(temporary):
-        return [aside] if _has_another(session, aside) else []
     if there is None:
         session.rename(aside, file)
         return []
     return [aside]
 
 
-def _has_another(session: RemoteSession, aside: str) -> bool:
-    """Whether the server lists the file for which an old version was moved aside; what is not seen is not there."""
-    directory = parent(aside)
+def _replaced(session: RemoteSession, beginning: str) -> list[str]:
+    """Old versions that the server lists beside the newer ones, of files whose paths begin so; any other stays."""
+    directory = parent(beginning)
     try:
         there = session.list_dir(directory or "/", dated=False)
     except PartlyListedError as error:
         there = error.entries
     except NameRefusedError:
-        return False
-    return any(
-        entry.kind is Kind.FILE
-        and names.final(entry.name) == entry.name
-        and names.aside(f"{directory}/{entry.name}") == aside
-        for entry in there
-    )
+        return []
+    files = {f"{directory}/{entry.name}" for entry in there if entry.kind is Kind.FILE}
+    newer = (path for path in files if path.startswith(beginning) and names.final(path) == path)
+    return [aside for path in newer if (aside := names.aside(path)) in files]

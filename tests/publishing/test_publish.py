@@ -172,6 +172,25 @@ def test_one_of_a_long_name_comes_back_under_that_or_under_none(worker: Worker, 
     )
 
 
+@pytest.mark.parametrize("apart", [False, True], ids=["", "another try has followed"])
+@pytest.mark.parametrize("there", [False, True], ids=["the other is missing, too", "the other is there"])
+def test_what_was_moved_aside_is_never_taken_for_that_of_a_name_that_begins_alike(
+    worker: Worker, *, apart: bool, there: bool
+):
+    """One got the content of the other, or lost the only version that was there."""
+    remote, other = (f"{BASE}/{'report ' * 20}{number}.jpg" for number in (1, 2))
+    swept, moved = (remote, other) if not there else (other, remote)
+    temporary = names.temporary(swept, M)
+    worker.server.files[temporary] = MemoryFile(b"newer")
+    worker.server.files[names.aside(moved)] = MemoryFile(b"the only one")
+    if there:
+        worker.server.files[other] = MemoryFile(b"of the other")
+    left = {path: file.content for path, file in worker.server.files.items() if path != temporary}
+    path = temporary if apart else swept
+    assert did(worker.does(Sweep(M, path.removeprefix(f"{BASE}/"), temporary))) == [Did.SWEPT]
+    assert {path: file.content for path, file in worker.server.files.items()} == left
+
+
 @pytest.mark.parametrize("trash", ["", names.trash(BASE, "2024-05-01", "a")], ids=["deleted", "to the trash"])
 def test_what_was_moved_aside_goes_with_its_file_and_does_not_come_back(worker: Worker, trash: str):
     remote, temporary = f"{BASE}/a", names.temporary(f"{BASE}/a", M)

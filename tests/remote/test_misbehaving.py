@@ -1596,8 +1596,7 @@ class TestRenaming:
             with account(server)() as session:
                 assert errors_of(publish(session, job("/a"))) == [ServerUnavailableError]
             aside = names.aside("/a")
-            for path in ("/a", "/" + 100 * "\xe4"):
-                assert names.aside(names.final(names.temporary(path, "gallery"))) == names.aside(path)
+            assert names.aside(names.final(names.temporary("/a", "gallery"))) == aside
             assert server.files == {aside: b"old", "/a.0123abcd.filepart": b"content"}
             dying = False
             # Somebody puts another one there: that the first one is where this is to be, keeps nothing from being sent.

@@ -288,3 +288,13 @@ def test_a_line_that_ends_on_that_way_costs_no_file(does: bool):  # noqa: FBT001
         with Ftp(acc(), origin="s", again=acc) as ftp, pytest.raises(FtpsyncdError):
             ftp.rename("/A.jpg", "/a.jpg")
         assert server.files == {"/a.jpg": b"a"}
+
+
+def test_the_only_version_of_a_file_stays_while_one_whose_name_begins_alike_is_replaced(path):
+    """When that was moved aside, the line ended, and its next try has not come yet."""
+    first, second = (f"/{'report ' * 20}{number}.jpg" for number in (1, 2))
+    with Careful(does=True) as server:
+        server.files |= {first: b"old", names.aside(second): b"the only one"}
+        with Ftp(account(server)(), origin="s") as ftp:
+            ftp.upload(path, first)
+        assert server.files == {first: b"new", names.aside(second): b"the only one"}
