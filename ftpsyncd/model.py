@@ -88,7 +88,7 @@ class Disk(NamedTuple):
     point: str
     """Where, relative to the root."""
     filesystem: int
-    """A number as in `RootIdentity`."""
+    """A number as in `Listing.filesystem`."""
 
 
 class Listing(NamedTuple):

@@ -159,6 +159,8 @@ class Scanner:
             point = "" if mount_point else self._mount_of(real)
             inside = mount_point or (bool(point) and _is_mounted_at(point, descriptor))
             filesystem = tree.lasting_filesystem_of(descriptor, status.st_dev) if inside else 0
+            # Smaller numbers mean something else in the ledger.
+            filesystem = filesystem if filesystem > MIXED else 0
         except OSError as error:
             tree.require_descriptors(error)
             if directory and error.errno in tree.GONE and self._is_gone(root_fd, directory):
@@ -179,9 +181,8 @@ class Scanner:
             changed_wall_ns=changed,
             made_wall_ns=made,
             mount_point=mount_point,
-            # Smaller numbers mean something else in the ledger.
-            filesystem=filesystem if mount_point and filesystem > MIXED else 0,
-            disk=Disk(point, filesystem) if point and filesystem > MIXED else None,
+            filesystem=filesystem if mount_point else 0,
+            disk=Disk(point, filesystem) if point and inside else None,
             mounted=mounted,
         )
 

@@ -145,9 +145,11 @@ class Source:
             self.swapped(swapped, at)
 
     def _is_on(self, disk: Disk, device: int, at: Moment) -> None:
-        """A directory is on a disk: that is back, if it is the one that was there, as far as that was recorded."""
-        row = self._site.ledger.row(self._site.id, disk.point)
-        if row is not None and row.kind is Kind.DIR and row.device in {1, device, disk.filesystem}:
+        """A directory is on a disk: that is back, if its mount point would tell so."""
+        row, filesystem = self._site.ledger.row(self._site.id, disk.point), disk.filesystem
+        if row is None or row.kind is not Kind.DIR or not row.device:
+            return
+        if swapped_directory(disk.point, row, mount_point=True, filesystem=filesystem, device=device) is None:
             self._back(disk.point, at)
 
     def _back(self, directory: str, at: Moment) -> None:

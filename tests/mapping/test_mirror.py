@@ -55,8 +55,6 @@ from tests.core.vocabulary import (
 AT = Moment(NOW, WALL)
 PICTURE = file()
 ELSEWHERE = PICTURE._replace(device=OTHER_DISK)
-NUMBER = 0x811
-"""The st_dev of a disk."""
 ROOT = RootIdentity(2, 3)
 CHANGED_THERE = failed(None, parked=True)._replace(kind=CHANGED)
 
@@ -812,6 +810,8 @@ class TestWhatWasSeenWhileADiskWasAwayAndArrivesWhenItIsBack:
 class TestADirectoryOnADiskThatIsBackIsLookedAtBeforeItsMountPoint:
     """As where a file was changed on it at once."""
 
+    NUMBER = 0x801
+
     @pytest.fixture
     def story(self, ledger: Ledger) -> Story:
         story = Story(ledger)
@@ -825,16 +825,16 @@ class TestADirectoryOnADiskThatIsBackIsLookedAtBeforeItsMountPoint:
         return story
 
     def publishes(self, story: Story, disk: Disk | None) -> None:
-        entries = {"a": ELSEWHERE}
-        root = RootIdentity(1, 1)
-        listing = Listing("disk/below", Presence.PRESENT, entries, root=root, inode=51, device=NUMBER, disk=disk)
-        story.mirror.on_answer(listing, AT)
+        entries, root = {"a": ELSEWHERE}, RootIdentity(1, 1)
+        story.mirror.on_answer(
+            Listing("disk/below", Presence.PRESENT, entries, root=root, inode=51, device=self.NUMBER, disk=disk), AT
+        )
         story.mirror.removals.source.offered("disk/below/a", RootIdentity(1, 1))
         story.ledger.put(story.id, "disk/below/a", published(PICTURE))
         story.mirror.removals.source.arrived("disk/below/a", AT)
 
     def is_held_when_all_was_seen(self, story: Story) -> bool:
-        back = Listing("disk", Presence.PRESENT, {}, inode=50, device=NUMBER, mount_point=True, filesystem=77)
+        back = Listing("disk", Presence.PRESENT, {}, inode=50, device=self.NUMBER, mount_point=True, filesystem=77)
         story.mirror.on_answer(back, AT)
         story.mirror.removals.pass_ended(AT)
         return story.mirror.removals.hold is not None
@@ -843,10 +843,10 @@ class TestADirectoryOnADiskThatIsBackIsLookedAtBeforeItsMountPoint:
         self.publishes(story, Disk("disk", 77))
         assert not self.is_held_when_all_was_seen(story)
 
-    @pytest.mark.parametrize("recorded", [1, NUMBER], ids=["nothing", "its number"])
-    def test_nor_where_its_identifier_was_not_told_when_it_was_published(self, story: Story, recorded: int):
-        """The mount point is taken for the same then, too."""
-        story.ledger.put(story.id, "disk", made(50)._replace(device=recorded))
+    @pytest.mark.parametrize("known", [1, NUMBER], ids=["that it was one", "its number"])
+    def test_nor_where_only_something_else_of_the_disk_was_told_when_it_was_published(self, story: Story, known: int):
+        """As its mount point is judged: nobody may tell its identifier, or not have told it then."""
+        story.ledger.put(story.id, "disk", made(50)._replace(device=known))
         self.publishes(story, Disk("disk", 77))
         assert not self.is_held_when_all_was_seen(story)
 
