@@ -28,7 +28,7 @@ from ftpsyncd.errors import (
 )
 from ftpsyncd.remote.parting import part
 from ftpsyncd.remote.replies import Reply
-from ftpsyncd.remote.sockets import FAILURES, end_by_reset, hasten, keep_alive, translate, undelivered
+from ftpsyncd.remote.sockets import FAILURES, end_by_reset, ended, hasten, keep_alive, translate, undelivered
 from ftpsyncd.remote.wire import Control
 
 T = TypeVar("T")
@@ -144,6 +144,7 @@ class DataLine:
         self._answer = answer
         self._sock = control.data = sock
         self._protected: ssl.SSLSocket | None = None
+        control.data_ended = True
         self._handed = 0
         """Bytes that were to be sent: no more of them are on their way."""
         sock.settimeout(0)
@@ -231,7 +232,7 @@ class DataLine:
             raise _failure(error, "sending data") from error
 
     def receive(self, into: memoryview, *, begun: bool = True) -> int:
-        """Fill some of ``into``; 0 at the end.
+        """Fill some of ``into``; 0 at the end, be it that of TLS or not (`Control.data_ended`).
 
         Args:
             into: where to.
@@ -247,6 +248,9 @@ class DataLine:
         try:
             return self._until(lambda: self._sock.recv_into(into), select.POLLIN, stall_s, after_s=times.connect_s)
         except FAILURES as error:
+            if ended(error):
+                control.data_ended = isinstance(error, ssl.SSLZeroReturnError)
+                return 0
             raise _failure(error, "receiving data") from error
 
     def _until(
@@ -318,6 +322,10 @@ class DataLine:
                     self._control.wait(sock, select.POLLIN, max(0.0, deadline - time.monotonic()))
                 except ssl.SSLWantWriteError:
                     self._control.wait(sock, select.POLLOUT, self._control.timeouts.stall_s)
+                except ssl.SSLError as error:
+                    if not ended(error):
+                        raise
+                    break  # without the peer's
 
     def _await_delivery(self) -> None:
         """Wait as long as much is on its way and bytes move: the time for the final reply begins with the last one."""
@@ -387,7 +395,11 @@ def _wrap(control: Control, sock: socket.socket) -> socket.socket:
     if control.context is None:
         return sock
     return control.context.wrap_socket(
-        sock, server_hostname=control.certified, session=control.session, do_handshake_on_connect=False
+        sock,
+        server_hostname=control.certified,
+        session=control.session,
+        do_handshake_on_connect=False,
+        suppress_ragged_eofs=False,
     )
 
 

@@ -25,7 +25,7 @@ from ftpsyncd.expression import Expression
 from ftpsyncd.model import Kind
 from ftpsyncd.paths import parent
 from ftpsyncd.quoting import named
-from ftpsyncd.remote import facts, listings, replies, transfer
+from ftpsyncd.remote import facts, listings, replies, whole
 from ftpsyncd.remote.port import PartlyListedError, RemoteEntry
 from ftpsyncd.remote.standing import HOME, VISIT
 
@@ -97,9 +97,9 @@ def _shown(session: Session, path: str, *, dated: bool) -> list[RemoteEntry]:
 def _list_machinely(session: Session, path: str) -> bytes:
     """What MLSD says of a directory."""
     if not session.relative:
-        return transfer.read_all(session, session.command("MLSD", path), "MLSD", path)
+        return whole.read_all(session, session.command("MLSD", path), "MLSD", path)
     _visit(session, path)
-    text = transfer.read_all(session, b"MLSD", "MLSD", path)
+    text = whole.read_all(session, b"MLSD", "MLSD", path)
     session.exchange([HOME])
     return text
 
@@ -148,7 +148,7 @@ def _list_here(session: Session, path: str) -> bytes:
     asked, refusal, text = False, "", b""
     if session.shown.lists_all:
         try:
-            text = transfer.read_all(session, b"LIST -a", "LIST", path)
+            text = whole.read_all(session, b"LIST -a", "LIST", path)
             asked = True
         except RemoteError as error:
             if not session.usable:
@@ -159,7 +159,7 @@ def _list_here(session: Session, path: str) -> bytes:
         session.shown.lists_itself = session.shown.lists_itself or _names_itself(text)
         return text
     try:
-        text = transfer.read_all(session, b"LIST", "LIST", path)
+        text = whole.read_all(session, b"LIST", "LIST", path)
     except (NameRefusedError, TransferFailedError) as error:
         # We are in it: that is how some servers say that it is empty, with 550 or 450.
         if not session.usable or not _NO_FILES.search(error.reply):
@@ -182,7 +182,7 @@ def _names_something(session: Session, path: str) -> bool:
     """Whether NLST names what is there where LIST shows nothing: netkit's shows what /bin/ls says, if there is one."""
     _visit(session, path)
     try:
-        text = transfer.read_all(session, b"NLST", "NLST", path)
+        text = whole.read_all(session, b"NLST", "NLST", path)
     except RemoteError:
         if not session.usable:
             raise
@@ -201,7 +201,7 @@ def _lists_itself(session: Session) -> bool:
         session.shown.lists_itself = False
         session.exchange([HOME])
         with contextlib.suppress(NameRefusedError, TransferFailedError):
-            text = transfer.read_all(session, b"LIST -a", "LIST", "/")
+            text = whole.read_all(session, b"LIST -a", "LIST", "/")
             session.shown.lists, session.shown.lists_itself = bool(text), _names_itself(text)
     return session.shown.lists_itself
 

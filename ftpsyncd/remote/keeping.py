@@ -83,6 +83,7 @@ _READ: Mapping[str, Callable[[Any], Any]] = {
     "too_long": _count,
     "bytes_borne": _flag,
     "tls_group": _group,
+    "closes_tls": _flag,
     "cap": _count,
     "idle_s": _count,
 }

@@ -271,6 +271,8 @@ class Profile:
     """How often one was the last that was said in a session."""
     tls_group: str = ""
     """The only one that the server takes of those that TLS 1.3 offers a key for (`hello`); empty: it never asked."""
+    closes_tls: bool | None = None
+    """Listings under TLS end with close_notify; False: the first two had none and were alike. None: not seen yet."""
     cap: int = 0
     """Connections it allowed when it allowed no more; 0: it never refused one."""
     idle_s: int = 0

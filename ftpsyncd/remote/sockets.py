@@ -22,6 +22,16 @@ FAILURES = (OSError, EOFError, ValueError)
 """What sockets and `ssl` raise; ValueError where a socket was closed or TLS had ended already."""
 
 
+def ended(error: Exception) -> bool:
+    """Whether the peer, or somebody in between, has ended the connection, be it with or without the words of TLS.
+
+    Python before 3.11.4 has no class of its own for what OpenSSL 3 says then.
+    """
+    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError | EOFError):
+        return True
+    return isinstance(error, ssl.SSLError) and getattr(error, "reason", None) == "UNEXPECTED_EOF_WHILE_READING"
+
+
 def translate(error: Exception, doing: str) -> RemoteError:
     """The typed error for an exception of the socket or TLS layer.
 
@@ -40,7 +50,7 @@ def translate(error: Exception, doing: str) -> RemoteError:
             )
         case TimeoutError():
             return ServerUnavailableError(f"Time-out while {doing}.")
-        case ssl.SSLEOFError() | ssl.SSLZeroReturnError() | EOFError():
+        case _ if ended(error):
             return ServerUnavailableError(f"The server closed the connection while {doing}.")
         case ssl.SSLError() if re.search("ALERT.*(CERTIFICATE|UNKNOWN_CA)", getattr(error, "reason", None) or ""):
             # With TLS 1.3 the alert comes after the handshake: the server judges when we believe to be through.

@@ -221,6 +221,8 @@ def tls_context(spec: ServerSpec, group: str = "") -> ssl.SSLContext:
         context.maximum_version = ssl.TLSVersion.TLSv1_2
     if group:
         context.set_ecdh_curve(group)
+    # Python sets it: an end that somebody in between has made would be that of the peer.
+    context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
     return context
 
 

@@ -16,9 +16,7 @@ from typing import TYPE_CHECKING
 from ftpsyncd.errors import (
     DataUnreachableError,
     LoginRefusedError,
-    NameRefusedError,
     NotSupportedError,
-    ProtocolError,
     RemoteError,
     ServerUnavailableError,
     TransferFailedError,
@@ -41,8 +39,6 @@ if TYPE_CHECKING:
     from ftpsyncd.remote.session import Session
 
 BLOCK = 256 * 1024
-LISTING_MAX = 256 * 1024 * 1024
-"""Bytes of the listing of one directory, some two million names: it is held in memory."""
 
 
 # ── Opening a data connection ────────────────────────────────────────────────────────────────────────────────────
@@ -307,30 +303,23 @@ def fetch(
     session: Session, path: str, into: Sink, *, offset: int = 0, progress: Callable[[int], None] = lambda _: None
 ) -> int:
     """See :meth:`ftpsyncd.remote.port.RemoteSession.fetch`."""
-    return _retrieve(session, session.command("RETR", path), "RETR", path, into.write, offset, progress)[0]
+    count = retrieve(session, session.command("RETR", path), "RETR", path, into.write, offset, progress)[0]
+    if session.profile.closes_tls and not session.control.data_ended:
+        size = facts.parse_size(session.exchange([session.command("SIZE", path)])[0])
+        if size != offset + count:
+            raise cut_off(named(path))
+    return count
 
 
-def read_all(session: Session, command: bytes, verb: str, path: str) -> bytes:
-    """What a listing command sends; `Shown.cut_short` has the server's words where it is not all.
-
-    Raises:
-        ProtocolError: it has no end; the session is finished.
-        NameRefusedError: nothing came, since the directory may not be read.
-    """
-    parts: list[bytes] = []
-
-    def bounded(count: int) -> None:
-        if count > LISTING_MAX:
-            raise ProtocolError(f"The listing of {named(path)} has more than {LISTING_MAX} bytes.")
-
-    count, reply = _retrieve(session, command, verb, path, parts.append, 0, bounded)
-    session.shown.cut_short = reply.text if replies.says_cut(reply) else ""
-    if not count and replies.says_unread(reply):
-        raise NameRefusedError(f"The server does not list {named(path)}: {reply.text}", reply=reply.text)
-    return b"".join(parts)
+def cut_off(what: str) -> TransferFailedError:
+    """The error where TLS did not end, as it always does at this server, and what came may be a part."""
+    return TransferFailedError(
+        f"{what} may not be all: its TLS has no end. Something on the way may have cut it.",
+        remedy="If it lasts, `ftpsyncd probe` finds out whether the server has another way now to end what it sends.",
+    )
 
 
-def _retrieve(
+def retrieve(
     session: Session,
     command: bytes,
     verb: str,
@@ -339,7 +328,7 @@ def _retrieve(
     offset: int,
     progress: Callable[[int], None],
 ) -> tuple[int, Reply]:
-    """What came, in bytes, and the last word about it."""
+    """What came, in bytes, and the last word about it; `Control.data_ended` has whether its end is certain."""
     session.stand(command)
     offer = _offer(session)
     try:

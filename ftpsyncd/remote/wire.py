@@ -29,6 +29,7 @@ from ftpsyncd.remote.sockets import (
     FAILURES,
     acknowledge_at_once,
     end_by_reset,
+    ended,
     hasten,
     hold_back,
     keep_alive,
@@ -106,10 +107,10 @@ class Control:
         """The peer has said what nobody asked for, and did not end the line with it."""
         self.data: socket.socket | None = None
         """Of the data connection that was opened last."""
-        self.data_resumed = False
-        """The last protected data connection resumed this line's TLS session."""
-        self.has_resumed = False
-        """One of them did."""
+        self.data_resumed = self.has_resumed = False
+        """The last protected data connection resumed this line's TLS session; one of them did."""
+        self.data_ended = True
+        """What came over the last data connection ended with close_notify, if that was protected: it is all of it."""
         self.wanted_group = ""
         """The server asked for this group of keys (`hello`), since it takes no other that was offered a key for."""
         self.queued: deque[Reply] = deque()
@@ -212,8 +213,7 @@ class Control:
         except FAILURES as error:
             self.broken = True
             failure = translate(error, f"beginning TLS with {self._where}")
-            ended = isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError)
-            if isinstance(error, ssl.SSLError) and not ended and not isinstance(failure, TlsError):
+            if isinstance(error, ssl.SSLError) and not ended(error) and not isinstance(failure, TlsError):
                 # The two sides do not understand each other: trying again does not help.
                 raise TlsError(failure.message, remedy=HANDSHAKES.get(error.reason or "")) from error
             raise failure from error

@@ -30,6 +30,7 @@ def hopeless() -> Profile:
         utf8=False,
         too_long=2048,
         bytes_borne=False,
+        closes_tls=False,
         cap=2,
         idle_s=300,
         keeps={Oddity.CONTROL: False, Oddity.BYTES: True},

@@ -22,7 +22,7 @@ from ftpsyncd.errors import (
     TransferFailedError,
     VerificationError,
 )
-from ftpsyncd.remote import Ftp, Step, fetchtree, transfer
+from ftpsyncd.remote import Ftp, Step, fetchtree, whole
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.arrival import REPEATED
 from ftpsyncd.remote.fetchtree import unfit
@@ -357,7 +357,7 @@ def test_content_without_end_ends(target, monkeypatch, size):
 
 
 def test_a_listing_without_end_ends(target, monkeypatch):
-    monkeypatch.setattr(transfer, "LISTING_MAX", 1_000_000)
+    monkeypatch.setattr(whole, "LISTING_MAX", 1_000_000)
 
     async def endless(connection: Connection, _argument: str) -> None:
         await connection.say("150 Here it comes.")
