@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ftpsyncd.core import sizes
 from ftpsyncd.errors import (
     DataUnreachableError,
     LoginRefusedError,
@@ -304,17 +305,17 @@ def fetch(
 ) -> int:
     """See :meth:`ftpsyncd.remote.port.RemoteSession.fetch`."""
     count = retrieve(session, session.command("RETR", path), "RETR", path, into.write, offset, progress)[0]
-    if session.profile.closes_tls and not session.control.data_ended:
+    if not session.control.data_ended:
         size = facts.parse_size(session.exchange([session.command("SIZE", path)])[0])
-        if size != offset + count:
+        if session.profile.closes_tls if size is None else not sizes.fits(size, offset + count):
             raise cut_off(named(path))
     return count
 
 
 def cut_off(what: str) -> TransferFailedError:
-    """The error where TLS did not end, as it always does at this server, and what came may be a part."""
+    """The error where TLS did not end, and what came is a part, or may be one at a server that ends TLS as a rule."""
     return TransferFailedError(
-        f"{what} may not be all: its TLS has no end. Something on the way may have cut it.",
+        f"{what} may not be all: its TLS has no end. The server or something on the way may have cut it.",
         remedy="If it lasts, `ftpsyncd probe` finds out whether the server has another way now to end what it sends.",
     )
 

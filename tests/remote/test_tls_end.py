@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import socket
 import ssl
@@ -137,6 +138,27 @@ def test_a_file_that_has_its_size_is_all(server, account):
     with account() as session:
         names(session)
         assert fetched(session) == CONTENT
+
+
+def test_one_that_has_not_is_a_part_whatever_is_known_of_the_server(server, account):
+    server.script["RETR"] = [sending(CONTENT[:5000], cut=True), sending(CONTENT)]
+    server.files["/a"] = CONTENT
+    with account() as session:
+        with pytest.raises(TransferFailedError, match="its TLS has no end"):
+            fetched(session)
+        assert fetched(session) == CONTENT
+
+
+@pytest.mark.real_server
+def test_proftpd_that_loses_the_end_of_what_it_sends_is_found_out():
+    """With renegotiations it may reset the data connection at its end, and say 226 (curl and lftp have a part, too)."""
+    wanted = ("LoadModule mod_tls.c", "TLSRenegotiate data 1024 timeout 30 required on")
+    with running("proftpd", tls="explicit", directives=wanted) as server:
+        (server.home / "a").write_bytes(CONTENT * 500)
+        (server.home / "a").chmod(0o644)
+        for _ in range(8):
+            with Account(server.spec(tls_max="1.2"))() as session, contextlib.suppress(TransferFailedError):
+                assert len(fetched(session)) == 500 * len(CONTENT)
 
 
 def test_without_tls_a_connection_has_no_other_end(server):
