@@ -12,7 +12,7 @@ import contextlib
 import re
 from typing import TYPE_CHECKING
 
-from ftpsyncd.errors import LoginRefusedError, NameNotSendableError, RemoteError, TlsError
+from ftpsyncd.errors import LoginRefusedError, NameNotSendableError, RemoteError, ServerUnavailableError, TlsError
 from ftpsyncd.expression import Expression
 from ftpsyncd.remote import described, facts, transfer
 from ftpsyncd.remote.replies import Reply
@@ -49,7 +49,15 @@ def _remedy(session: Session, error: RemoteError) -> str:
         return "Set `tls: explicit` for this server: it takes no login in clear text."
     if isinstance(error, LoginRefusedError) and not session.told_password and error.reply[:3] in {"500", "502"}:
         return "Check host and port: what answers there does not know USER, which all FTP servers do."
-    if tls is TlsMode.EXPLICIT and not protected and isinstance(error, TlsError) and error.reply:
+    if protected and isinstance(error, TlsError) and error.reply:
+        return "The server does not encrypt data, so that files would travel in clear text: ask whoever runs it."
+    said_no = tls is TlsMode.EXPLICIT and not protected and session.greeting
+    if said_no and isinstance(error, ServerUnavailableError) and re.match("4(?!21)", error.reply):
+        return (
+            "If it lasts, ask whoever runs the server: it knows TLS, and lacks something for it, such as its"
+            " certificate. Neither password nor files are sent without. A running daemon tries again by itself."
+        )
+    if said_no and isinstance(error, TlsError) and error.reply:
         return (
             "If this server has no TLS, only `tls: off` is left, which sends password and files in clear text: ask"
             " whoever runs it."

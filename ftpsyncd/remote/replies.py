@@ -331,6 +331,11 @@ def says_too_many_transfers(reply: Reply) -> bool:
     return reply.passing and bool(_TRANSFERS.search(reply.text))
 
 
+def says_no_tls_now(refusal: Reply) -> bool:
+    """Whether a refused AUTH says that TLS is lacking for the moment only, and not that there is none (RFC 2228 §4)."""
+    return refusal.passing and refusal.code != 421
+
+
 def says_filtered(reply: Reply, subject: str = "", encoding: str = "utf-8") -> bool:
     """Whether a refusal is about what a name looks like, whatever is there under it."""
     return bool(_FILTERED.search(_told(reply, subject, encoding)))
@@ -364,12 +369,14 @@ def error_of(reply: Reply, verb: str, subject: str = "", encoding: str = "utf-8"
         encoding: of names at the server.
     """
     kind = _kind_of(reply, verb, _told(reply, subject, encoding))
-    about = f" {named(subject)}" if subject else ""
+    says, about = _SAYS[kind], f" {named(subject)}" if subject else ""
+    if says_no_tls_now(reply) and verb == "AUTH":
+        says = "The server cannot begin TLS now"
     if kind is NotSupportedError and verb:
         about = f" ({verb})"
     if kind is TooManyTransfersError:
         about = ""  # it is not about a file
-    return kind(f"{_SAYS[kind]}{about}: {reply.text}", reply=reply.text)
+    return kind(f"{says}{about}: {reply.text}", reply=reply.text)
 
 
 _SAYS: Mapping[type[RemoteError], str] = {
@@ -403,6 +410,8 @@ def _kind_of(reply: Reply, verb: str, text: str) -> type[RemoteError]:  # noqa: 
         if code == 421 or code < 500:
             return ServerUnavailableError
         return LoginRefusedError if verb else ServerUnavailableError
+    if verb == "AUTH" and says_no_tls_now(reply):
+        return ServerUnavailableError
     if verb in _TLS_VERBS or code in {431, 533, 534, 535, 536}:
         return TlsError
     if code == 530:

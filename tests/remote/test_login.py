@@ -12,6 +12,7 @@ from ftpsyncd.errors import (
     NameNotSendableError,
     NotSupportedError,
     RemoteError,
+    Retry,
     ServerUnavailableError,
     TooManyConnectionsError,
 )
@@ -196,6 +197,7 @@ class TestOneGo:
             (TlsMode.OFF, {"USER": "421 Sorry, cleartext sessions are not accepted."}, "`tls: explicit`"),
             (TlsMode.EXPLICIT, {"AUTH": "530 Please login with USER and PASS."}, "`tls: off`"),
             (TlsMode.EXPLICIT, {"AUTH": "502 Not implemented."}, "`tls: off`"),
+            (TlsMode.EXPLICIT, {"AUTH": "534 Not with this policy."}, "`tls: off`"),
             (TlsMode.EXPLICIT, {"GREETING": lambda connection, _: connection.silence()}, "`tls: implicit`"),
             (TlsMode.OFF, {"GREETING": lambda connection, _: connection.silence()}, "`tls: implicit`"),
             (TlsMode.IMPLICIT, {}, "`tls: explicit`"),
@@ -206,6 +208,17 @@ class TestOneGo:
         with Scripted(**replies) as server, pytest.raises(RemoteError) as caught:
             Account(server.spec(tls=tls), timeouts=hasty)()
         assert said in caught.value.remedy
+
+    @pytest.mark.parametrize("refusal", ["431 Failed to setup secure session.", "454 TLS is not available just now."])
+    def test_tls_that_is_lacking_for_the_moment_is_no_reason_to_do_without(self, refusal):
+        """RFC 2228 §4: a resource that it needs is not there (IIS without its certificate); 534 and 504 are for good."""
+        with Scripted(AUTH=refusal) as server, pytest.raises(ServerUnavailableError) as caught:
+            Account(server.spec(tls=TlsMode.EXPLICIT), timeouts=PATIENT)()
+        assert caught.value.message == f"The server cannot begin TLS now: {refusal}"
+        assert caught.value.retry is Retry.SERVER
+        assert "certificate" in caught.value.remedy
+        assert "off" not in caught.value.remedy
+        assert server.verbs() == ["AUTH"]
 
     @pytest.mark.parametrize(
         ("tls", "greeting", "answers"),

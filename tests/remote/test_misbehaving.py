@@ -454,6 +454,7 @@ class TestTls:
             with pytest.raises(TlsError) as caught:
                 account(server, **tls)()
             assert caught.value.reply == reply
+            assert caught.value.remedy.startswith("The server does not encrypt data")
             assert not {"EPSV", "STOR", "LIST"} & set(server.verbs())
 
     def test_nothing_is_sent_in_clear_text_nor_believed_where_only_the_word_is_given(self):

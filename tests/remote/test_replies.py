@@ -199,6 +199,8 @@ TABLE = [
     ("500 AUTH not understood", "AUTH", E.TlsError),
     ("530 Please login with USER and PASS.", "AUTH", E.TlsError),
     ("534 Policy requires SSL.", "AUTH", E.TlsError),
+    ("431 Unable to accept security mechanism.", "AUTH", E.ServerUnavailableError),
+    ("454 TLS not available due to temporary reason.", "AUTH", E.ServerUnavailableError),
     ("536 PROT not supported", "PROT", E.TlsError),
     ("534 Unwilling to accept", "STOR", E.TlsError),
     ("521 Data connections must be encrypted.", "STOR", E.TlsError),
