@@ -8,6 +8,7 @@ import json
 import os
 import re
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -230,6 +231,24 @@ def test_prometheus_sees_what_is_published(watched: Site, port: int) -> None:
     assert age < 30
     status, text = ask(port, "GET", "/healthz")
     assert (status, json.loads(text)["healthy"]) == (200, True)
+
+
+def test_the_command_of_the_page_tells_that_a_daemon_does_not_answer(watched: Site) -> None:
+    """It waited for ever for one that was stopped, or hung."""
+    page = (Path(__file__).parents[2] / "docs/control-api.md").read_text()
+    commands = re.findall(r"^(?:\$ )?(curl .* http://localhost/healthz .*)$", page, re.MULTILINE)
+    assert len(commands) == 1
+    command = commands[0].replace("/run/ftpsyncd/control.sock", str(watched.base / "control.sock"))
+    command = command.replace("--max-time 20", "--max-time 2")
+
+    def said() -> str:
+        return subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True, timeout=40).stdout
+
+    assert said() == ""
+    with watched.suspended():
+        assert said() == "ftpsyncd does not answer\n"
+    watched.stop()
+    assert said() == "ftpsyncd does not answer\n"
 
 
 def test_over_the_port_only_those_who_know_the_token_may_steer(watched: Site, port: int) -> None:
