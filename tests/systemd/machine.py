@@ -1,10 +1,12 @@
 """A Debian of its own, booted with systemd-nspawn from a copy of the tree that ``scripts/make-test-tree`` makes.
 
-It has a network of its own with nothing but a loopback, so that its servers take no port of this machine.
+It has a network of its own with nothing but a loopback, so that its servers take no port of this machine, and a group
+of processes (cgroups(7)) of its own, so that two machines can run side by side.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -18,6 +20,8 @@ from tests.waiting import until
 _BOOT_S = 90.0
 _REBOOTED = 133
 """What systemd-nspawn exits with under ``--keep-unit`` when the machine wants to be booted again."""
+_GROUPED = 'for group in $1; do echo $$ > "$group/cgroup.procs" || exit; done; shift; exec "$@"'
+"""For a shell: begin a program in the groups that the first word names."""
 
 
 def cache() -> Path:
@@ -45,6 +49,7 @@ class Machine:
         self.log = log
         self._nspawn: subprocess.Popen[bytes] | None = None
         self._leader = 0
+        self._groups: list[Path] = []
 
     def boot(self) -> None:
         """Boot it; returns when all its units have started."""
@@ -55,8 +60,12 @@ class Machine:
         command = ["systemd-nspawn", "--quiet", "--keep-unit", "--register=no", "--private-network", "--console=pipe",
                    f"--directory={self.tree}", "--machine=ftpsyncd-test", "--boot",
                    "systemd.unified_cgroup_hierarchy=0", "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"]  # fmt: skip
+        self._groups = [place / self.tree.parent.name for place in _places_of_groups()]
+        for group in self._groups:
+            group.mkdir(exist_ok=True)
+        grouped = ["sh", "-c", _GROUPED, "sh", " ".join(map(str, self._groups)), *command]
         with self.log.open("ab") as log:
-            self._nspawn = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self._nspawn = subprocess.Popen(grouped, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         until(self._find_leader, "the machine's first process", _BOOT_S)
         until(lambda: self.run("systemctl", "is-active", "multi-user.target", check=False) == "active", "boot", _BOOT_S)
 
@@ -120,6 +129,36 @@ class Machine:
             except subprocess.TimeoutExpired:
                 self._nspawn.kill()  # the machine dies with it
                 self._nspawn.wait(20)
+        until(self._leaves_no_group, "nothing runs in the machine's groups", 20)
+
+    def _leaves_no_group(self) -> bool:
+        """Remove what systemd has made below the machine's groups, and them; False while something runs there."""
+        for group in filter(Path.is_dir, self._groups):
+            for place, *_ in os.walk(group, topdown=False):
+                try:
+                    Path(place).rmdir()
+                except OSError as error:
+                    if error.errno != errno.EBUSY:
+                        raise
+                    return False
+        return True
+
+
+def _places_of_groups() -> list[Path]:
+    """The groups of this process by which systemd keeps its services apart: its own hierarchy, and the unified one.
+
+    nspawn would have two machines share one, if it is begun in the same: each would end the other one's processes.
+    """
+    own = (line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines())
+    paths = {controllers: path.lstrip("/") for _, controllers, path in own}
+    found = []
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        _, at, kind, options, *_ = line.split()
+        if kind == "cgroup2" and "" in paths:
+            found.append(Path(at) / paths[""])
+        elif kind == "cgroup" and "name=systemd" in options.split(",") and "name=systemd" in paths:
+            found.append(Path(at) / paths["name=systemd"])
+    return found
 
 
 @contextmanager
