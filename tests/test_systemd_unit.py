@@ -94,11 +94,12 @@ def test_every_hardening_line_that_is_missing_is_explained():
         assert not re.search(rf"^{setting}=", text, re.MULTILINE), setting
 
 
-def test_only_what_a_person_must_mend_keeps_the_service_down():
+@pytest.mark.parametrize("unit", UNITS)
+def test_only_what_a_person_must_mend_keeps_the_service_down(unit):
     parser = configparser.ConfigParser(interpolation=None, strict=False)
-    parser.read(SYSTEMD / "ftpsyncd.service")
+    parser.read(SYSTEMD / unit)
     service = parser["Service"]
-    assert service["Restart"] == "on-failure"
+    assert service["Restart"] == "always"
     assert sorted(service["RestartPreventExitStatus"].split()) == ["2", "78"]
     assert service["Type"] == "notify"
     assert parser["Unit"]["StartLimitIntervalSec"] == "0"

@@ -231,6 +231,52 @@ def test_killed_it_is_started_again_and_catches_up(site):
     assert int(site.property("NRestarts")) == restarts + 1
 
 
+def test_ended_by_somebody_else_than_systemd_it_is_started_again_and_stopped_by_systemd_it_is_not(site):
+    """A guard of memory sends SIGTERM, which ends it with 0: it was never started again, and nobody was told."""
+    pid = site.property("MainPID")
+    site.run("kill", "-TERM", pid)
+    until(lambda: site.property("MainPID") not in {pid, "0"}, f"it is started again\n{site.journal()}", 60)
+    site.put("while-ended.jpg")
+    site.wait_for("while-ended.jpg")
+    until(site.is_up, "the service", 60)
+    site.run("systemctl", "stop", "ftpsyncd")
+    assert (site.property("ActiveState"), site.property("Result")) == ("inactive", "success")
+    site.run("systemctl", "start", "ftpsyncd")
+
+
+def test_systemd_tells_of_a_configuration_that_keeps_it_down_and_of_nothing_else(site):
+    """As the page of alerts has it."""
+    etc, told = site.machine.tree / "etc", site.machine.tree / "run-told"
+    section = (CHECKOUT / "docs/alerts.md").read_text().partition("\n## When the daemon itself does not run\n")[2]
+    dropin_text, unit_text = re.findall(r"^```ini\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    place, dropin = etc / "ftpsyncd/config.yaml", etc / "systemd/system/ftpsyncd.service.d"
+    unit, before = etc / "systemd/system/ftpsyncd-failed.service", place.read_text()
+    tell = site.machine.tree / "usr/local/bin/tell-that-it-failed"
+    tell.write_text('#!/bin/sh\necho "$MONITOR_UNIT $MONITOR_EXIT_STATUS" >>/run-told\n')
+    tell.chmod(0o755)
+    dropin.mkdir()
+    (dropin / "override.conf").write_text(dropin_text)
+    unit.write_text(unit_text)
+    site.run("systemctl", "daemon-reload")
+    try:
+        pid = site.property("MainPID")
+        site.run("systemctl", "kill", "--kill-whom=main", "--signal=KILL", "ftpsyncd")
+        until(lambda: site.property("MainPID") not in {pid, "0"}, "the restart", 60)
+        until(site.is_up, "the service", 60)
+        place.write_text(before.replace("remote:", "remoote:"))
+        assert site.machine.call("systemctl", "restart", "ftpsyncd").returncode != 0
+        until(told.exists, f"it is told\n{site.journal()}", 30)
+        assert (site.property("ActiveState"), site.property("Result")) == ("failed", "exit-code")
+        assert told.read_text() == "ftpsyncd.service 78\n"
+    finally:
+        place.write_text(before)
+        shutil.rmtree(dropin)
+        unit.unlink()
+        tell.unlink()
+        site.run("systemctl", "daemon-reload")
+        site.run("systemctl", "restart", "ftpsyncd")
+
+
 def test_the_watchdog_starts_an_engine_that_hangs_again(site):
     dropin = site.machine.tree / "etc/systemd/system/ftpsyncd.service.d"
     dropin.mkdir()
