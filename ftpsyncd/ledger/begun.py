@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from ftpsyncd.ledger.database import Cursor
 from ftpsyncd.ledger.tables import (
     BRINGS_SINCE,
+    ELSEWHERE_SINCE,
     EXPOSED_SINCE,
     PARTS_SINCE,
     RECEIVED_SINCE,
@@ -76,6 +77,21 @@ class Begun:
         self.flush()
         sql = "SELECT id, name, destination FROM mapping WHERE id IN (SELECT mapping FROM intent) ORDER BY id"
         return list(self._read(sql, ()))
+
+    def elsewhere(self, mapping: int) -> dict[str, str]:
+        """What is to be published and was seen elsewhere, and where (`mapping.places`)."""
+        if self._version < ELSEWHERE_SINCE:
+            return {}
+        cursor = self._read("SELECT path, place FROM elsewhere WHERE mapping=?", (mapping,))
+        return {os.fsdecode(path): os.fsdecode(place) for path, place in cursor}
+
+    def set_elsewhere(self, mapping: int, path: str, place: str) -> None:
+        """Note where something that is to be published was seen."""
+        self._write_many("INSERT OR REPLACE INTO elsewhere VALUES(?,?,?)", [(mapping, encoded(path), encoded(place))])
+
+    def clear_elsewhere(self, mapping: int, paths: Iterable[str]) -> None:
+        """Where these were seen does not matter any more."""
+        self._write_many("DELETE FROM elsewhere WHERE mapping=? AND path=?", [(mapping, encoded(p)) for p in paths])
 
     def flush(self) -> None:
         """Write what waits in memory: most intents are over before they would be written."""

@@ -116,6 +116,15 @@ _CTIME = """
 ALTER TABLE entry ADD COLUMN ctime_ns INTEGER NOT NULL DEFAULT 0;  -- of a file, at its last look; 0: by published_ns
 """
 
+_ELSEWHERE = """
+CREATE TABLE elsewhere(
+    mapping INTEGER NOT NULL,
+    path BLOB NOT NULL,
+    place BLOB NOT NULL,            -- a directory on another disk; empty: another folder in the root's place
+    PRIMARY KEY(mapping, path)
+) WITHOUT ROWID;
+"""
+
 MIGRATIONS = (
     _FIRST,
     _PROFILES,
@@ -129,12 +138,13 @@ MIGRATIONS = (
     _SPELLING,
     _BRINGS,
     _CTIME,
+    _ELSEWHERE,
 )
 """The script at index n turns a ledger of schema n into one of schema n + 1. Published ones are never edited."""
 SCHEMA_VERSION = len(MIGRATIONS)
 PROFILES_SINCE = RECEIVED_SINCE = 2
 HISTORY_SINCE, PARTS_SINCE, DISCARDING_SINCE, APPROVED_SINCE, LAST_SINCE, EXPOSED_SINCE = 3, 4, 5, 6, 7, 8
-BRINGS_SINCE, CTIME_SINCE = 11, 12
+BRINGS_SINCE, CTIME_SINCE, ELSEWHERE_SINCE = 11, 12, 13
 """A ledger that is only read stays as it is, and may be older."""
 
 BY_INODE = "entry INDEXED BY entry_inode"

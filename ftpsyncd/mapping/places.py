@@ -7,7 +7,7 @@ when everything is as it was; the ledger keeps that it was so. One per mapping, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from itertools import chain
 
 from ftpsyncd.core.plan import Swapped, swapped_away, swapped_directory
@@ -20,8 +20,6 @@ from ftpsyncd.quoting import as_word
 from ftpsyncd.specs import MappingSpec
 
 _OTHER_DISK = "on another file system than the folder that was published before: is its disk not mounted?"
-_SOME_DISK = "/"
-"""A place of `Places._elsewhere` that is still to be found: no relative path."""
 _OTHER_FOLDER = "not the folder that was published before:"
 
 
@@ -45,9 +43,10 @@ class Places:
         """Directories that are on another file system than they were."""
         self._links: dict[str, Swapped] = {}
         """Files that a link led to on another file system, and leads to no more."""
-        self._elsewhere: dict[str, str] = {}
+        self._elsewhere = ledger.begun.elsewhere(mapping)
         """What is to be published and was seen in another folder than the published one (empty), or below a directory
-        that is swapped."""
+        that is swapped. Also in the ledger: it may have arrived when the daemon is killed, and all be mounted as it was
+        by the next start."""
         self._new: dict[str, int] = {}
         """Mount points that the ledger does not have, and what is mounted on each, as in `Listing`; of this pass."""
         self._doubted: tuple[object, str] = (None, "")
@@ -209,19 +208,6 @@ class Places:
 
     # ── What is published from where ───────────────────────────────────────────────────────────────────────────
 
-    def go_on_from(self, before: Places) -> None:
-        """What was seen elsewhere under settings that are over may be on its way still."""
-        self._elsewhere.update(before._elsewhere)
-
-    def cut_off(self, paths: Iterable[str], held: str) -> None:
-        """A daemon died while another folder or disk was in the place of the published one.
-
-        Args:
-            paths: what it was publishing, and was seen there.
-            held: what was told of the hold. Of a disk inside the folder it begins with the relative path of that.
-        """
-        self._elsewhere.update(dict.fromkeys(paths, "" if held.startswith("/") else _SOME_DISK))
-
     def offered(self, path: str, root: RootIdentity | None, *, two: bool, runs: bool) -> None:
         """Something is to be published here, as it was seen in a folder: perhaps not the one that it should be.
 
@@ -233,15 +219,27 @@ class Places:
         """
         if root is not None and self.published is not None and root != self.published:
             if not two:
-                self._elsewhere[path] = ""
+                self._was_seen(path, "")
             return
         if self._swapped:
             where = next((directory for directory in self._swapped if self._is_on(directory, path)), None)
             if where is not None:
-                self._elsewhere[path] = where
+                self._was_seen(path, where)
                 return
-        if not runs:
-            self._elsewhere.pop(path, None)
+        if not runs and path in self._elsewhere:
+            self._drop([path])
+
+    def _was_seen(self, path: str, where: str) -> None:
+        if self._elsewhere.get(path) != where:
+            self._elsewhere[path] = where
+            self._ledger.begun.set_elsewhere(self._mapping, path, where)
+
+    def _drop(self, paths: Collection[str]) -> None:
+        """Where these were seen does not matter any more."""
+        for path in paths:
+            del self._elsewhere[path]
+        if paths:
+            self._ledger.begun.clear_elsewhere(self._mapping, paths)
 
     @property
     def any_elsewhere(self) -> bool:
@@ -250,7 +248,7 @@ class Places:
 
     def keep_under_way(self, is_under_way: Callable[[str], bool]) -> None:
         """What was seen elsewhere and is not going to be published any more is of no interest."""
-        self._elsewhere = {path: where for path, where in self._elsewhere.items() if is_under_way(path)}
+        self._drop([path for path in self._elsewhere if not is_under_way(path)])
 
     def _is_on(self, directory: str, path: str) -> bool:
         """Whether something is below a directory that is on another file system, which is not noted of it yet."""
@@ -263,9 +261,9 @@ class Places:
         Empty: in another folder than the published one. What was seen on a disk, or where one is missing, is noted at
         its directory: else it would be taken for deleted when everything is mounted as it was.
         """
-        where = self._elsewhere.pop(path, None)
-        if where == _SOME_DISK:
-            where = next((directory for directory in self._swapped if self._is_on(directory, path)), None)
+        where = self._elsewhere.get(path)
+        if where is not None:
+            self._drop([path])
         row = self._ledger.row(self._mapping, where) if where else None
         if where and row is not None and row.device != MIXED:
             mixed = row._replace(device=MIXED)
@@ -299,7 +297,7 @@ class Places:
     def accept(self) -> None:
         """From now on everything is as it should be: it is what is published."""
         self._accept_root()
-        self._elsewhere.clear()
+        self._drop(list(self._elsewhere))
         for path, swapped in (*self._swapped.items(), *self._links.items()):
             row = self._ledger.row(self._mapping, path)
             if row is not None:

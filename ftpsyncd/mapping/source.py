@@ -39,15 +39,9 @@ class Source:
         self.missing_since = 0.0
         """When that was noticed (monotonic seconds)."""
         self.places = Places(site.spec, site.id, site.ledger)
-        if holding.hold is not None and holding.kind in _OTHER:
-            self.places.cut_off((path for path, _ in site.ledger.begun.of(site.id)), holding.hold.message)
 
     def __repr__(self) -> str:
         return f"<Source {self.places!r} missing={self.missing!r}>"
-
-    def go_on_from(self, before: Source) -> None:
-        """Stand in for the same place under settings that are over."""
-        self.places.go_on_from(before.places)
 
     # ── what there is ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -114,7 +108,7 @@ class Source:
         known = self._holding.kind in _OTHER and (swapped.link or not self.places.may_be_published)
         if self.places.is_news(swapped) and not (self._are_two or known):
             # Of many links one is told of at once, and when a pass is over how many there are. Of another folder in the
-            # root's place it goes on being told: a start after a crash knows from that where things were seen.
+            # root's place it goes on being told.
             self._holding.put(HoldKind.REPLACED_SOURCE, self._about_disks(), at)
 
     def _about_disks(self) -> str:

@@ -1016,7 +1016,7 @@ def test_what_a_crash_cut_off_while_a_disk_in_the_folder_was_away_was_seen_in_no
         story.mirror.removals.pass_ended(AT)
         return story
 
-    begin()
+    begin().mirror.removals.source.offered(path, root)
     ledger.begun.put(mapping, path, Intent(Kind.FILE, fingerprints=(PICTURE.fingerprint,)))
     removals = begin().mirror.removals
     removals.source.arrived(path, AT)
@@ -1076,7 +1076,6 @@ class TestAnotherFolderInTheRootsPlace:
         assert self.hold(again) is None
 
     def test_a_disk_that_the_other_one_lacks_is_not_told_of_in_its_place(self, ledger: Ledger, story: Story):
-        """A daemon that was killed then took what it had seen in the other folder for files of this one, gone since."""
         ledger.put(story.id, "card", made(50, mount_point=True))
         self.comes(story, self.OTHER)
         story.mirror.on_answer(Listing("card", Presence.PRESENT, {}, inode=50, device=DISK, root=self.OTHER), AT)
@@ -1084,11 +1083,33 @@ class TestAnotherFolderInTheRootsPlace:
         told = story.mirror.removals.hold
         assert told is not None
         assert "not the folder that was published before" in told.message
+
+    @pytest.mark.parametrize("away", [False, True], ids=["all is mounted", "a disk in it is away"])
+    @pytest.mark.parametrize("back", [False, True], ids=["it is still there", "ours is back"])
+    def test_what_was_under_way_when_the_daemon_was_killed_was_seen_there(
+        self, ledger: Ledger, story: Story, *, back: bool, away: bool
+    ):
+        """Where ours was back, it passed for a file of that, which was gone, and was deleted."""
+        ledger.put(story.id, "card", made(50, mount_point=True))
+
+        def lacks_disk(story: Story, root: RootIdentity) -> None:
+            if away:
+                story.mirror.on_answer(Listing("card", Presence.PRESENT, {}, inode=50, device=DISK, root=root), AT)
+
+        self.comes(story, self.OTHER)
+        lacks_disk(story, self.OTHER)
+        story.mirror.removals.source.offered("b", self.OTHER)
         ledger.begun.put(story.id, "b", Intent(Kind.FILE, fingerprints=(PICTURE.fingerprint,)))
+        if back:
+            story.mirror.removals.source.found(self.OURS, AT)
+            lacks_disk(story, self.OURS)
+            story.mirror.removals.pass_ended(AT)
+            assert self.hold(story) is (HoldKind.REPLACED_SOURCE if away else None)
         again = Story(ledger)
         self.comes(again, self.OURS)
         again.mirror.removals.source.arrived("b", AT)
         assert self.hold(again) is HoldKind.TWO_SOURCES
+        assert not ledger.begun.elsewhere(story.id)
 
     def test_nor_what_arrives_when_it_has_gone(self, story: Story):
         self.comes(story, self.OTHER)
@@ -1109,6 +1130,7 @@ class TestAnotherFolderInTheRootsPlace:
         story.queue.withdraw(M, "b")
         self.comes(story, self.OURS)
         assert not story.mirror.removals.source.places.any_elsewhere
+        assert not story.ledger.begun.elsewhere(story.id)
 
     def test_what_is_sent_of_the_right_one_in_the_end_is_no_second_source(self, story: Story):
         self.comes(story, self.OTHER)
