@@ -1129,8 +1129,8 @@ class TestAnotherFolderInTheRootsPlace:
         assert story.mirror.removals.source.places.any_elsewhere
         story.queue.withdraw(M, "b")
         self.comes(story, self.OURS)
-        assert not story.mirror.removals.source.places.any_elsewhere
         assert not story.ledger.begun.elsewhere(story.id)
+        assert not story.mirror.removals.source.places.any_elsewhere
 
     def test_what_is_sent_of_the_right_one_in_the_end_is_no_second_source(self, story: Story):
         self.comes(story, self.OTHER)
