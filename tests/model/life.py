@@ -160,7 +160,8 @@ class Life(Stage):
         finally:
             self._turning = False
         self.check_ledger()
-        return bool(messages)
+        # What was told in the midst of this turn is for the next one.
+        return bool(messages) or not engine.mailbox._messages.empty()
 
     def _and_then(self, message: Message) -> Iterable[Message]:
         """A message, and what somebody asks right behind it."""

@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ftpsyncd.core.names import SUFFIX
@@ -21,6 +21,7 @@ from ftpsyncd.engine.loop import Engine
 from ftpsyncd.local import tree
 from ftpsyncd.local.scan import fingerprint_of
 from ftpsyncd.model import MIXED, HoldKind, Kind
+from tests.model.passes import Syncing
 from tests.model.racing import Racing
 from tests.model.stage import Op
 
@@ -76,7 +77,7 @@ class Disks:
             _umount(disk)
 
 
-class Mounting(Racing):
+class Mounting(Syncing, Racing):
     """One mapping with disks in its folder."""
 
     def __init__(self, disks: Disks, **settings: object) -> None:
@@ -108,6 +109,28 @@ class Mounting(Racing):
             # What people are refused who move something to another disk, or remove a mount point.
             if error.errno not in {errno.EXDEV, errno.EBUSY}:
                 raise
+
+    def sync(self) -> None:
+        """As `Syncing` has it; a daemon that runs ends before."""
+        with self._no_daemon() as none:
+            if none:
+                super().sync()
+
+    def decide(self, what: str) -> None:
+        """Likewise."""
+        with self._no_daemon() as none:
+            if none:
+                super().decide(what)
+
+    @contextmanager
+    def _no_daemon(self) -> Iterator[bool]:
+        self.quit()
+        none = self._engine is None and not self._depth
+        self.one_pass |= none
+        try:
+            yield none
+        finally:
+            self.one_pass &= not none
 
     def points(self) -> list[str]:
         """Where something is mounted and can be seen, the deepest first."""

@@ -1,4 +1,4 @@
-"""Lives of `sync` alone: passes that end, or are killed, and what people decide between them, while no daemon runs.
+"""Lives with `sync`: passes that end, or are killed, while no daemon runs, and what people decide between them.
 
 Somebody asks behind each message, and after each turn, whether the pass is over. When it is said to be, it ends, and what
 is told of it is the truth.
@@ -24,16 +24,13 @@ PASSES = 4
 """In the end, until nothing is left to do but what something is in the way of."""
 
 
-class Passing(Life):
-    """One in which no daemon runs."""
+class Syncing(Life):
+    """One in which passes come, while no daemon runs."""
 
-    one_pass = True
     progress: Progress | None = None
     """Of the last pass; None: it was killed, or runs."""
     _awaited = False
     """Somebody asks whether it is over."""
-    _to_come = 0
-    """So many passes come in peace, until both sides are equal; 0: there is none."""
 
     # ── what happens ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -61,29 +58,9 @@ class Passing(Life):
         finally:
             self.performs = True
 
-    def _pause(self, at_ns: int) -> None:
-        # Nobody else has the ledger while a pass runs.
-        if not self.performs:
-            super()._pause(at_ns)
-
     def deliver(self, *, names_only: bool = False) -> bool:
-        # Nobody watches.
-        return False
-
-    def mend(self) -> None:
-        self._mend_world()
-
-    def be_equal(self) -> None:
-        """All is well: some passes later nothing is left to do, and both sides are equal."""
-        self.all_is_well()
-        self._to_come = PASSES
-        while True:
-            self.time.now += LATER_S
-            self.sync()
-            if not self._to_come:
-                return
-            for what in ("resume", "approve", "retry"):
-                self.decide(what)
+        # Nobody watches during a pass.
+        return not self.one_pass and super().deliver(names_only=names_only)
 
     # ── a pass ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -101,7 +78,7 @@ class Passing(Life):
 
     def _due(self, engine: Engine) -> float:
         due = super()._due(engine)
-        if all(server.queue.idle for server in engine.servers.values()):
+        if not self.one_pass or all(server.queue.idle for server in engine.servers.values()):
             return due
         # It turns so often whatever happens, a little earlier or later.
         return min(due, self.time.now + 1.1 * CHECK_EVERY_S)
@@ -127,13 +104,47 @@ class Passing(Life):
 
     def _passed(self) -> None:
         """A pass is over: where it has left nothing to anybody, and nobody changed anything meanwhile, all is equal."""
-        done = self._has_done_all()
+        if self._has_done_all() and self.counts.get("between two steps", 0) == self._happened:
+            self._compare_files()
+
+
+class Passing(Syncing):
+    """One in which no daemon runs."""
+
+    one_pass = True
+    _to_come = 0
+    """So many passes come in peace, until both sides are equal; 0: there is none."""
+
+    # ── what happens ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def _pause(self, at_ns: int) -> None:
+        # Nobody else has the ledger while a pass runs.
+        if not self.performs:
+            super()._pause(at_ns)
+
+    def mend(self) -> None:
+        self._mend_world()
+
+    def be_equal(self) -> None:
+        """All is well: some passes later nothing is left to do, and both sides are equal."""
+        self.all_is_well()
+        self._to_come = PASSES
+        while True:
+            self.time.now += LATER_S
+            self.sync()
+            if not self._to_come:
+                return
+            for what in ("resume", "approve", "retry"):
+                self.decide(what)
+
+    # ── what must hold ───────────────────────────────────────────────────────────────────────────────────────
+
+    def _passed(self) -> None:
         if self._to_come:
-            self._to_come = 0 if done and not self._is_anything_open() else self._to_come - 1
+            self._to_come = 0 if self._has_done_all() and not self._is_anything_open() else self._to_come - 1
             if not self._to_come:
                 self._compare_all()
-        if done and self.counts.get("between two steps", 0) == self._happened:
-            self._compare_files()
+        super()._passed()
 
     def _compare_all(self) -> None:
         """Both sides, and what is recorded, when all is well."""

@@ -96,6 +96,8 @@ class _Chance:
                 (3, ("discard",)),
                 (3, ("restart",)),
                 (3, ("start",)),
+                (8, ("sync",)),
+                (2, ("decide", chance.choice(("approve", "discard")))),
                 (3, ("exclude", chance.choice(((), (), ("2",))))),
                 (3, ("is_told_truly",)),
                 (2, ("offline",)),
