@@ -47,6 +47,11 @@ def basename(path: str) -> str:
     return path.rpartition("/")[2]
 
 
+def after_rename(path: str, source: str, target: str) -> str:
+    """Where something is after the directory ``source`` became ``target``; itself where it is not below it."""
+    return f"{target}{path[len(source) :]}" if path.startswith(f"{source}/") else path
+
+
 def remote_join(base: str, path: str) -> str:
     """The absolute remote path of the relative ``path`` below the remote directory ``base``."""
     if not path:

@@ -150,6 +150,7 @@ def _directory_renamed(mirror: Mirror, action: RenameDir, at: Moment) -> None:
     for directory in (source, path):
         mirror.offers.directory_gone(directory)
     mirror.intents.moved(source, path)
+    mirror.removals.source.places.moved(source, path)
     mirror.offers.require_directories(path, at)
     mirror.dirty.mark_deep(path, at.now)
     mirror.dirty.mark(path, at.now)

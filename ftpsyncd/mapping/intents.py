@@ -23,7 +23,7 @@ from ftpsyncd.mapping.openintents import OpenIntents, is_rename
 from ftpsyncd.mapping.site import Moment, Site
 from ftpsyncd.mapping.temporaries import Temporaries
 from ftpsyncd.model import Fingerprint, Intent, Kind
-from ftpsyncd.paths import remote_join
+from ftpsyncd.paths import after_rename, remote_join
 
 _TRIED = Upload | Rename | RenameDir | MakeDir | Delete | RemoveDir
 """What may be done or not when the connection has ended; a sweep only asks."""
@@ -227,14 +227,14 @@ class Intents:
         self.late.brought(target)
         for path, intent in self._open.naming(source):
             after = intent._replace(
-                temporary=_under(intent.temporary, remote_source, remote_target),
-                source=_under(intent.source, source, target),
-                parts=tuple(_under(part, remote_source, remote_target) for part in intent.parts),
+                temporary=after_rename(intent.temporary, remote_source, remote_target),
+                source=after_rename(intent.source, source, target),
+                parts=tuple(after_rename(part, remote_source, remote_target) for part in intent.parts),
             )
-            path_after = _under(path, source, target)
+            path_after = after_rename(path, source, target)
             # By now it would come from there, if the server has gone into the directory; or from where it was.
             brings = () if path_after != path else intent.brings
-            brings = tuple(dict.fromkeys((*brings, *(_under(old, source, target) for old in intent.brings))))
+            brings = tuple(dict.fromkeys((*brings, *(after_rename(old, source, target) for old in intent.brings))))
             after = after._replace(brings=tuple(old for old in brings if not path_after.startswith(f"{old}/")))
             if path_after.startswith(f"{after.source}/"):
                 # Its old name is that of a directory above it by now: no server can do that any more, late or not.
@@ -297,8 +297,3 @@ class Intents:
     def doubt_row(self, path: str, *, whole: bool = True) -> bool:
         """See `doubts.doubt_row`."""
         return doubt_row(self._site.ledger, self._site.id, path, whole=whole)
-
-
-def _under(path: str, source: str, target: str) -> str:
-    """A path after ``source`` became ``target``."""
-    return f"{target}{path[len(source) :]}" if path.startswith(f"{source}/") else path

@@ -15,7 +15,7 @@ from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.logs import one_line
 from ftpsyncd.mapping.doubts import doubt_some_dated
 from ftpsyncd.model import MIXED, HoldKind, Kind, Listing, RootIdentity
-from ftpsyncd.paths import above, basename, parent
+from ftpsyncd.paths import above, after_rename, basename, parent
 from ftpsyncd.quoting import as_word
 from ftpsyncd.specs import MappingSpec
 
@@ -249,6 +249,15 @@ class Places:
     def keep_under_way(self, is_under_way: Callable[[str], bool]) -> None:
         """What was seen elsewhere and is not going to be published any more is of no interest."""
         self._drop([path for path in self._elsewhere if not is_under_way(path)])
+
+    def moved(self, source: str, target: str) -> None:
+        """A directory was renamed at the server, with what may have arrived in it."""
+        for path, where in list(self._elsewhere.items()):
+            after = after_rename(path, source, target)
+            where_after = target if where == source else after_rename(where, source, target)
+            if (after, where_after) != (path, where):
+                self._drop([path])
+                self._was_seen(after, where_after)
 
     def _is_on(self, directory: str, path: str) -> bool:
         """Whether something is below a directory that is on another file system, which is not noted of it yet."""

@@ -23,6 +23,7 @@ from ftpsyncd.ledger.failures import FailureCounts
 from ftpsyncd.local.quiet import open_and_look
 from ftpsyncd.mapping.site import QUEUE_ROOM
 from ftpsyncd.mapping.unreadable import LONGEST_AGAIN_S
+from ftpsyncd.model import HoldKind
 from ftpsyncd.paths import parent
 from ftpsyncd.remote.memory import MemoryFile
 from ftpsyncd.specs import DeleteLimit, DeletePolicy, ExistingPolicy
@@ -904,6 +905,26 @@ def test_a_discard_that_a_crash_cut_off_forgets_nothing_while_the_disk_is_not_mo
         world.do(("go_on", 400.0))
         assert world._ledger.mappings.totals(world._mirror.id).files == 1
         assert world._published().keys() == {"1", "a/1", "a/2", "b/1", "2"}
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_what_was_sent_of_another_folder_stays_though_ours_is_back_and_its_directory_has_another_name(*, killed: bool):
+    """Whether it had arrived was known only when the directory was renamed at the server, with that in it."""
+    with begun() as world:
+        world.do(("vanish", "beside"))
+        world.all(("make_folder", "a"), ("go_on", 30.0), ("write", "a/new", 200))
+        world.all(
+            ("fault_after", "RNTO", "unavailable", 1), ("upon", "RNTO", ("later", 1, ("offline",))), ("go_on", 10.0)
+        )
+        assert "a/new" in world._published()
+        world.all(("come_back",), ("go_on", 30.0))
+        if killed:
+            world.all(("crash",), ("start",))
+        world.drop.rename("a", "c")
+        world.all(("go_on", 5.0), ("online",), ("go_on", 400.0))
+        assert "c/new" in world._published()
+        assert world._mirror.removals.hold is not None
+        assert world._mirror.removals.hold.kind is HoldKind.TWO_SOURCES
 
 
 def test_a_discard_is_also_about_what_is_looked_for_after_the_folder_was_away():
