@@ -165,6 +165,8 @@ def _move(session: RemoteSession, source: str, trash: str) -> Did:
     try:
         session.rename(source, trash)
     except NotFoundError:
+        if session.stat(source) is not None:
+            raise  # it is the place in the trash that is not there any more
         return Did.DELETED
     return Did.TRASHED
 

@@ -531,6 +531,17 @@ def test_what_is_deleted_several_times_on_one_day_is_all_in_the_trash(worker: Wo
     assert did(worker.does(Delete(M, "a", trash, sizes))) == [Did.DELETED]
 
 
+def test_a_file_is_not_told_as_deleted_since_its_place_in_the_trash_is_not_there(worker: Worker):
+    """Somebody may clear the trash while something is moved to it; servers have the same words for both."""
+    trash = names.trash(BASE, "2024-05-01", "a")
+    worker.server.files[f"{BASE}/a"] = MemoryFile(b"1", 1)
+    missing = NotFoundError("No such file or directory.", reply="550 No such file or directory.")
+    worker.server.fail("RNTO", missing, path=trash)
+    assert did(worker.does(Delete(M, "a", trash, (1,)))) == [Did.TRASHED]
+    assert [file.content for file in worker.server.files.values()] == [b"1"]
+    assert f"{BASE}/a" not in worker.server.files
+
+
 def test_a_name_that_cannot_be_asked_for_keeps_no_other_file_from_being_deleted(worker: Worker):
     names_ = ("a", "b\nb", "c")
     for name in names_:
