@@ -109,17 +109,29 @@ class _Upload:
             self._write(b"", 0, new=True)
         if sent < job.size >= self._server.resumable:
             (job.exposed if path == job.path else job.begun)(True)  # noqa: FBT003 - the port's
-        while sent < job.size:
-            block = file.read(min(self._server.block, job.size - sent))
-            if not block:
-                raise FileChangedError(f"The file ended after {sent} of {job.size} bytes.")
-            digest.update(block)
-            self._write(block, sent)
-            sent += len(block)
-            job.progress(sent)
-        session.end("STOR", path)
+        try:
+            for block in self._blocks(file, sent):
+                digest.update(block)
+                self._write(block, sent)
+                sent += len(block)
+                job.progress(sent)
+            session.end("STOR", path)
+        except BaseException as error:
+            if path == job.path and (not session.usable or not isinstance(error, RemoteError)):
+                job.exposed(True)  # noqa: FBT003 - the port's
+            raise
         self._arrived = True
         return digest.digest(), kept
+
+    def _blocks(self, file: BinaryIO, sent: int) -> Iterator[bytes]:
+        """What is still to be sent."""
+        size = self._job.size
+        while sent < size:
+            block = file.read(min(self._server.block, size - sent))
+            if not block:
+                raise FileChangedError(f"The file ended after {sent} of {size} bytes.")
+            yield block
+            sent += len(block)
 
     def _take_over(self) -> MemoryFile | None:
         """The part of an earlier try, under the name of this one."""

@@ -132,6 +132,14 @@ class TestPublish:
         assert seen[-1] == 600_000
         assert len(seen) <= 3
 
+    def test_that_a_part_may_stand_under_its_final_name_is_told_of_a_small_file_too(self, remote):
+        path, told = f"{remote.base}/f", list[bool]()
+        changes = {"temporary": path, "exposed": told.append, "progress": raiser(FileChangedError("It goes on."))}
+        with remote.connect() as session:
+            (result,) = publish(session, job(path, b"x" * 600_000, **changes))
+        assert isinstance(result.error, FileChangedError)
+        assert told == [False, True]
+
     def test_content_that_looks_like_text_is_not_changed(self, remote, session):
         content = b"a\r\nb\nc\r\xff\xf4\x1a\0"
         put(session, f"{remote.base}/f", content)
