@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import click
 from rich.table import Table
@@ -57,9 +58,11 @@ def probe(server: str, *, directory: str | None, as_json: bool) -> None:
         refused = isinstance(error, NameRefusedError)
         error.remedy = "Name a directory that this account may write to with --directory." if refused else remedy(error)
         if probing.left:
-            error.remedy = (
-                f"{error.remedy} Have {' and '.join(map(quote, probing.left))} removed there, if any has stayed."
-            )
+            error.remedy = f"{error.remedy} {_perhaps(probing.left)}"
+        raise
+    except (KeyboardInterrupt, SystemExit):
+        if probing.left:
+            click.echo(_perhaps(probing.left), err=True)
         raise
     stored, message = _keep(config, account)
     if probing.left:
@@ -80,6 +83,10 @@ def probe(server: str, *, directory: str | None, as_json: bool) -> None:
     else:
         _show(server, account, measures)
         click.echo(one_line(message))
+
+
+def _perhaps(left: Sequence[str]) -> str:
+    return f"Have {' and '.join(map(quote, left))} removed there, if any has stayed."
 
 
 def _directory_of(config: Config, server: str) -> str:

@@ -23,7 +23,7 @@ from ftpsyncd.errors import (
     ServerUnavailableError,
     TooManyConnectionsError,
 )
-from ftpsyncd.remote import facts, hashes, naming, reaching, renaming, trials
+from ftpsyncd.remote import facts, hashes, naming, reaching, renaming, scratch, trials
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.port import PartlyListedError
 from ftpsyncd.remote.profile import SAMPLES, Beyond, Dating, Hashing, Oddity, Paths, Resuming
@@ -189,8 +189,8 @@ class Probing:
                 break
         else:
             # The profile that notes what trials have left is not kept of a measurement that came to nothing.
-            scratch = (removal.partition(" ")[2] for removal in self.profile.scratch)
-            self.left = list(dict.fromkeys((*self.left, *scratch)))
+            trials_left = (removal.partition(" ")[2] for removal in self.profile.scratch)
+            self.left = list(dict.fromkeys((*self.left, *trials_left, *reversed(self._made))))
         self._session.close()
 
     def _remove_all(self, session: Session) -> None:
@@ -366,12 +366,13 @@ class Probing:
     def _tells_case(self, session: Session) -> bool:
         name = f"case.{secrets.token_hex(4)}.filepart"
         self._directories.append(name)
-        try:
-            session.make_dir(f"{self.directory}/{name}")
-        except NameRefusedError:
-            return True
-        told = session.stat(f"{self.directory}/{name.upper()}") is None
-        session.exchange([session.command("RMD", f"{self.directory}/{name}")])
+        with scratch.noted(session, [("RMD", f"{self.directory}/{name}")]):
+            try:
+                session.make_dir(f"{self.directory}/{name}")
+            except NameRefusedError:
+                return True
+            told = session.stat(f"{self.directory}/{name.upper()}") is None
+            session.exchange([session.command("RMD", f"{self.directory}/{name}")])
         return told
 
     def _keeps(self, session: Session, sample: str) -> bool | None:

@@ -24,7 +24,7 @@ from ftpsyncd.remote.profile import Profile
 from ftpsyncd.specs import DeletePolicy, MappingSpec, ServerSpec
 from tests.cli.terminal import write_config
 from tests.remote.cutting import Cutting
-from tests.remote.scripted import Scripted, hang_up
+from tests.remote.scripted import Connection, Scripted, hang_up
 from tests.servers import running
 from tests.waiting import until
 
@@ -77,8 +77,49 @@ def test_what_a_probe_cannot_remove_any_more_is_named(tmp_path: Path, config_fil
         write_config(tmp_path, port=server.port)
         ended = ftpsyncd("probe", "web", "-c", config_file)
         (stays,) = server.files
+        assert "/gallery" in server.dirs
     assert ended.code == 75
+    told = " ".join(ended.err.split())
+    assert f"Have {stays} and " in told
+    assert " and /gallery removed there, if any has stayed." in told
+
+
+def test_so_it_is_where_somebody_breaks_the_probe_off(tmp_path: Path, config_file: Path, ftpsyncd, monkeypatch) -> None:
+    def give_up(_probing: Probing, _session: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Probing, "_listing", give_up)
+    with Scripted(GREETING=[None, *99 * [hang_up]]) as server:
+        write_config(tmp_path, port=server.port)
+        ended = ftpsyncd("probe", "web", "-c", config_file)
+        (stays,) = server.files
+    assert ended.code == 130
     assert f"Have {stays} and " in " ".join(ended.err.split())
+
+
+def test_so_is_what_it_made_to_see_whether_case_is_told_apart(tmp_path: Path, config_file: Path, ftpsyncd) -> None:
+    async def gone(connection: Connection, path: str) -> None:
+        if "CASE" in path:
+            connection.server.script["GREETING"] = hang_up
+            await connection.hang_up()
+        await connection.server.default(connection, f"SIZE {path}")
+
+    async def listed(connection: Connection, _path: str) -> None:
+        await connection.say("150 Here it comes.")
+        _, writer = await connection.data()
+        place = f"{connection.directory.rstrip('/')}/"
+        there = [path.removeprefix(place) for path in connection.server.dirs if path.startswith(place)]
+        lines = (f"drwxr-xr-x 1 u u 1 Jan 1 2026 {name}\r\n" for name in there if name)
+        writer.write("".join(lines).encode("latin-1"))
+        await connection.end_data()
+        await connection.say("226 That is all.")
+
+    with Scripted(SIZE=gone, LIST=listed) as server:
+        write_config(tmp_path, port=server.port)
+        ended = ftpsyncd("probe", "web", "-c", config_file)
+        (stays,) = [path for path in server.dirs if path.startswith("/gallery/case")]
+    assert ended.code == 75
+    assert f" and {stays} and " in " ".join(ended.err.split())
 
 
 @pytest.mark.real_server
