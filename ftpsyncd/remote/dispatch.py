@@ -140,6 +140,8 @@ class _Begun:
     temporaries: set[str] = field(default_factory=set)
     torn: dict[str, Exposure] = field(default_factory=dict)
     """What is sent under its final name, where the server renames nothing: a part of it may be seen there."""
+    failed: dict[str, FtpsyncdError] = field(default_factory=dict)
+    """Why it was broken off; the error says, too, where a part may be seen."""
     process: int = field(default_factory=os.getpid)
 
     def noted(self, job: PublishJob) -> PublishJob:
@@ -169,7 +171,10 @@ class _Begun:
         """What is left was broken off: the connection is not to be trusted any more."""
         if self.temporaries and os.getpid() == self.process:
             self.line.session.close()
-            self.line.clear_up(sorted(self.temporaries), self.torn)
+            if self.line.clear_up(sorted(self.temporaries), self.torn):
+                return
+            for path in self.torn.keys() & self.failed.keys():
+                self.failed[path].message += f" A part of it may be at the server as {named(path)}."
 
 
 @dataclass(slots=True)
@@ -236,6 +241,8 @@ def _publish(line: Line, jobs: Iterable[PublishJob]) -> Generator[PublishResult,
                     line.mend(result)
                     if result.error is None or session.usable:
                         begun.end(result.job)
+                    else:
+                        begun.failed[result.job.path] = result.error
                     yield result
             if line.session is not session:
                 # A call between two results has found the connection ended, and has begun this one.

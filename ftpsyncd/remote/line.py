@@ -211,18 +211,23 @@ class Line:
             self.renew()
             return do(self.session)
 
-    def clear_up(self, temporaries: list[str], torn: Mapping[str, Exposure] = _NOTHING) -> None:
+    def clear_up(self, temporaries: list[str], torn: Mapping[str, Exposure] = _NOTHING) -> bool:
         """Delete what may be left of uploads that were broken off; another connection is tried once.
 
         Args:
             temporaries: paths.
             torn: paths under which a part may be seen, and of what.
+
+        Returns:
+            Whether that was done, and no such part is there any more.
         """
         if self.again is not None and not sys.is_finalizing():
             with contextlib.suppress(FtpsyncdError), self.again() as session:
                 there = session.stat_many(list(torn))
                 parts = [path for path, entry in zip(torn, there, strict=True) if entry and _is_part(entry, torn[path])]
-                session.delete_many([*temporaries, *parts])
+                verdicts = session.delete_many([*parts, *temporaries])
+                return not any(verdicts[: len(parts)])
+        return False
 
     def mend(self, result: PublishResult) -> None:
         """See to a version before that was moved aside for a new one, and is still."""

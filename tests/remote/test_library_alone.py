@@ -8,6 +8,7 @@ import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from ftpsyncd.remote import Ftp, connect
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.profile import Profile
 from ftpsyncd.specs import TlsMode
-from tests.remote.scripted import QUICK, Connection, Scripted
+from tests.remote.scripted import QUICK, Connection, Scripted, hang_up
 from tests.servers import KINDS, available, running
 
 
@@ -151,6 +152,27 @@ def test_nor_does_what_a_lost_connection_has_cut_off(tmp_path, taken):
         with pytest.raises(ServerUnavailableError):
             ftp.upload(tmp_path / "small", "/small")
         assert server.files == {}
+
+
+@pytest.mark.parametrize("script", [{"GREETING": [None, *9 * [hang_up]]}, {"DELE": "550 No."}], ids=["gone", "refused"])
+@pytest.mark.parametrize("many", [False, True])
+def test_and_where_it_has_to_stay_that_is_told(tmp_path, script, many):
+    """Half a file that everybody sees: only that the connection was lost was said."""
+
+    async def break_off(connection: Connection, path: str) -> None:
+        connection.server.files[path] = await connection.receive(1_000_000)
+        await connection.hang_up()
+
+    (tmp_path / "small").write_bytes(b"x" * 3_000_000)
+    with (
+        Scripted({**script, "STOR": [break_off]}) as server,
+        connect(server.spec(), profile=Profile(renames=False)) as ftp,
+    ):
+        send = partial(ftp.upload_tree, tmp_path, "/") if many else partial(ftp.upload, tmp_path / "small", "/small")
+        with pytest.raises(ServerUnavailableError) as caught:
+            list(send())
+        assert len(server.files["/small"]) == 1_000_000
+    assert str(caught.value).endswith("A part of it may be at the server as '/small'.")
 
 
 def test_what_arrived_whole_stays_though_the_connection_was_lost(tmp_path):
