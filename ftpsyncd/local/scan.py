@@ -78,6 +78,8 @@ class Scanner:
         self._mounts: tuple[RootIdentity | None, Sequence[mounts.Mount]] = (None, ())
         self._mount_points: frozenset[str] = frozenset()
         """Inside the root, according to ``_mounts``."""
+        self._disks: dict[tuple[str, int], Disk] = {}
+        """What is mounted at these of them, by the device as well: one mount may have several (btrfs)."""
         self._spellings = tree.Spellings()
 
     def root_identity(self) -> RootIdentity | None:
@@ -156,11 +158,8 @@ class Scanner:
             changed = os.fstat(descriptor).st_ctime_ns
             mounted, elsewhere = self._mounted(_Opened(descriptor, directory, real, root_fd), seen, failed.root)
             mount_point = mount_point or elsewhere
-            point = "" if mount_point else self._mount_of(real)
-            inside = mount_point or (bool(point) and _is_mounted_at(point, descriptor))
-            filesystem = tree.lasting_filesystem_of(descriptor, status.st_dev) if inside else 0
-            # Smaller numbers mean something else in the ledger.
-            filesystem = filesystem if filesystem > MIXED else 0
+            filesystem = _filesystem_of(descriptor, status.st_dev) if mount_point else 0
+            disk = None if mount_point else self._disk_of(descriptor, self._mount_of(real), status.st_dev)
         except OSError as error:
             tree.require_descriptors(error)
             if directory and error.errno in tree.GONE and self._is_gone(root_fd, directory):
@@ -181,8 +180,8 @@ class Scanner:
             changed_wall_ns=changed,
             made_wall_ns=made,
             mount_point=mount_point,
-            filesystem=filesystem if mount_point else 0,
-            disk=Disk(point, filesystem) if point and inside else None,
+            filesystem=filesystem,
+            disk=disk,
             mounted=mounted,
         )
 
@@ -203,6 +202,7 @@ class Scanner:
         if self._mounts[0] != root or self._mounts[1] is not table:
             self._mounts, self._mount_points = (root, table), mounts.points_below(self.root, table)
             self._spellings = tree.Spellings()
+            self._disks.clear()
         if not self._mount_points:
             return frozenset(), False
         here = self._mount_of(opened.real)
@@ -214,6 +214,17 @@ class Scanner:
             descriptor, above = tree.open_directory(self.root, opened.root_fd, above, follow_symlinks=True)
             os.close(descriptor)
         return frozenset(names), bool(opened.directory) and self._mount_of(above) != here
+
+    def _disk_of(self, descriptor: int, point: str, device: int) -> Disk | None:
+        """What an open directory, which was looked at, is on where something is mounted above it inside the root.
+
+        It is asked once for as long as nothing is mounted or unmounted: the answer would be the same for each.
+        """
+        if not point:
+            return None
+        if (point, device) not in self._disks and _is_mounted_at(point, descriptor):
+            self._disks[point, device] = Disk(point, _filesystem_of(descriptor, device))
+        return self._disks.get((point, device))
 
     def _mount_of(self, path: str) -> str:
         """The mount point inside the root that a real path is on; empty: it is on the root's own mount."""
@@ -345,6 +356,16 @@ class Scanner:
             entries[name] = entry
             targets[name] = target
         return busy, targets
+
+
+def _filesystem_of(descriptor: int, device: int) -> int:
+    """As `Listing.filesystem`; smaller numbers mean something else in the ledger.
+
+    Raises:
+        OSError: the file system does not answer.
+    """
+    filesystem = tree.lasting_filesystem_of(descriptor, device)
+    return filesystem if filesystem > MIXED else 0
 
 
 def _is_mounted_at(point: str, descriptor: int) -> bool:

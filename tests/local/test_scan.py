@@ -556,6 +556,43 @@ def test_what_a_mount_covers_is_not_told_to_be_on_it(root: Path, monkeypatch: py
 
 
 @as_root
+def test_what_a_directory_is_on_is_asked_once_while_nothing_is_mounted(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of each of many thousands it would take a quarter of the time of a look."""
+    for i in range(5):
+        (root / f"sub/{i}").mkdir()
+    if subprocess.run(["mount", "--bind", root / "sub", root / "sub"], check=False).returncode != 0:
+        pytest.skip("cannot mount here")
+    scanner, asked = Scanner(root), list[int]()
+    of_descriptor = mounts.of_descriptor
+
+    def counted(descriptor: int) -> mounts.Mount | None:
+        asked.append(descriptor)
+        return of_descriptor(descriptor)
+
+    monkeypatch.setattr(mounts, "of_descriptor", counted)
+    try:
+        table = mounts.current()
+        disks = {scanner.list_dir("sub/0").disk}
+        first = len(asked)
+        disks |= {scanner.list_dir(f"sub/{i}").disk for i in range(5)}
+        more = len(asked) - first
+        quiet = mounts.current() is table  # else something was mounted elsewhere meanwhile
+        subprocess.run(["mount", "--bind", root / "sub/4", root / "sub/4"], check=True)
+        try:
+            another = scanner.list_dir("sub/1").disk
+        finally:
+            subprocess.run(["umount", root / "sub/4"], check=True)
+    finally:
+        subprocess.run(["umount", root / "sub"], check=True)
+    assert disks == {another}
+    assert another is not None
+    assert not (quiet and more)
+    assert len(asked) > first + more, "something else may be mounted there by now"
+
+
+@as_root
 def test_a_number_that_is_given_out_at_every_mount_is_not_told_as_that_of_a_file_system(root: Path) -> None:
     """That of autofs and ramfs: after a reboot it would be another one."""
     if subprocess.run(["mount", "-t", "ramfs", "none", root / "sub"], check=False).returncode:
