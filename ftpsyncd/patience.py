@@ -71,15 +71,7 @@ def awaited(
         every_s: how often; by default every `ANSWER_S`.
         name: of the thread.
     """
-    began, answer = time.monotonic(), Future[_Answer]()
-
-    def ask() -> None:
-        try:
-            answer.set_result(act())
-        except BaseException as error:  # raised again below
-            answer.set_exception(error)
-
-    _begun(ask, name)
+    began, answer = time.monotonic(), asked(act, name)
     while not answer.done():
         try:
             return answer.result(ANSWER_S if every_s is None else every_s)
@@ -87,6 +79,25 @@ def awaited(
             if not answer.done():
                 tell(time.monotonic() - began)
     return answer.result()
+
+
+def asked(act: Callable[[], _Answer], name: str) -> Future[_Answer]:
+    """What ``act`` returns, or raises, when it has: it is done on a thread of its own, if there can be one.
+
+    Args:
+        act: asks somebody who may never answer.
+        name: of the thread.
+    """
+    answer = Future[_Answer]()
+
+    def ask() -> None:
+        try:
+            answer.set_result(act())
+        except BaseException as error:  # raised where the answer is asked for
+            answer.set_exception(error)
+
+    _begun(ask, name)
+    return answer
 
 
 def _begun(act: Callable[[], None], name: str) -> threading.Thread:

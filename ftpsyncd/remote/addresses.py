@@ -16,6 +16,7 @@ import socket
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import Future, wait
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -85,18 +86,38 @@ def resolved(host: str, port: int, known: Known = Known()) -> list[Found]:  # no
     return sorted(answers, key=lambda each: known.rank(each[4]))
 
 
-def told_soon(host: str, port: int) -> list[Found]:
+class Inquiry:
     """The addresses of a host for somebody who has other things to do than to wait for name servers.
 
-    Raises:
-        OSError: the name is not known, or nobody has told within `TOLD_S`.
+    What they tell later than that counts at the next question: where the first of two servers is dead, each answer
+    takes five seconds.
+
+    Args:
+        host: name or address.
+        port: there.
     """
 
-    def tire(waited_s: float) -> None:
-        raise TimeoutError(f"No name server has answered in {waited_s:.0f} s.")
+    def __init__(self, host: str, port: int) -> None:
+        self._host = host
+        self._port = port
+        self._answer: Future[list[Found]] | None = None
+        """Asked for, and not told yet."""
 
-    ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
-    return patience.awaited(ask, tire, every_s=TOLD_S, name="ftpsyncd-resolver")
+    def __repr__(self) -> str:
+        return f"<Inquiry {'under way' if self._answer is not None else 'at rest'}>"
+
+    def told(self) -> list[Found]:
+        """What was told since the last question, or is within `TOLD_S`.
+
+        Raises:
+            OSError: the name is not known, or nobody has told by now.
+        """
+        ask = partial(socket.getaddrinfo, self._host, self._port, type=socket.SOCK_STREAM)
+        answer = self._answer = self._answer or patience.asked(ask, "ftpsyncd-resolver")
+        if not wait([answer], TOLD_S).done:
+            raise TimeoutError("No name server has answered yet.")
+        self._answer = None
+        return answer.result()
 
 
 def connected(found: Sequence[Found], timeout_s: float, known: Known = Known()) -> socket.socket:  # noqa: B008 - frozen

@@ -176,8 +176,8 @@ class RemoteSession(Protocol):
     def is_elsewhere(self) -> bool:
         """Whether the name of the host stands for other addresses by now: another session would be at another machine.
 
-        Not where nobody tells at once, as while name servers do not answer, which may take half a minute; nor the first
-        time: of many machines, they may tell others each time.
+        Not where nobody tells at once, as while name servers do not answer, which may take half a minute: what is told
+        then counts the next time. Nor the first time: of many machines, they may tell others each time.
         """
 
     def publish(self, jobs: Iterable[PublishJob]) -> Iterator[PublishResult]:

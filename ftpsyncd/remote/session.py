@@ -70,6 +70,7 @@ class Session:
     def __init__(self, account: Account, control: Control) -> None:
         self.account = account
         self.control = control
+        self._inquiry = addresses.Inquiry(account.spec.host, account.spec.port)
         self._found_before = frozenset[str]()
         """The addresses of its host when it was asked last whether it is elsewhere."""
         self.profile = account.profile
@@ -134,9 +135,8 @@ class Session:
 
     def is_elsewhere(self) -> bool:
         """See `port.RemoteSession.is_elsewhere`."""
-        spec = self.account.spec
         try:
-            found = frozenset(str(each[4][0]) for each in addresses.told_soon(spec.host, spec.port))
+            found = frozenset(str(each[4][0]) for each in self._inquiry.told())
         except OSError:
             return False
         before, self._found_before = self._found_before, found

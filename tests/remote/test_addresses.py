@@ -378,6 +378,30 @@ def test_a_connection_in_use_does_not_wait_for_name_servers(stack, monkeypatch):
         assert time.monotonic() - began < 30
 
 
+def test_what_name_servers_tell_later_counts_at_the_next_question(stack, monkeypatch):
+    """Where the first of them is dead, each answer takes five seconds: a host that has moved was never found to have."""
+    server, goes_on, told = stack.enter_context(Scripted()), threading.Semaphore(0), threading.Semaphore(0)
+    with account(server)() as session:
+
+        def slow(*_where: object, **_how: object) -> list[tuple[Any, ...]]:
+            goes_on.acquire(timeout=60)
+            told.release()
+            return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.2", server.port))]
+
+        monkeypatch.setattr(socket, "getaddrinfo", slow)
+        monkeypatch.setattr(addresses, "TOLD_S", 0.0)
+        found = []
+        for _ in range(2):
+            found += [session.is_elsewhere(), session.is_elsewhere()]
+            goes_on.release()
+            assert told.acquire(timeout=60)
+            assert not told.acquire(blocking=False), "it was asked once"
+            monkeypatch.setattr(addresses, "TOLD_S", 60.0)
+            found.append(session.is_elsewhere())
+            monkeypatch.setattr(addresses, "TOLD_S", 0.0)
+    assert found == [False, False, False, False, False, True]
+
+
 @pytest.mark.parametrize("waits", [True, False], ids=["the main thread", "another thread"])
 def test_who_takes_signals_does_not_wait_for_name_servers(monkeypatch, waits):
     """Ctrl-C would be heard when the C library has tried all of them: ten seconds for one."""
