@@ -66,6 +66,10 @@ class Obedient:
         """Nobody is asked."""
         return False
 
+    def stirs(self) -> bool:
+        """There is no server."""
+        return False
+
     def publish(self, jobs: Iterable[PublishJob]) -> Iterator[PublishResult]:
         """Open each file, as is done right before it is sent, and send nothing."""
         for job in jobs:

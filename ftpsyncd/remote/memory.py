@@ -138,6 +138,10 @@ class MemorySession:
         """See `port.RemoteSession.is_elsewhere`."""
         return self.server.moved
 
+    def stirs(self) -> bool:
+        """See `port.RemoteSession.stirs`."""
+        return False
+
     @property
     def expiring(self) -> bool:
         """See `port.RemoteSession.expiring`."""

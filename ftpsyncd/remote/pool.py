@@ -103,7 +103,9 @@ class Pool:
                 idle = None
             if idle is None:
                 return self._opened()
-            if self._clock() - idle.heard <= self._keepalive_s() or _answers(idle.session):
+            # One that the server has ended would cut off what is begun over it, as far as anybody could tell later.
+            sound = self._clock() - idle.heard <= self._keepalive_s() and not idle.session.stirs()
+            if sound or _answers(idle.session):
                 return idle.session
             # The others will have ended with it, as where a router has forgotten them: each would be awaited in vain.
             self._look_up_at.pop(idle.session, None)

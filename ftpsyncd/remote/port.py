@@ -180,6 +180,12 @@ class RemoteSession(Protocol):
         then counts the next time. Nor the first time: of many machines, they may tell others each time.
         """
 
+    def stirs(self) -> bool:
+        """Whether something has come that answers nothing, as where the server has ended the connection; costs nothing.
+
+        `noop` tells whether it has.
+        """
+
     def publish(self, jobs: Iterable[PublishJob]) -> Iterator[PublishResult]:
         """Publish jobs in order, pulling the next one only when it can be started, one result per job.
 

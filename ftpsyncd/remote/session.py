@@ -143,6 +143,10 @@ class Session:
         # Of many machines, name servers tell some at a time: what has moved is told alike the next time.
         return self.control.peer not in found and found == before
 
+    def stirs(self) -> bool:
+        """See `port.RemoteSession.stirs`."""
+        return self.control.stirs()
+
     @property
     def pipelines(self) -> bool:
         """Whether several commands may be said in one write."""

@@ -235,6 +235,10 @@ class Control:
             else:
                 return hello.wanted_group(answer)
 
+    def stirs(self) -> bool:
+        """Whether something is there that was not read yet: words, an end, or what only TLS has to know."""
+        return bool(self.queued or self._poll.poll(0))
+
     def send(self, commands: Sequence[bytes]) -> None:
         """Send commands in one go; each is without its line end.
 
@@ -244,7 +248,7 @@ class Control:
         """
         if self.broken:
             raise ServerUnavailableError("The connection to the server is finished.")
-        if (self.queued or self._poll.poll(0)) and self._said_farewell():
+        if self.stirs() and self._said_farewell():
             return
         lines = [command + b"\r\n" for command in commands]
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import select
 import threading
 
 import pytest
@@ -10,6 +12,9 @@ from ftpsyncd.errors import LoginRefusedError, ServerUnavailableError, TooManyCo
 from ftpsyncd.remote import MemoryServer, Pool
 from ftpsyncd.remote.memory import MemorySession
 from ftpsyncd.remote.port import RemoteSession
+from ftpsyncd.remote.session import Session
+from tests.remote.scripted import Connection, Scripted, account
+from tests.waiting import until
 
 
 class Clock:
@@ -47,6 +52,27 @@ def test_a_session_is_used_again(pool, server):
             session.noop()
     assert verbs(server).count("CONNECT") == 1
     assert (pool.open_count, pool.idle_count) == (1, 1)
+
+
+def test_one_that_the_server_has_ended_meanwhile_is_not_used():
+    """It was idle for less than anybody asks whether it is there: what was begun over it counted as cut off."""
+    connections: list[Connection] = []
+
+    async def keep(connection: Connection, _argument: str) -> None:
+        connections.append(connection)
+        await connection.say("200 Fine.")
+
+    with Scripted(NOOP=keep) as server, contextlib.closing(Pool(account(server))) as pool:
+        with pool.lease() as session:
+            session.noop()
+        assert isinstance(session, Session)
+        server._loop.call_soon_threadsafe(connections[0].writer.close)
+        until(lambda: select.select([session.control._sock], [], [], 0)[0], "its end has come")
+        with pool.lease() as another:
+            another.noop()
+        assert server.connections == 2
+        with pool.lease() as again:
+            assert again is another
 
 
 def test_the_most_recently_used_one_is_taken(pool):
