@@ -20,7 +20,7 @@ from ftpsyncd.errors import (
     TransferFailedError,
     UnwrittenError,
 )
-from ftpsyncd.remote import remedies
+from ftpsyncd.remote import crowded, remedies
 from ftpsyncd.remote.data import stalled, unanswered
 from ftpsyncd.remote.outgoing import Outgoing
 from ftpsyncd.remote.port import RESUMABLE
@@ -182,7 +182,7 @@ class Sending:
             # the last.
             patience_s = timeouts.after(upload.job.size) if in_order else timeouts.close_s
             first = session.first(patience_s)
-            reply = session.check(first, patience_s)
+            reply = crowded.explained(session, first, session.check(first, patience_s), another=another)
         except RemoteError as error:
             self._broken_off(first)
             upload.unanswered = True

@@ -23,7 +23,7 @@ from ftpsyncd.errors import (
     TransferFailedError,
 )
 from ftpsyncd.quoting import named
-from ftpsyncd.remote import facts, replies
+from ftpsyncd.remote import crowded, facts, replies
 from ftpsyncd.remote.data import (
     ACTIVE_REMEDY,
     PASSIVE_REFUSED_REMEDY,
@@ -291,7 +291,8 @@ def deliver(session: Session, command: bytes, content: bytes, *, rest: int | Non
         # The answer to this command would be taken for that to the next one.
         session.abandon()
         raise
-    reply = session.check(session.first(), session.control.timeouts.final_s)
+    first = session.first()
+    reply = crowded.explained(session, first, session.check(first, session.control.timeouts.final_s))
     if replies.says_too_many_transfers(reply):
         raise session.error(reply, "STOR")
     return reply
@@ -353,7 +354,7 @@ def retrieve(
         raise
     try:
         first = session.first()
-        reply = session.check(first, session.control.timeouts.final_s)
+        reply = crowded.explained(session, first, session.check(first, session.control.timeouts.final_s))
     except RemoteError as error:
         raise unanswered(failure, error) from error.__cause__
     if session.blames_connection(first, reply):

@@ -53,9 +53,10 @@ def test_all_is_published_by_as_many_as_are_allowed(tmp_path: Path) -> None:
 
 @pytest.mark.real_server
 @pytest.mark.root
-def test_where_fewer_may_transfer_at_a_time_than_be_logged_in_no_file_is_to_blame(tmp_path: Path) -> None:
+@pytest.mark.parametrize("words", ["", '"Bitte warten Sie einen Augenblick."'])
+def test_where_fewer_may_transfer_at_a_time_than_be_logged_in_no_file_is_to_blame(tmp_path: Path, words: str) -> None:
     """proftpd, which counts the one that asks: with two, others are refused while one is sent, twice each."""
-    limit = ("MaxTransfersPerUser STOR 2",)
+    limit = (f"MaxTransfersPerUser STOR 2 {words}",)
     with (
         running("proftpd", directives=limit) as server,
         site(server, tmp_path, server_keys={"connections": 4, "bandwidth": "3 MB/s"}) as s,
