@@ -7,17 +7,15 @@ Sources: RFC 4217, RFC 6066; X509_STORE_CTX_get_error(3).
 
 from __future__ import annotations
 
-import contextlib
 import ssl
-import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, NoReturn, TypeVar
+from typing import NamedTuple, TypeVar
 
 from ftpsyncd import lacking, patience
 from ftpsyncd.errors import NoSocketError, ServerUnavailableError, TlsFileError
-from ftpsyncd.quoting import as_word
+from ftpsyncd.remote import pem
 from ftpsyncd.specs import ServerSpec
 
 _Answer = TypeVar("_Answer")
@@ -25,7 +23,7 @@ _Answer = TypeVar("_Answer")
 TlsContext = ssl.SSLContext
 _OWN_AUTHORITY = (
     "If this is the right server, and its authority one of its own, save the certificate of that in a file and name it"
-    " with `tls_ca`."
+    " with `tls_ca`; if it is a public one, have the server send the certificates in between, too (its chain)."
 )
 _SELF_SIGNED = (
     "If this is the right server, save its certificate in a file and name that with `tls_ca`; docs/config.md has the"
@@ -207,12 +205,12 @@ def tls_context(spec: ServerSpec, group: str = "") -> ssl.SSLContext:
     """
     context = verifying()
     if spec.tls_ca is not None:
-        with _loading(f"{spec.tls_ca}", tls_ca=spec.tls_ca):
+        with pem.loading(tls_ca=spec.tls_ca):
             context.load_verify_locations(spec.tls_ca)
     if spec.client_cert is not None:
         key = spec.client_key or spec.client_cert
-        with _loading(f"{spec.client_cert} with the key {key}", client_cert=spec.client_cert, client_key=key):
-            context.load_cert_chain(spec.client_cert, key, partial(_refuse_passphrase, key))
+        with pem.loading(client_cert=spec.client_cert, client_key=key):
+            context.load_cert_chain(spec.client_cert, key, partial(pem.refuse_passphrase, key))
     if not spec.tls_verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -224,29 +222,3 @@ def tls_context(spec: ServerSpec, group: str = "") -> ssl.SSLContext:
     # Python sets it: an end that somebody in between has made would be that of the peer.
     context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
     return context
-
-
-@contextlib.contextmanager
-def _loading(what: str, **files: Path) -> Iterator[None]:
-    """Load something of files, by the keys that name them.
-
-    OpenSSL would wait for a pipe, and read a device without an end.
-    """
-    try:
-        for key, file in files.items():
-            mode = file.stat().st_mode
-            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-                raise TlsFileError(f"{file} cannot be loaded: it is no regular file.", key=key)
-        yield
-    except OSError as error:  # ssl.SSLError is one
-        first = next(iter(files))
-        raise TlsFileError(f"{what} cannot be loaded: {error.strerror or error}.", key=first) from error
-
-
-def _refuse_passphrase(key: Path) -> NoReturn:
-    """Else OpenSSL asks on the terminal, for each context again, and all waits for it."""
-    raise TlsFileError(
-        f"The key {key} is protected by a passphrase, for which nobody can be asked.",
-        key="client_key",
-        remedy=f"Take one without: `openssl pkey -in {as_word(key)} -out FILE`, and let nobody else read it.",
-    )
