@@ -49,6 +49,11 @@ HANDSHAKES = {
     "SSLV3_ALERT_HANDSHAKE_FAILURE": f"Set `client_cert`, if the server wants one; else {_UPDATE}",
 }
 """What helps where TLS does not begin, by the reason of OpenSSL."""
+CLOSED = (
+    "If it lasts, it may be that the server knows no TLS that is safe by today's measure, or wants a `client_cert`, and"
+    " closes without a word, as Windows does: ask whoever runs it. A running daemon tries again by itself."
+)
+"""What helps where the server ends the connection instead."""
 
 _FOR_FILES = 2
 """Files that are open while those of a context are read: one, and what else this process may open then."""

@@ -36,7 +36,7 @@ from ftpsyncd.remote.sockets import (
     translate,
     undelivered,
 )
-from ftpsyncd.remote.tls import HANDSHAKES, certified, records
+from ftpsyncd.remote.tls import CLOSED, HANDSHAKES, certified, records
 
 _CHUNK = 64 * 1024
 _QUEUE_MAX = 1000
@@ -216,6 +216,8 @@ class Control:
             if isinstance(error, ssl.SSLError) and not ended(error) and not isinstance(failure, TlsError):
                 # The two sides do not understand each other: trying again does not help.
                 raise TlsError(failure.message, remedy=HANDSHAKES.get(error.reason or "")) from error
+            if ended(error) or isinstance(error, ConnectionResetError):
+                failure.remedy = CLOSED
             raise failure from error
         self.context = context
         self._secured_at = int(time.time())

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
-from ftpsyncd.errors import Retry, TlsError
+from ftpsyncd.errors import Retry, ServerUnavailableError, TlsError
 from ftpsyncd.remote.account import Account
+from ftpsyncd.remote.remedies import remedy
 from ftpsyncd.remote.wire import Timeouts
 from ftpsyncd.specs import ServerSpec, TlsMode
 
@@ -32,6 +34,28 @@ def hello(version: int, cipher: int) -> bytes:
     """A ServerHello without extensions (RFC 5246 §7.4.1.3)."""
     body = bytes([3, version]) + bytes(32) + b"\0" + cipher.to_bytes(2, "big") + b"\0"
     return record(22, b"\2" + len(body).to_bytes(3, "big") + body)
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_one_that_closes_without_a_word_is_thought_of(reset):
+    """What SChannel does, and asyncio: the network is well, and the port is right."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def close() -> None:
+            sock, _ = listener.accept()
+            with sock:
+                if reset:
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                sock.recv(65536)
+
+        thread = threading.Thread(target=close, daemon=True)
+        thread.start()
+        spec = ServerSpec("s", "127.0.0.1", "u", port=listener.getsockname()[1], tls=TlsMode.IMPLICIT)
+        with pytest.raises(ServerUnavailableError, match="beginning TLS") as caught:
+            Account(spec, timeouts=QUICK)()
+        thread.join(10)
+    assert "no TLS that is safe by today's measure" in remedy(caught.value)
+    assert caught.value.retry is Retry.SERVER
 
 
 @contextmanager
