@@ -32,6 +32,8 @@ from ftpsyncd.remote.standing import HOME, VISIT
 if TYPE_CHECKING:
     from ftpsyncd.remote.session import Session
 
+_BROKEN = frozenset({"", "425", "426"})
+"""Replies to a listing that are about the data connection; empty: it failed, whatever the server said."""
 _NO_FILES = Expression(r"\bno (?:such )?files?\b|\bdirectory (?:is )?empty\b", re.IGNORECASE)
 
 
@@ -151,8 +153,8 @@ def _list_here(session: Session, path: str) -> bytes:
             text = whole.read_all(session, b"LIST -a", "LIST", path)
             asked = True
         except RemoteError as error:
-            if not session.usable:
-                raise
+            if not session.usable or error.reply[:3] in _BROKEN:
+                raise  # without hidden names, these would be taken for absent
             refusal = error.reply
     if text:
         session.shown.lists = True
@@ -198,10 +200,14 @@ def _lists_itself(session: Session) -> bool:
     Once for each session: that is the only word about it.
     """
     if session.shown.lists_itself is None:
-        session.shown.lists_itself = False
         session.exchange([HOME])
-        with contextlib.suppress(NameRefusedError, TransferFailedError):
+        try:
             text = whole.read_all(session, b"LIST -a", "LIST", "/")
+        except (NameRefusedError, TransferFailedError) as error:
+            if error.reply[:3] in _BROKEN:
+                raise  # what may not be read would be empty from then on
+            session.shown.lists_itself = False
+        else:
             session.shown.lists, session.shown.lists_itself = bool(text), _names_itself(text)
     return session.shown.lists_itself
 

@@ -2809,6 +2809,45 @@ class TestListings:
             again = ["LIST"] if reply.startswith("5") else ["LIST -a", "LIST"]
             assert [line for line in server.log if line.startswith("LIST")] == ["LIST -a", "LIST", *again]
 
+    @pytest.mark.parametrize("reply", ["425 No data connection.", "426 Connection closed; transfer aborted."])
+    def test_a_listing_with_hidden_names_that_breaks_is_not_one_without_them(self, reply):
+        """LIST alone leaves them away, as at vsftpd, and what is not listed would be taken for absent."""
+
+        async def breaks(connection: Connection, argument: str) -> None:
+            if argument:
+                await connection.say("150 Here it comes.")
+                await connection.data()
+                await connection.end_data()
+                await connection.say(reply)
+            else:
+                await lists(connection, argument)
+
+        with Scripted(LIST=breaks) as server, account(server)() as session:
+            server.files["/a"] = b"12345"
+            with pytest.raises(TransferFailedError, match=reply[:3]):
+                session.list_dir("/")
+
+    def test_one_that_may_not_be_read_is_not_empty_where_the_listing_that_shows_that_breaks(self):
+        """proftpd shows nothing of it, not even itself; that the root shows itself is found out once in a session."""
+        whole = [False, True]
+        itself = b"drwxr-xr-x 2 u u 4096 Jan 1 2020 .\r\n"
+
+        async def of_root_only(connection: Connection, _argument: str) -> None:
+            await connection.say("150 Here it comes.")
+            _, writer = await connection.data()
+            writer.write(itself if connection.directory == "/" else b"")
+            await writer.drain()
+            await connection.end_data()
+            broken = connection.directory == "/" and not whole.pop(0)
+            await connection.say("426 Connection closed; transfer aborted." if broken else "226 Done.")
+
+        with Scripted(LIST=of_root_only) as server, account(server)() as session:
+            server.dirs.add("/d")
+            with pytest.raises(TransferFailedError, match="426"):
+                session.list_dir("/d")
+            with pytest.raises(NameRefusedError, match="not even itself: it may not be read"):
+                session.list_dir("/d")
+
     @pytest.mark.parametrize("path", ["/", "/d"])
     @pytest.mark.parametrize(("name", "size"), [("a", "213 5"), ("e", "550 No file.")], ids=["a file", "a directory"])
     def test_a_server_that_lists_nothing_anywhere_has_no_empty_directories(self, path, name, size):

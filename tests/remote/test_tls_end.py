@@ -161,6 +161,21 @@ def test_proftpd_that_loses_the_end_of_what_it_sends_is_found_out():
                 assert len(fetched(session)) == 500 * len(CONTENT)
 
 
+def test_a_listing_with_hidden_names_that_is_cut_is_not_one_without_them(server, account):
+    """LIST without ``-a`` leaves them away, and they would be taken for absent."""
+    line = b"-rw-r--r-- 1 u u 1 Jan 1 2020 %b\r\n"
+    hidden = [sending(line % b".a" + line % b"b"), sending(line % b".a", cut=True)]
+
+    async def listed(connection: Connection, argument: str) -> None:
+        await (hidden.pop(0) if argument == "-a" else sending(line % b"b"))(connection, argument)
+
+    server.script |= {"FEAT": "211-Features:\r\n SIZE\r\n EPSV\r\n211 End", "LIST": listed}
+    with account() as session:
+        assert names(session) == ".ab"
+        with pytest.raises(TransferFailedError, match="has no end"):
+            names(session)
+
+
 def test_without_tls_a_connection_has_no_other_end(server):
     server.script |= {"MLSD": BARE}
     with account_at(server)() as session:
