@@ -127,7 +127,7 @@ def _sized(session: Session, paths: Sequence[str]) -> list[RemoteEntry | None]:
             # Nobody may go anywhere (<Limit DIRS> of proftpd).
             found[i] = RemoteEntry(basename(paths[i]), Kind.DIR, None, None)
         elif not _absent(session, paths[i], "SIZE", size) and not _absent(session, paths[i], "MDTM", date):
-            found[i] = _listed(session, paths[i], size, listed, moves=visits[-1].good)
+            found[i] = _listed(session, paths[i], (size, date), listed, moves=visits[-1].good)
     return found
 
 
@@ -160,9 +160,14 @@ def _absent(session: Session, path: str, verb: str, refusal: Reply) -> bool:
 
 
 def _listed(
-    session: Session, path: str, refusal: Reply, known: dict[str, dict[str, RemoteEntry] | None], *, moves: bool
+    session: Session,
+    path: str,
+    refusals: Sequence[Reply],
+    known: dict[str, dict[str, RemoteEntry] | None],
+    *,
+    moves: bool,
 ) -> RemoteEntry | None:
-    """A name that the server does not tell of (``refusal``), as the listing of its directory shows it.
+    """A name that the server does not tell of (``refusals``), as the listing of its directory shows it.
 
     ``known`` are directories that were listed before, or are not there (None); ``moves``: one can go to directories.
 
@@ -182,10 +187,18 @@ def _listed(
                 f"The server does not tell of {named(path)}: {unseen.reply}", reply=unseen.reply
             ) from unseen
     there = known[directory]
-    # Where one can go nowhere, no directory seems to be there, and where nothing is listed, each is empty (proftpd).
-    if (there is None and not moves) or (there == {} and not session.shown.lists):
-        raise NameRefusedError(f"The server does not tell of {named(path)}: {refusal.text}", reply=refusal.text)
+    # Where one can go nowhere, no directory seems to be there, and where nothing may be looked at, each is empty
+    # (proftpd). Where no command tells of a file (aioftp), that is no refusal: what is listed counts, if it is nothing.
+    blind = not session.shown.lists and not all(_is_unsupported(session, refusal) for refusal in refusals)
+    if (there is None and not moves) or (there == {} and blind):
+        said = refusals[0].text
+        raise NameRefusedError(f"The server does not tell of {named(path)}: {said}", reply=said)
     return there.get(basename(path)) if there else None
+
+
+def _is_unsupported(session: Session, refusal: Reply) -> bool:
+    """Whether the server has no such command, whatever it is about."""
+    return isinstance(session.error(refusal, "SIZE"), NotSupportedError)
 
 
 def _sane(session: Session, reply: Reply, verb: str, codes: set[int]) -> None:

@@ -2576,6 +2576,15 @@ class TestWithoutSize:
             assert found == [RemoteEntry("a", Kind.FILE, 5, None), None, None, None]
             assert server.verbs().count("LIST") == 1
 
+    @pytest.mark.parametrize("reply", ["502 No.", "500 What?"])
+    def test_where_no_command_tells_of_files_nothing_is_in_an_empty_directory(self, reply):
+        """As at aioftp: that its first file is not there yet counted as not to be seen, and was an error."""
+        with (
+            Scripted(SIZE=reply, MDTM=reply, LIST=lists, NLST="550 No files found.") as server,
+            account(server)() as session,
+        ):
+            assert session.stat_many(["/a", "/b"]) == [None, None]
+
     @pytest.mark.parametrize(
         "script", [{"LIST": "550 Permission denied."}, {"CWD": "550 Permission denied."}], ids=["list", "go"]
     )
