@@ -67,16 +67,19 @@ def test_a_file_that_is_replaced_each_time_is_told_to_be(ftp, remote, tmp_path, 
     source, new = f"{remote.base}/p", tmp_path / "new"
     new.write_bytes(b"!" * 5000)
     ftp.upload(new, source)
-    look = type(ftp.session).stat
+    mine = ftp.session
+    look = type(mine).stat
 
     def replaced(session, path):
         entry = look(session, path)
+        if session is not mine:
+            return entry  # who sends the new one may look, too
         new.write_bytes(new.read_bytes()[:-1])
         with Ftp(remote.connect()) as other:
             other.upload(new, source)
         return entry
 
-    monkeypatch.setattr(type(ftp.session), "stat", replaced)
+    monkeypatch.setattr(type(mine), "stat", replaced)
     with pytest.raises(VerificationError, match="was changed at the server each time") as caught:
         ftp.download(source, tmp_path / "p")
     assert "when whoever writes it" in caught.value.remedy
@@ -703,9 +706,11 @@ class TestTrees:
         assert next(results).remote != f"{remote.base}/t/one"
         with Ftp(remote.connect()) as other:
             other.upload(new, f"{remote.base}/t/one")
+            # Some set no dates, and some tell none.
+            date_s = other.stat(f"{remote.base}/t/one").mtime_s
         assert {result.step for result in results} == {Step.FETCHED}
         assert (tmp_path / "back" / "one").read_bytes() == new.read_bytes()
-        assert (tmp_path / "back" / "one").stat().st_mtime == 1_600_000_000
+        assert date_s in {(tmp_path / "back" / "one").stat().st_mtime, None}
         assert contents(tmp_path / "back") == contents(tree) | {"one": new.read_bytes()}
 
     def test_existing_files_are_kept_if_asked(self, ftp, remote, tree, tmp_path):
