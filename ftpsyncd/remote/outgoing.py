@@ -431,8 +431,20 @@ def _renames_nothing(session: Session, upload: Outgoing, failure: RemoteError) -
 def remove(session: Session, upload: Outgoing) -> None:
     """Delete the temporary file of a failed upload, as far as that can be done."""
     if upload.stored and session.usable:
+        if type(upload.error) is NameRefusedError and not upload.is_hidden and _is_directory(session, upload.temporary):
+            # ftp-srv begins the transfer before it finds that out, and its DELE removes directories.
+            upload.stored = False
+            return
         upload.removed_in_place = not upload.is_hidden
         with contextlib.suppress(FtpsyncdError):
             session.delete_many([upload.temporary])
             upload.stored = False
         upload.unanswered |= not session.usable
+
+
+def _is_directory(session: Session, path: str) -> bool:
+    """Whether a directory is seen to be at a path."""
+    with contextlib.suppress(FtpsyncdError):
+        there = session.stat(path)
+        return there is not None and there.kind is Kind.DIR
+    return False

@@ -85,6 +85,9 @@ _DEVIATIONS: dict[str, dict[str, str]] = {
     "It lists no directory in which a link leads nowhere.": {
         "TestTrees::test_links_at_the_server_are_not_followed": "twisted",
     },
+    "It says that trying again helps, whatever is wrong with a file.": {
+        "TestPublishThatFails::test_a_directory_in_the_way_of_a_file_without_a_temporary_name_is_told": "aioftp",
+    },
     "DELE removes an empty directory, RMD a file, or MKD over a file may be tried again, as it says.": {
         "test_deleting_renaming_listing": "inetutils netkit ftp-srv",
         "test_what_stands_in_the_way_is_told_as_the_docstrings_say": "inetutils netkit ftp-srv aioftp",

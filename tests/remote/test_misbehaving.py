@@ -1934,6 +1934,20 @@ class TestNoRename:
             (result,) = publish(session, job("/a"))
             assert (type(result.error), result.gone) == (ServerFullError, True)
 
+    def test_a_directory_that_has_the_name_is_not_deleted_where_the_transfer_begins_before_that_is_seen(self):
+        """At ftp-srv, whose DELE removes directories that are empty."""
+
+        async def late(connection: Connection, _path: str) -> None:
+            await connection.receive()
+            await connection.end_data()
+            await connection.say("550 EISDIR: illegal operation on a directory, open '/d'")
+
+        with Scripted(STOR=[late]) as server, account(server, Profile(renames=False))() as session:
+            server.dirs.add("/d")
+            (result,) = publish(session, job("/d"))
+            assert (type(result.error), result.in_place) == (AlreadyExistsError, False)
+            assert "DELE /d" not in server.log
+
     def test_a_line_that_ends_under_a_rename_before_the_next_file_leaves_neither_published(self):
         """Where each command is said alone, the rename is answered before STOR is said."""
         with Scripted(RNTO=hang_up) as server, account(server)() as session:
