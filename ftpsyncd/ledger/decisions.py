@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from ftpsyncd.ledger.database import Cursor
-from ftpsyncd.ledger.tables import APPROVED_SINCE, DISCARDING_SINCE
+from ftpsyncd.ledger.tables import APPROVED_SINCE, BEHIND_SINCE, DISCARDING_SINCE
 from ftpsyncd.model import Hold, HoldKind
 
 UNDATED = 1
@@ -52,6 +52,17 @@ class Decisions:
             "UPDATE mapping SET hold_kind=?, hold_since_ns=?, hold_message=? WHERE id=?",
             (kind, since, message, mapping),
         )
+
+    def behind(self, mapping: int) -> str | None:
+        """What was told of the mass delete that was held before the hold came which there is now; None: none was."""
+        if self._version < BEHIND_SINCE:
+            return None
+        message: str | None = self._read("SELECT behind FROM mapping WHERE id=?", (mapping,)).fetchone()[0]
+        return message
+
+    def set_behind(self, mapping: int, message: str | None) -> None:
+        """Remember a mass delete while another hold is in its place; None: there is none."""
+        self._write("UPDATE mapping SET behind=? WHERE id=?", (message, mapping))
 
     def discarding(self, mapping: int) -> bool:
         """Whether a person discarded this mapping's deletes, and not all that is gone has been forgotten yet."""

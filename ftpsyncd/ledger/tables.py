@@ -125,6 +125,10 @@ CREATE TABLE elsewhere(
 ) WITHOUT ROWID;
 """
 
+_BEHIND = """
+ALTER TABLE mapping ADD COLUMN behind TEXT;                -- what was told of a mass delete before another hold came
+"""
+
 MIGRATIONS = (
     _FIRST,
     _PROFILES,
@@ -139,12 +143,13 @@ MIGRATIONS = (
     _BRINGS,
     _CTIME,
     _ELSEWHERE,
+    _BEHIND,
 )
 """The script at index n turns a ledger of schema n into one of schema n + 1. Published ones are never edited."""
 SCHEMA_VERSION = len(MIGRATIONS)
 PROFILES_SINCE = RECEIVED_SINCE = 2
 HISTORY_SINCE, PARTS_SINCE, DISCARDING_SINCE, APPROVED_SINCE, LAST_SINCE, EXPOSED_SINCE = 3, 4, 5, 6, 7, 8
-BRINGS_SINCE, CTIME_SINCE, ELSEWHERE_SINCE = 11, 12, 13
+BRINGS_SINCE, CTIME_SINCE, ELSEWHERE_SINCE, BEHIND_SINCE = 11, 12, 13, 14
 """A ledger that is only read stays as it is, and may be older."""
 
 BY_INODE = "entry INDEXED BY entry_inode"

@@ -30,8 +30,9 @@ class Holding:
         self._absent = absent
         self.hold = site.ledger.decisions.hold(site.id)
         """None: they are not."""
-        self._mass_delete: Hold | None = None
-        """What they were withheld for before another folder or disk was in the place of the published one."""
+        self._mass_delete = site.ledger.decisions.behind(site.id)
+        """What was told of too much at once before another folder or disk was in the place of the published one; None:
+        it was not."""
 
     def __repr__(self) -> str:
         return f"<Holding {self.hold and self.hold.kind.value}>"
@@ -41,14 +42,11 @@ class Holding:
         """Why; None if there is no hold."""
         return None if self.hold is None else self.hold.kind
 
-    def go_on_from(self, before: Holding) -> None:
-        """Stand in for the hold of settings that are over."""
-        self._mass_delete = before._mass_delete
-
     def put(self, kind: HoldKind, message: str, at: Moment) -> None:
         """Withhold deletes from now on, in the place of another reason."""
-        if self.kind is HoldKind.MASS_DELETE and kind is not HoldKind.MASS_DELETE:
-            self._mass_delete = self.hold
+        if self.hold is not None and self.kind is HoldKind.MASS_DELETE and kind is not HoldKind.MASS_DELETE:
+            self._mass_delete = self.hold.message
+            self._site.ledger.decisions.set_behind(self._site.id, self._mass_delete)
         # With names in it that may be no text for a database.
         message = one_line(message)
         self.hold = Hold(kind, at.wall_ns, message)
@@ -75,11 +73,14 @@ class Holding:
         before = self._mass_delete
         self.release(why, at)
         if before is not None:
-            self.put(before.kind, before.message, at)
+            self.put(HoldKind.MASS_DELETE, before, at)
 
     def release(self, why: str, at: Moment) -> None:
         """Withhold nothing any more."""
-        self.hold = self._mass_delete = None
+        self.hold = None
+        if self._mass_delete is not None:
+            self._mass_delete = None
+            self._site.ledger.decisions.set_behind(self._site.id, None)
         # What was withheld is looked at again: nobody else would before the next scan.
         paths = self._absent.paths
         if len(paths) > MARKED_AT_ONCE:

@@ -77,7 +77,6 @@ class Removals:
     def go_on_from(self, before: Removals) -> None:
         """Stand in for what guarded the same place under settings that are over."""
         self.absent.go_on_from(before.absent)
-        self.holding.go_on_from(before.holding)
         self.limit.go_on_from(before.limit)
 
     @property

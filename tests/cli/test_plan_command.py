@@ -146,7 +146,8 @@ def test_a_ledger_that_knows_no_approvals_yet_is_read_all_the_same(ftpsyncd, con
     later = (
         "DROP TABLE approved; DROP INDEX history_last; DROP INDEX failure_worst; ALTER TABLE intent DROP COLUMN exposed;"
         " ALTER TABLE intent DROP COLUMN brings; ALTER TABLE mapping DROP COLUMN encoding;"
-        " ALTER TABLE entry DROP COLUMN ctime_ns; DROP TABLE elsewhere"
+        " ALTER TABLE entry DROP COLUMN ctime_ns; DROP TABLE elsewhere;"
+        " ALTER TABLE mapping DROP COLUMN behind"
     )
     db.executescript(f"{later}; PRAGMA user_version={APPROVED_SINCE - 1}")
     db.close()

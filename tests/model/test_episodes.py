@@ -927,6 +927,27 @@ def test_what_was_sent_of_another_folder_stays_though_ours_is_back_and_its_direc
         assert world._mirror.removals.hold.kind is HoldKind.TWO_SOURCES
 
 
+@pytest.mark.parametrize("away", ["disk", "beside", "nowhere"])
+@pytest.mark.parametrize("start", [(), (("restart",),), (("crash",), ("start",))], ids=["it runs", "restart", "crash"])
+def test_a_mass_delete_is_held_for_a_person_also_when_another_folder_has_come_and_gone(start: Sequence[Op], away: str):
+    """As at a boot at which a disk is mounted late: what was too much with the minute before would not be by then."""
+    with begun() as world:
+        for first, second in (("1", "a/1"), ("a/2", "b/1")):
+            world.drop.delete(first)
+            world.drop.delete(second)
+            world.do(("go_on", 10.0))
+        held = world._mirror.removals.hold
+        assert held is not None
+        assert held.kind is HoldKind.MASS_DELETE
+        world.all(("vanish", away), ("go_on", 30.0), *start, ("go_on", 100.0), ("come_back",), ("go_on", 400.0))
+        assert world._published().keys() == {"a/2", "b/1"}
+        assert world._mirror.removals.hold is not None
+        assert world._mirror.removals.hold[::2] == held[::2]
+        world.all(("approve",), ("go_on", 30.0))
+        assert not world._published()
+        assert world._ledger.decisions.behind(world._mirror.id) is None
+
+
 def test_a_discard_is_also_about_what_is_looked_for_after_the_folder_was_away():
     with begun() as world:
         world.do(("delete_all",))
