@@ -38,23 +38,30 @@ def client(config: Config) -> ControlClient:
     """
     meant = Meant.of(config.path, config.state_dir) if config.names_state_dir else None
     try:
-        return _client(config.control.socket, meant)
+        return _client(config.control.socket, meant, lambda: _noted(config))
     except DaemonNotRunningError:
-        from ftpsyncd.control import whereabouts  # noqa: PLC0415 - needed where nobody is found only
-
-        # It is elsewhere until it is told that its socket is to move.
-        elsewhere = whereabouts.noted(config.state_dir)
+        elsewhere = _noted(config)
         if elsewhere is None:
             raise
         return _client(elsewhere)
 
 
-def _client(socket: Path, meant: Meant | None = None) -> ControlClient:
+def _noted(config: Config) -> Path | None:
+    """Where the daemon is until it is told that its socket is to move; None if that is not known."""
+    from ftpsyncd.control import whereabouts  # noqa: PLC0415 - needed where nobody is found only
+
+    return whereabouts.noted(config.state_dir)
+
+
+def _client(
+    socket: Path, meant: Meant | None = None, elsewhere: Callable[[], Path | None] | None = None
+) -> ControlClient:
     """The way to the daemon that listens there.
 
     Args:
         socket: its place.
         meant: whose daemon that has to be.
+        elsewhere: where it may be if nobody listens on what is there.
 
     Raises:
         DaemonNotRunningError: there is no socket.
@@ -67,7 +74,7 @@ def _client(socket: Path, meant: Meant | None = None) -> ControlClient:
         pass  # the client knows what to say
     from ftpsyncd.control.client import ControlClient  # noqa: PLC0415 - an HTTP client, and there may be nobody to ask
 
-    return ControlClient(socket, meant=meant)
+    return ControlClient(socket, meant=meant, elsewhere=elsewhere)
 
 
 class Way:
@@ -116,7 +123,7 @@ class Way:
         """
         if self._socket is not None:
             with suppress(DaemonNotRunningError):
-                return _client(self._socket, self._meant)
+                return _client(self._socket, self._meant, lambda: _noted(self.config))
         return client(self.config)
 
 

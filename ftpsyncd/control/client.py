@@ -11,7 +11,7 @@ import http.client
 import json
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -31,6 +31,7 @@ class ControlClient:
         socket_path: the daemon's ``control.socket``.
         timeout_s: how long to wait for the daemon's words.
         meant: whose daemon is to answer, and no other one.
+        elsewhere: where the daemon may be if nobody listens there, as on a socket that a killed one left.
 
     Every method raises:
         DaemonNotRunningError: nobody answers on the socket, or not any more; what was told then may have been done.
@@ -39,10 +40,18 @@ class ControlClient:
         CommandRefusedError: the daemon understood, but cannot do it.
     """
 
-    def __init__(self, socket_path: str | Path, timeout_s: float = 30.0, *, meant: Meant | None = None) -> None:
+    def __init__(
+        self,
+        socket_path: str | Path,
+        timeout_s: float = 30.0,
+        *,
+        meant: Meant | None = None,
+        elsewhere: Callable[[], Path | None] | None = None,
+    ) -> None:
         self._socket_path = os.fspath(socket_path)
         self._timeout_s = timeout_s
         self._fields = {} if meant is None else {FIELD: meant.text}
+        self._elsewhere = elsewhere
 
     def status(self) -> dict[str, Any]:
         """Everything at this moment (``shapes.status_from_json``)."""
@@ -120,7 +129,10 @@ class ControlClient:
         except (ConnectionResetError, BrokenPipeError, http.client.IncompleteRead) as problem:
             raise DaemonNotRunningError(f"The daemon on {self._socket_path} ended while it was asked.") from problem
         except OSError as problem:
-            raise self._unreachable(problem) from problem
+            error = self._unreachable(problem)
+            if not isinstance(error, DaemonNotRunningError) or not self._turns_elsewhere():
+                raise error from problem
+            return self._exchange(method, target, body)
         except http.client.HTTPException as problem:
             raise ControlError(f"What answers on {self._socket_path} is not ftpsyncd: {problem!r}.") from problem
         finally:
@@ -134,6 +146,15 @@ class ControlClient:
         if response.status == http.client.OK:
             raise ControlError(f"What answers on {self._socket_path} is not ftpsyncd: its answer is no JSON object.")
         return response.status, {}
+
+    def _turns_elsewhere(self) -> bool:
+        """Whether there is another place to ask at, once: who noted that one has the right configuration."""
+        look, self._elsewhere = self._elsewhere, None
+        place = None if look is None else look()
+        if place is None:
+            return False
+        self._socket_path, self._fields = os.fspath(place), {}
+        return True
 
     def _unreachable(self, problem: OSError) -> ControlError:
         path = self._socket_path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -394,10 +395,15 @@ def test_a_message_that_is_not_delivered_is_told_by_status_until_another_command
     until(lambda: not s.status()["daemon"]["alerts"], "nothing is known against the new command", 20)
 
 
-def test_a_control_socket_that_moves_is_found_before_and_after_the_reload(running: Site) -> None:
+@pytest.mark.parametrize("left", [False, True], ids=["nothing is there", "a killed daemon left one there"])
+def test_a_control_socket_that_moves_is_found_before_and_after_the_reload(running: Site, *, left: bool) -> None:
     s = running
     assert s.process is not None
     old, new = s.base / "control.sock", s.base / "elsewhere" / "control.sock"
+    if left:
+        new.parent.mkdir()
+        with socket.socket(socket.AF_UNIX) as one:
+            one.bind(str(new))
     config = json.loads(s.config.read_text())
     s.config.write_text(json.dumps({**config, "control": {"socket": str(new)}}))
     # Edited, and not in force: the commands find the daemon where it is.
@@ -411,15 +417,19 @@ def test_a_control_socket_that_moves_is_found_before_and_after_the_reload(runnin
     assert not new.exists()
 
 
-def test_a_control_socket_that_cannot_move_changes_nothing(running: Site) -> None:
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("file/control.sock", "cannot be made: "), ("file", "is in the way of the control socket")],
+)
+def test_a_control_socket_that_cannot_move_changes_nothing(running: Site, name: str, words: str) -> None:
     s = running
     (s.base / "file").touch()
     config = json.loads(s.config.read_text())
-    socket = {"socket": str(s.base / "file" / "control.sock")}
-    s.config.write_text(json.dumps({**config, "mappings": {"other": config["mappings"][MAPPING]}, "control": socket}))
+    control = {"socket": str(s.base / name)}
+    s.config.write_text(json.dumps({**config, "mappings": {"other": config["mappings"][MAPPING]}, "control": control}))
     refused = s.command("reload", ok=False)
     assert refused.returncode == 75
-    assert "cannot be made: " in refused.stderr
+    assert words in refused.stderr
     assert "the old one stays in force" in s.log()
     assert [mapping["name"] for mapping in s.status()["mappings"]] == [MAPPING]
 
