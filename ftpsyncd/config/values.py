@@ -109,6 +109,8 @@ def host(value: object) -> str:
             return str(ipaddress.IPv6Address(bare))
         except ValueError:
             raise Unfit(expected, hint="the port has a key of its own: `port:`") from None
+    if hosts.is_misread(value):
+        raise Unfit(expected, hint=hosts.ADDRESS_FORM)
     if meant := hosts.meanings(value):
         raise Unfit("a name that stands for one host", hint=f"write the one that is meant: {' or '.join(meant)}")
     try:

@@ -1,11 +1,27 @@
-"""Names of hosts: their form, and what those with characters beyond ASCII mean. Pure."""
+"""Names of hosts: their form, what those with characters beyond ASCII mean, and addresses that look like names. Pure."""
 
 from __future__ import annotations
+
+import re
 
 from ftpsyncd.expression import Expression
 
 _TWO_MEANINGS = Expression("[\u00df\u03c2\u200c\u200d]")
 """The sharp s, the sigma that ends a word, and two joiners (RFC 5894 §7.2)."""
+
+_NUMBERS = Expression(r"(?:0[xX][0-9a-fA-F]+|[0-9]+)(?:\.(?:0[xX][0-9a-fA-F]+|[0-9]+))*\.?", re.ASCII)
+_BYTE = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_ADDRESS = Expression(rf"{_BYTE}(?:\.{_BYTE}){{3}}", re.ASCII)
+ADDRESS_FORM = "an IPv4 address is four numbers from 0 to 255, without zeros in front"
+
+
+def is_misread(host: str) -> bool:
+    """Whether something that looks like an IPv4 address is read as another one, or as none.
+
+    The C library takes ``192.168.001.010`` for 192.168.1.8, as numbers with a zero in front are octal, and ``10.1`` for
+    10.0.0.1 (inet_aton(3)): who fills up with zeros would have the password told to another host.
+    """
+    return bool(_NUMBERS.fullmatch(host)) and not _ADDRESS.fullmatch(host)
 
 
 def meanings(host: str) -> tuple[str, ...]:

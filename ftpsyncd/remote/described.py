@@ -74,6 +74,8 @@ def _host(value: str) -> None:
         _wrong("host", "a URL", expected)
     if "[" in value:
         _wrong("host", repr(value), expected)
+    if hosts.is_misread(value):
+        _wrong("host", repr(value), f"{expected}: {hosts.ADDRESS_FORM}")
     if meant := hosts.meanings(value):
         _wrong("host", repr(value), f"the one of these that is meant: {' or '.join(meant)}")
     if value.count(":") == 1:

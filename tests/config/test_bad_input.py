@@ -76,6 +76,14 @@ ONE_VALUE = [
     (f"servers: {{web: {{host: 'a b', user: u}}}}\n{MAPPINGS}", "found `a b`; expected a host name"),
     (f"servers: {{web: {{host: '', user: u}}}}\n{MAPPINGS}", "expected a host name"),
     (f"servers: {{web: {{host: a..b, user: u}}}}\n{MAPPINGS}", "expected a host name"),
+    # The C library takes a number with a zero in front for an octal one: this would be 192.168.1.8.
+    *(
+        (
+            f"servers: {{web: {{host: '{host}', user: u}}}}\n{MAPPINGS}",
+            f"found `{host}`; expected a host name such as ftp.example.com, or an IP address; an IPv4 address is four numbers",
+        )
+        for host in ("192.168.001.010", "192.168.1", "192.168.1.300", "2130706433", "0x7f.1", "10.0.0.1.", "1.2.3.4.5")
+    ),
     (
         f"servers: {{web: {{host: straße.example, user: u}}}}\n{MAPPINGS}",
         "write the one that is meant: xn--strae-oqa.example or strasse.example",
