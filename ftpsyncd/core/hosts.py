@@ -1,4 +1,4 @@
-"""Names of hosts: their form, what those with characters beyond ASCII mean, and addresses that look like names. Pure."""
+"""Names of hosts: their form, what those with characters beyond ASCII mean, and misread addresses. Pure."""
 
 from __future__ import annotations
 

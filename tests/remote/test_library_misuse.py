@@ -437,8 +437,7 @@ ENCODING = "expected a character encoding that contains ASCII, such as 'utf-8' o
         ({"host": "ftp://u:secret@h/"}, f"`host` is a URL; {HOST}."),
         (
             {"host": "192.168.001.010"},
-            "`host` is '192.168.001.010'; expected a host name such as 'ftp.example.com', or an IP address without brackets:"
-            " an IPv4 address is four numbers from 0 to 255, without zeros in front.",
+            f"`host` is '192.168.001.010'; {HOST}: an IPv4 address is four numbers from 0 to 255, without zeros in front.",
         ),
         (
             {"host": "straße.example"},
