@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ftpsyncd import config as configuration
 from ftpsyncd.cli.options import Given, absolute
-from ftpsyncd.cli.settings import find, load_config, patiently, start_log, used
+from ftpsyncd.cli.settings import check_name, find, load_config, patiently, start_log, used
 from ftpsyncd.config import Config
 from ftpsyncd.control import shapes
 from ftpsyncd.control.meant import Meant
@@ -184,7 +184,7 @@ def meant(given: Given, typed: str) -> str:
     """The absolute local path that somebody typed: as it is, or as the place at the server, ``SERVER:PATH``.
 
     Raises:
-        UsageError: nothing is published to that place.
+        UsageError: nothing is published to that place, or there is no such server.
     """
     path = absolute(typed)
     if ":" not in typed or os.path.lexists(path):
@@ -192,9 +192,19 @@ def meant(given: Given, typed: str) -> str:
     from ftpsyncd.inspection import survey  # noqa: PLC0415 - as above
 
     try:
-        return survey.source_of(load_config(given), typed) or path
+        config = load_config(given)
     except ConfigError:
         return path
+    source = survey.source_of(config, typed)
+    server = typed.partition(":")[0]
+    if (
+        source is None
+        and "/" not in server
+        and not (survey.located(config, path) or survey.name_in_mapping(config, path))
+    ):
+        # It may be the name of a file that was deleted, but only in a folder that is published.
+        check_name(server, config.servers, "server")
+    return source or path
 
 
 def named_as_configured(given: Given, path: str) -> str | None:

@@ -192,6 +192,22 @@ def test_a_place_at_the_server_that_nothing_is_published_to_is_refused_with_thos
     assert "web:/gallery" in ended.err
 
 
+@pytest.mark.parametrize(
+    "words", [["why", "wbe:/gallery/a.jpg"], ["history", "--path", "wbe:gallery"], ["retry", "--path", "wbe:/gallery"]]
+)
+def test_a_server_that_there_is_not_is_not_taken_for_a_local_folder(ftpsyncd, config_file, words):
+    ended = ftpsyncd(*words, "-c", config_file)
+    assert (ended.code, ended.out) == (2, "")
+    assert "There is no server wbe. Did you mean 'web'?" in ended.err
+
+
+def test_a_deleted_name_with_a_colon_is_one(ftpsyncd, config_file, monkeypatch):
+    folder = config_file.parent / "gallery"
+    folder.mkdir(exist_ok=True)
+    monkeypatch.chdir(folder)
+    assert ftpsyncd("why", "wbe:a.jpg", "-c", config_file).out.startswith("there is no such file")
+
+
 def test_a_local_name_with_a_colon_is_one(ftpsyncd, config_file, monkeypatch):
     folder = config_file.parent / "gallery" / "web:"
     folder.mkdir(parents=True)
