@@ -92,6 +92,11 @@ def history(
         until_ns=None if until is None else parse_moment(until, "--until", now_ns),
         limit=limit,
     )
+    if query.since_ns is not None and query.until_ns is not None and query.since_ns > query.until_ns:
+        raise UsageError(
+            "--since is later than --until: nothing can have happened in between.",
+            remedy="Exchange the two; `--since 3h --until 2h` is the hour before the last two.",
+        )
     pages = read(given(), query, None if path is None else meant(given(), path))
     if as_json:
         print_json(pages)

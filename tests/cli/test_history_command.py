@@ -63,6 +63,14 @@ def ledger(config_file) -> Path:
     return path
 
 
+@pytest.mark.parametrize("words", [("2h", "3h"), ("2026-02-01", "2026-01-31"), ("1h", "2026-01-31")])
+def test_a_period_that_ends_before_it_begins_is_refused(ftpsyncd, ledger, config_file, words):
+    """It was told that nothing of that kind had happened."""
+    ended = ftpsyncd("history", "--since", words[0], "--until", words[1], "-c", config_file)
+    assert (ended.code, ended.out) == (2, "")
+    assert "--since is later than --until" in ended.err
+
+
 # ── For people ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
