@@ -12,7 +12,14 @@ import contextlib
 import re
 from typing import TYPE_CHECKING
 
-from ftpsyncd.errors import LoginRefusedError, NameNotSendableError, RemoteError, ServerUnavailableError, TlsError
+from ftpsyncd.errors import (
+    LoginRefusedError,
+    NameNotSendableError,
+    ProtocolError,
+    RemoteError,
+    ServerUnavailableError,
+    TlsError,
+)
 from ftpsyncd.expression import Expression
 from ftpsyncd.remote import described, facts, transfer
 from ftpsyncd.remote.replies import Reply
@@ -26,6 +33,8 @@ if TYPE_CHECKING:
 _PORTS = frozenset({227, 229})
 """Answers to PASV and EPSV."""
 _MAIL = Expression(r"\bE?SMTP\b")
+_SSH = ": 'SSH-"
+"""As what is no reply is told; RFC 4253 §4.2."""
 _WANTS_TLS = Expression(r"\b(?:encryption|TLS|SSL|secure|cleartext|clear text)\b", re.IGNORECASE)
 
 
@@ -45,6 +54,8 @@ def _remedy(session: Session, error: RemoteError) -> str:
     tls, protected = session.account.spec.tls, session.control.context is not None
     if _MAIL.search(session.greeting):
         return "Correct `host` or `port`: what answers there greets as a mail server (SMTP)."
+    if isinstance(error, ProtocolError) and not session.greeting and _SSH in error.message:
+        return "Correct `host` or `port`: what answers there is SSH; its SFTP is another protocol than FTP and FTPS."
     if tls is TlsMode.OFF and _WANTS_TLS.search(error.reply):
         return "Set `tls: explicit` for this server: it takes no login in clear text."
     if isinstance(error, LoginRefusedError) and not session.told_password and error.reply[:3] in {"500", "502"}:

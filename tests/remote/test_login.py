@@ -226,8 +226,9 @@ class TestOneGo:
             (TlsMode.EXPLICIT, "220 mail.example.com ESMTP Postfix", {"AUTH": "503 5.5.1 authentication not enabled"}),
             (TlsMode.OFF, "220 mail.example.com ESMTP Postfix", {"USER": "502 5.5.2 command not recognized"}),
             (TlsMode.OFF, "200 news.example.com ready", {"USER": "500 What?"}),
+            (TlsMode.EXPLICIT, "SSH-2.0-OpenSSH_9.2p1 Debian-2", {}),
         ],
-        ids=["mail and TLS", "mail", "news"],
+        ids=["mail and TLS", "mail", "news", "SSH"],
     )
     def test_another_service_is_no_reason_to_do_without_tls_or_to_look_at_the_password(self, tls, greeting, answers):
         with Scripted(GREETING=greeting, **answers) as server, pytest.raises(RemoteError) as caught:
