@@ -64,7 +64,11 @@ _YAML_HINTS = (
         "this line does not fit",
         "check its quotes, and its indentation against the lines above",
     ),
-    (r"expected ',' or '[\]}]'", "a list or mapping in brackets is not closed", "check brackets and commas"),
+    (
+        r"expected ',' or '[\]}]'|flow node expected the node content, but found '<stream end>'",
+        "a list or mapping in brackets is not closed",
+        "check brackets and commas",
+    ),
     (r"while scanning a quoted scalar|found unexpected end of stream", "a quote is not closed", "check the quotes"),
     (r"unknown escape character", "a backslash in double quotes", "use single quotes, or write it twice"),
     (r"expected a single document|but found another document", "a second document begins (---)", "use one per file"),
@@ -358,6 +362,8 @@ def _explain(path: Path, error: yaml.MarkedYAMLError, text: str) -> str:
     mark, begun = error.problem_mark or error.context_mark, error.context_mark
     if mark and begun and begun.line < mark.line and _BEGUN.search(error.context or ""):
         mark = begun
+    if "flow node" in (error.context or "") and "'<stream end>'" in (error.problem or ""):
+        mark = _left_open(text) or mark
     where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else f"{path}"
     # The line before may go on here because of one.
     blank = _odd_blank(text, mark.line, mark.line + 1) if mark else ""
@@ -368,6 +374,17 @@ def _explain(path: Path, error: yaml.MarkedYAMLError, text: str) -> str:
     return (
         f"{where}  not valid YAML: {error.problem or error.context}; check indentation and quotes in this line{blank}"
     )
+
+
+def _left_open(text: str) -> yaml.Mark | None:
+    """Where the last bracket is that nothing closes: behind a # none does. PyYAML names the end of the file."""
+    left: list[yaml.Mark] = []
+    for token in yaml.scan(text):
+        if isinstance(token, yaml.FlowSequenceStartToken | yaml.FlowMappingStartToken):
+            left.append(token.start_mark)
+        elif isinstance(token, yaml.FlowSequenceEndToken | yaml.FlowMappingEndToken):
+            left.pop()
+    return left[-1] if left else None
 
 
 def _odd_blank(text: str, first: int, last: int) -> str:

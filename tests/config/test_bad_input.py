@@ -385,6 +385,10 @@ def test_a_pattern_with_the_whole_path_is_explained(refused, home):
         (b"a: 1\nb\nc: 2\n", ":2:1  not valid YAML: a key has no colon"),
         (b"a: 1\nb: {c: 2\nd: 3\n", ":2:4  not valid YAML: a list or mapping in brackets is not closed"),
         (b"a: [b c: d\n", ":1:4  not valid YAML: a list or mapping in brackets is not closed"),
+        # What is behind a # is a comment, the bracket that closes the list, too; PyYAML named the line after the last.
+        (b"a: 1\nb: [#c]\n", ":2:4  not valid YAML: a list or mapping in brackets is not closed"),
+        (b"a: [b]\nc: {d: [e, {f: g}, #h]}\n\n# [i]\n", ":2:8  not valid YAML: a list or mapping in brackets is not"),
+        (b"a: {", ":1:4  not valid YAML: a list or mapping in brackets is not closed"),
         (b'a: 1\nb: "c\nd: 3\n', ":2:4  not valid YAML: a quote is not closed"),
         (b"a:\n  - b\n c: 1\n", ":3:2  not valid YAML: this line does not fit; check its quotes, and its indentation"),
         (b"a:\n  b: 'it's'\n", ":2:10  not valid YAML: this line does not fit; check its quotes"),
