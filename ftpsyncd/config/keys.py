@@ -7,6 +7,7 @@ says in words what it expects, and one fragment of JSON Schema beside it.
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import partial
 from typing import Any, TypeVar
 
 from ftpsyncd.config import units, values
@@ -85,6 +86,7 @@ _SECRET = Kind(
         ]
     },
 )
+_ADDRESS = _SECRET._replace(parse=partial(parse_password, what="address"))
 
 
 # ── Sections ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -241,7 +243,7 @@ class AlertKeys(Section):
         examples=[["/usr/local/bin/tell-the-desk", "--urgent"]],
     )
     webhook = optional(
-        _SECRET,
+        _ADDRESS,
         "Where the address is that the message is posted to, like a password: whoever knows it can post there.",
         examples=[{"env": "ALERT_URL"}, {"file": "/etc/ftpsyncd/alert-url"}],
     )

@@ -21,7 +21,6 @@ from ftpsyncd.expression import Expression
 
 _Answer = TypeVar("_Answer")
 
-EXPECTED = "{env: NAME}, {file: PATH}, {credential: NAME}, or the password as text"
 _KINDS = ("env", "file", "credential")
 NAME_PATTERNS = {"env": r"^[A-Za-z_][A-Za-z0-9_]*$", "file": r"^.+$", "credential": r"^[A-Za-z0-9_][A-Za-z0-9_.@:-]*$"}
 _VARIABLE = Expression(r"\$(\{[A-Z_][A-Z0-9_]*\}|[A-Z_][A-Z0-9_]*)")
@@ -46,21 +45,30 @@ class Reference(NamedTuple):
         return self.kind == "text" and _VARIABLE.fullmatch(self.argument) is not None
 
 
-def parse(value: object) -> Reference:
-    """Understand the value of ``password:``; raises :class:`Unfit` without any part of it in the words."""
+def parse(value: object, what: str = "password") -> Reference:
+    """Understand the value of ``password:``, or what is written like one; nothing of it is in an error.
+
+    Args:
+        value: as the file has it.
+        what: it is, for people.
+
+    Raises:
+        Unfit: it cannot be meant.
+    """
+    expected = f"{{env: NAME}}, {{file: PATH}}, {{credential: NAME}}, or the {what} as text"
     if isinstance(value, str) and value:
         return Reference("text", value)
     if not isinstance(value, dict):
-        raise Unfit(EXPECTED, found=_kind_of(value), hint="quote a password that begins with # or is a YAML word")
+        raise Unfit(expected, found=_kind_of(value), hint="quote one that begins with # or is a YAML word")
     if len(value) != 1:
-        raise Unfit(EXPECTED, found=f"{len(value)} keys")
+        raise Unfit(expected, found=f"{len(value)} keys")
     [(kind, argument)] = value.items()
     if kind not in _KINDS:
         meant = closest(kind, _KINDS)
-        raise Unfit(EXPECTED, found="an unknown key", hint=f"did you mean `{meant}`?" if meant else "")
+        raise Unfit(expected, found="an unknown key", hint=f"did you mean `{meant}`?" if meant else "")
     if not isinstance(argument, str) or not re.fullmatch(NAME_PATTERNS[kind], argument):
-        what = {"env": "the name of a variable, without $", "file": "a path", "credential": "the name of a credential"}
-        raise Unfit(f"{what[kind]} after `{kind}:`", found="something else")
+        named = {"env": "the name of a variable, without $", "file": "a path", "credential": "the name of a credential"}
+        raise Unfit(f"{named[kind]} after `{kind}:`", found="something else")
     return Reference(kind, argument)
 
 

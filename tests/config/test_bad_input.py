@@ -204,6 +204,11 @@ ONE_VALUE = [
     (MINIMAL + "alerts: {command: []}\n", "alerts.command: found an empty list"),
     (MINIMAL + "alerts: {comand: [a], webhook: {env: X}}\n", "did you mean `command`?"),
     (MINIMAL + "alerts: {command: [a], webhook: {environ: X}}\n", "alerts.webhook: found an unknown key"),
+    (
+        MINIMAL + "alerts: {webhook: {url: 'https://x'}}\n",
+        "expected {env: NAME}, {file: PATH}, {credential: NAME}, or the address as text",
+    ),
+    (MINIMAL + "alerts: {webhook: [x]}\n", "or the address as text; quote one that begins with #"),
     (MINIMAL + "alerts: {command: [a], server_offline: soon}\n", "alerts.server_offline: found `soon`"),
     (MINIMAL + "history: forever\n", "history: found `forever`; expected a duration such as 500ms"),
     (MINIMAL + "history: -1d\n", "a duration is never negative"),
