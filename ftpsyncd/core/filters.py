@@ -226,6 +226,11 @@ class Filter:
         """False if nothing in the directory ``path`` or below can be included, so that it need not be listed."""
         return not self._closed_by(path)
 
+    def why_closed(self, path: str) -> str:
+        """Why nothing in the directory ``path`` is published, in words; empty if something may be."""
+        closed = self._closed_by(path)
+        return f"matched by exclude: {closed}" if closed else ""
+
     def why_not(self, path: str) -> str:
         """Why the file ``path`` is not published, in words; empty if it is."""
         directory, _, name = path.rpartition("/")

@@ -16,6 +16,7 @@ from ftpsyncd import patience
 from ftpsyncd.claim import is_taken
 from ftpsyncd.config import Config
 from ftpsyncd.core.filters import Filter
+from ftpsyncd.core.names import on_the_wire
 from ftpsyncd.core.plan import AWAITED, next_try_ns
 from ftpsyncd.counting import number, took
 from ftpsyncd.engine.report import iso
@@ -26,7 +27,7 @@ from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.ledger.failures import CHANGED, FOR_GOOD
 from ftpsyncd.local.scan import LINK, Scanner
 from ftpsyncd.model import Entry, Failure, Kind, Listing, Presence, Row
-from ftpsyncd.paths import above, basename, parent
+from ftpsyncd.paths import above, basename, parent, remote_join
 from ftpsyncd.questions import Why
 from ftpsyncd.quoting import as_word, quote
 from ftpsyncd.receipts import Receipt
@@ -51,12 +52,22 @@ def why(config: Config, path: str) -> Why:
                 mapping_id = ledger.mappings.find(name, destination(spec, config.servers[spec.server]))
             recorded = known_of(spec, path, relative, ledger if mapping_id is not None else None, mapping_id or 0)
             decided = "" if ledger is None or mapping_id is None else _decided(ledger, mapping_id, relative)
-            known[name] = recorded._replace(alone=True, at_work=at_work, decided=decided)
+            unsendable = _unsendable(remote_join(spec.remote, relative), config.servers[spec.server].encoding)
+            known[name] = recorded._replace(alone=True, at_work=at_work, decided=decided, unsendable=unsendable)
         answers = patience.answers({name: each.find for name, each in known.items()})
         return together(config, path, [answers.get(name) or each.silent() for name, each in known.items()])
     finally:
         if ledger is not None:
             ledger.close()
+
+
+def _unsendable(remote: str, encoding: str) -> str:
+    """That a server which takes names in this encoding cannot be told this one, in sentences; empty if it can."""
+    try:
+        on_the_wire(remote, encoding)
+    except NameNotSendableError as error:
+        return f"{error.message} {error.remedy}"
+    return ""
 
 
 def together(config: Config, path: str, reasons: Sequence[Why]) -> Why:
@@ -146,6 +157,8 @@ class Known(NamedTuple):
     """Something else does, such as a `sync`."""
     decided: str = ""
     """What is known of a decision about its delete, where no daemon runs: a hold's message, `APPROVED`, `DISCARDED`."""
+    unsendable: str = ""
+    """That its server cannot be told its name, in sentences, where no daemon runs that would have tried."""
 
     @property
     def _typed(self) -> str:
@@ -228,8 +241,8 @@ class Known(NamedTuple):
         return f"it is {entry.note}, which is never published"
 
     def _directory(self) -> Why:
-        if not Filter(self.spec.include, self.spec.exclude).descend(self.relative):
-            return self._say("ignored", "this directory is excluded")
+        if reason := Filter(self.spec.include, self.spec.exclude).why_closed(self.relative):
+            return self._say("ignored", f"this directory is excluded: {reason}")
         if self.failure is not None:
             return self._failed(self.failure)
         if self.row is None and self.renamed_first:
@@ -251,6 +264,8 @@ class Known(NamedTuple):
             return self._published(row)
         if failure is not None and failure.fingerprint == entry.fingerprint:
             return self._failed(failure)
+        if self.unsendable:
+            return self._say("parked", self.unsendable)
         return self._not_yet(listing, entry.ctime_ns)._replace(receipt=None if failure is None else self.failed)
 
     def _not_yet(self, listing: Listing, ctime_ns: int) -> Why:

@@ -52,6 +52,29 @@ def test_a_file_in_the_place_of_a_published_directory_did_not_change(ftpsyncd, c
     assert said.startswith("a directory was published under this name, and is deleted at the server first")
 
 
+@pytest.mark.parametrize(
+    ("name", "encoding", "said"),
+    [
+        ("a\nb.jpg", "utf-8", "holds a line break or NUL, which FTP cannot carry. Rename the file."),
+        ("\udcff.jpg", "utf-8", "holds the byte 0xFF, which servers read differently. Rename the file."),
+        ("\u20ac.jpg", "latin-1", "cannot be written in the server's encoding latin-1. Rename the file."),
+    ],
+)
+def test_of_a_name_that_no_server_can_be_told_it_is_not_promised_that_it_is_published(
+    ftpsyncd, config_file, name, encoding, said
+):
+    (config_file.parent / "gallery" / name).write_text("x")
+    config_file.write_text(config_file.read_text().replace("user: ftpu", f"user: ftpu, encoding: {encoding}"))
+    assert sentence(ftpsyncd, config_file, name).endswith(said)
+
+
+@pytest.mark.parametrize("path", ["drafts", "drafts/of/today"])
+def test_the_pattern_that_excludes_a_directory_is_named(ftpsyncd, config_file, path):
+    (config_file.parent / "gallery" / path).mkdir(parents=True)
+    config_file.write_text(config_file.read_text().replace("settle: 0s}", 'settle: 0s, exclude: ["*.x", drafts/]}'))
+    assert sentence(ftpsyncd, config_file, path) == "this directory is excluded: matched by exclude: drafts/"
+
+
 def test_what_is_gone_and_no_longer_included_stays_at_the_server(ftpsyncd, config_file):
     publish(config_file, ["a.jpg"])
     assert "still at the server; deletes: mirror" in sentence(ftpsyncd, config_file, "a.jpg")
