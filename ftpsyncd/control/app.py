@@ -23,8 +23,8 @@ from ftpsyncd.control.port import Daemon, still_asked
 from ftpsyncd.control.requests import (
     DOCS,
     BadRequestError,
+    absolute_path,
     body_of,
-    checked_path,
     fields_of,
     findings_of,
     history_query,
@@ -119,14 +119,14 @@ class _Reader:
         path = fields_of(request, ("path",)).get("path")
         if not path:
             raise BadRequestError(400, "The query needs one `path`, as in /v1/why?path=/srv/drop/a.jpg.")
-        path = checked_path(path)
+        path = absolute_path(path)
         return answer(shapes.why_to_json(await in_time(self._whys.run(lambda: self._daemon.why(path)))))
 
     async def history(self, request: Request) -> Response:
         fields = fields_of(request, ("mapping", "kind", "since", "until", "path", "limit", "before"))
         query, path = history_query(fields), fields.get("path")
         if path is not None:
-            path = checked_path(path)
+            path = absolute_path(path)
 
         def page() -> bytes:
             return encoded(shapes.history_to_json(self._daemon.history(query, path)))

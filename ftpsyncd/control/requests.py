@@ -106,7 +106,7 @@ def scope_of(body: object) -> dict[str, str | None]:
             raise BadRequestError(400, f"`{key}` must be a text that is not empty.")
     scope: dict[str, str | None] = {key: body.get(key) for key in _SCOPE}
     if scope["path"] is not None:
-        checked_path(scope["path"])
+        absolute_path(scope["path"])
     return scope
 
 
@@ -143,6 +143,13 @@ def _paths(body: dict[str, object], key: str) -> list[str]:
     if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
         raise BadRequestError(400, f"`{key}` must be a list of texts.")
     return [checked_path(path) for path in paths]
+
+
+def absolute_path(path: str) -> str:
+    """``path`` if it is one from the root: another one would be in whatever directory the daemon was started in."""
+    if not checked_path(path).startswith("/"):
+        raise BadRequestError(400, f"The path {quote(path)} is not absolute.")
+    return path
 
 
 def checked_path(path: str) -> str:

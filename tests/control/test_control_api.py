@@ -91,9 +91,9 @@ def test_every_path_survives_the_way_there_and_back(client, daemon, asked):
 
 
 def test_answers_are_one_line_of_ascii(raw, daemon):
-    status, headers, _ = raw(request("GET", "/v1/why?path=%FF"))
+    status, headers, _ = raw(request("GET", "/v1/why?path=/%FF"))
     assert (status, headers["content-type"]) == (200, "application/json")
-    assert daemon.asked == ["\udcff"]
+    assert daemon.asked == ["/\udcff"]
 
 
 def test_history_is_asked_for_by_what_was_said(client, daemon, raw):
@@ -188,6 +188,10 @@ def test_a_command_needs_no_body(raw, daemon, body):
         (request("POST", "/v1/pause", b'{"mapping": ""}'), 400, "`mapping` must be a text"),
         (request("POST", "/v1/pause", b'{"mapping": "galery"}'), 404, "There is no mapping galery."),
         (request("POST", "/v1/pause", b'{"server": "we\\nb"}'), 404, r'There is no server "we\nb".'),
+        # It was looked for in the directory in which the daemon was started.
+        (request("GET", "/v1/why?path=drop/a.jpg"), 400, "The path drop/a.jpg is not absolute."),
+        (request("GET", "/v1/history?path=drop"), 400, "The path drop is not absolute."),
+        (request("POST", "/v1/rescan", b'{"path": "."}'), 400, "The path . is not absolute."),
         (request("POST", "/v1/retry", b'{"path": "\\ud800"}'), 400, r'The path "\ud800" holds half a character.'),
         (request("POST", "/v1/retry", b'{"path": "a\\u0000"}'), 400, r'The path "a\x00" holds a NUL.'),
         (request("POST", "/v1/pause", b" " * (BODY_MAX + 1)), 413, "The body is larger than 65536 bytes."),
