@@ -42,6 +42,8 @@ class _Trial(NamedTuple):
     """Why nobody may look at it."""
     made: list[str]
     """Directories that were made for it."""
+    stays: FtpsyncdError | None
+    """Why one of them, or that of the trash, was not removed."""
 
 
 @contextlib.contextmanager
@@ -56,16 +58,25 @@ def _removed_anyway(session: RemoteSession, files: list[str], made: list[str]) -
                     _remove(another, files, made)
             except FtpsyncdError:
                 if isinstance(error, FtpsyncdError):
-                    stays = f"{' and '.join(map(quote, files))}, of this check,"
+                    stays = f"{' and '.join(map(quote, (*files, *reversed(made))))}, of this check,"
                     error.remedy = f"{error.remedy} Have {stays} removed there, if any has stayed.".strip()
         raise
 
 
-def _remove(session: RemoteSession, files: list[str], made: list[str]) -> None:
-    """Delete files, and the directories that were made for them."""
+def _remove(session: RemoteSession, files: list[str], made: list[str]) -> FtpsyncdError | None:
+    """Delete files, and the directories that were made for them; returns why one of these may not be removed.
+
+    Raises:
+        FtpsyncdError: something else is in the way.
+    """
+    refused: FtpsyncdError | None = None
     session.delete_many(files)
     for directory in reversed(made):
-        session.remove_dir(directory)
+        try:
+            session.remove_dir(directory)
+        except _REFUSALS as error:
+            refused = refused or error
+    return refused
 
 
 def rights(mapping: MappingSpec, session: RemoteSession) -> Finding:
@@ -79,6 +90,7 @@ def rights(mapping: MappingSpec, session: RemoteSession) -> Finding:
     path = remote_join(mapping.remote, f"ftpsyncd-check-{secrets.token_hex(4)}")
     temporary = path if mapping.publish is PublishMode.DIRECT else names.temporary(path, "check")
     left: list[FtpsyncdError | None] = []
+    stays: list[FtpsyncdError | None] = []
     ours = [path] if temporary == path else [temporary, path]
     with _removed_anyway(session, ours, made):
         make_missing(session, mapping.remote, made)
@@ -95,11 +107,12 @@ def rights(mapping: MappingSpec, session: RemoteSession) -> Finding:
             if session.usable:
                 left = session.delete_many(ours)
                 if mapping.deletes is DeletePolicy.TRASH:
-                    left.append(_try_trash(session, mapping.remote, made))
-                _remove(session, [], there)
+                    left.append(_try_trash(session, mapping.remote, made, stays))
+                stays.append(_remove(session, [], there))
         if error is not None and not session.usable:
             raise error
-    trial = _Trial(path, temporary, error, taken, left, unseen, there)
+    stay = next((each for each in stays if each is not None), None)
+    trial = _Trial(path, temporary, error, taken, left, unseen, there, stay)
     return _judged(mapping, session, trial)
 
 
@@ -122,7 +135,7 @@ def _judged(mapping: MappingSpec, session: RemoteSession, trial: _Trial) -> Find
         raise trouble
     if trial.unseen is not None and (lacks := _hidden(mapping, trial.unseen)):
         return lacks
-    how = " (the directory is made at the first publish)" if trial.made else ""
+    how = " (the directory is made at the first publish)" if trial.made and trial.stays is None else ""
     if trial.temporary != trial.path and not hides:
         trash = "; `deletes: trash` cannot work" if mapping.deletes is DeletePolicy.TRASH else ""
         return Finding(
@@ -132,6 +145,14 @@ def _judged(mapping: MappingSpec, session: RemoteSession, trial: _Trial) -> Find
             f"{mapping.remote} takes and deletes files, but renames none{how}: they are sent under their final names, "
             f"and seen there before they are complete{trash}.",
             "Have the server allow RNFR and RNTO.",
+        )
+    if trial.stays is not None and mapping.deletes is not DeletePolicy.KEEP:
+        return Finding(
+            Level.WARNING,
+            Area.DIRECTORY,
+            f"mapping {mapping.name}",
+            f"{mapping.remote} takes, renames and deletes files, but directories stay there: {trial.stays.message}",
+            "Have the server allow RMD: else what is left of a folder that is deleted here is an empty one there.",
         )
     return Finding(
         Level.OK, Area.DIRECTORY, f"mapping {mapping.name}", f"{mapping.remote} takes, renames and deletes files{how}."
@@ -191,15 +212,17 @@ def _hidden(mapping: MappingSpec, refused: NameRefusedError) -> Finding | None:
     )
 
 
-def _try_trash(session: RemoteSession, remote: str, made: list[str]) -> FtpsyncdError | None:
-    """Make the directory into which deleted files are moved, and take it away again; returns why that failed.
+def _try_trash(
+    session: RemoteSession, remote: str, made: list[str], stays: list[FtpsyncdError | None]
+) -> FtpsyncdError | None:
+    """Make the directory into which deleted files are moved, and take it away again; returns why it cannot be made.
 
-    Should the session end under that, it is among those that were ``made``.
+    Should the session end under that, it is among those that were ``made``. Why it may not be removed is in ``stays``.
     """
     trash: list[str] = []
     try:
         make_missing(session, remote_join(remote, names.TRASH), trash)
-        _remove(session, [], trash)
+        stays.append(_remove(session, [], trash))
     except NameRefusedError as error:
         error.message = f"`deletes: trash` cannot work: {error.message}"
         return error

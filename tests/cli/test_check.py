@@ -119,6 +119,25 @@ def test_the_trash_is_tried_and_left_as_it_was(config, server):
     assert server.dirs == before
 
 
+@pytest.mark.parametrize("deletes", DeletePolicy)
+def test_a_server_that_removes_no_directories_is_not_told_as_one_that_takes_no_files(
+    config, tmp_path, deletes: DeletePolicy
+):
+    """Files are published there all the same; the next check, when the directory was there, found nothing wrong."""
+    with running("vsftpd", denied=("RMD", "XRMD")) as server:
+        spec = config.mappings["gallery"]._replace(deletes=deletes, remote="/made/gallery")
+        there = config._replace(servers={"web": server.spec(name="web")}, mappings={"gallery": spec})
+        findings = list(check(there, offline=False))
+        assert errors(findings) == []
+        (told,) = [each for each in findings if each.area is Area.DIRECTORY]
+    if deletes is DeletePolicy.KEEP:
+        assert (told.level, told.message) == (Level.OK, "/made/gallery takes, renames and deletes files.")
+    else:
+        assert told.level is Level.WARNING
+        assert "takes, renames and deletes files, but directories stay there: " in told.message
+        assert "RMD" in told.remedy
+
+
 def test_the_scratch_file_is_never_visible_half(config, server):
     seen: list[str] = []
     server.observer = lambda _verb, _path: seen.extend(

@@ -69,7 +69,8 @@ def test_what_a_check_cannot_remove_any_more_is_named(tmp_path: Path) -> None:
     with Scripted(RNTO=hang_up, GREETING=[None, *9 * [hang_up]]) as server:
         (error,) = [each for each in _check(server.spec(), tmp_path) if each.level is Level.ERROR]
         (stays,) = [path for path in server.files if "ftpsyncd-check-" in path]
-    assert f"Have {stays} and {names.final(stays)}, of this check, removed there" in error.remedy
+    made = "/site/made/here and /site/made and /site"
+    assert f"Have {stays} and {names.final(stays)} and {made}, of this check, removed there" in error.remedy
 
 
 def test_what_a_probe_cannot_remove_any_more_is_named(tmp_path: Path, config_file: Path, ftpsyncd) -> None:
