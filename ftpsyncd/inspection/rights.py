@@ -152,7 +152,7 @@ def _judged(mapping: MappingSpec, session: RemoteSession, trial: _Trial) -> Find
             Area.DIRECTORY,
             f"mapping {mapping.name}",
             f"{mapping.remote} takes, renames and deletes files, but directories stay there: {trial.stays.message}",
-            "Have the server allow RMD: else what is left of a folder that is deleted here is an empty one there.",
+            "Have the server allow RMD: else a folder that is deleted here stays there, empty, and is parked.",
         )
     return Finding(
         Level.OK, Area.DIRECTORY, f"mapping {mapping.name}", f"{mapping.remote} takes, renames and deletes files{how}."

@@ -136,6 +136,7 @@ def test_a_server_that_removes_no_directories_is_not_told_as_one_that_takes_no_f
         assert told.level is Level.WARNING
         assert "takes, renames and deletes files, but directories stay there: " in told.message
         assert "RMD" in told.remedy
+        assert "is parked" in told.remedy
 
 
 def test_the_scratch_file_is_never_visible_half(config, server):
