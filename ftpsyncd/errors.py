@@ -428,6 +428,11 @@ class TlsFileError(TlsError):
 class TransferFailedError(RemoteError):
     """This transfer failed; another try may pass (425, 426, 451)."""
 
+    @property
+    def stalled(self) -> bool:
+        """Whether nothing moved for too long: what the server says then answers our reset."""
+        return isinstance(self.__cause__, TimeoutError)
+
 
 class VerificationError(TransferFailedError):
     """What the server holds is not what was sent."""

@@ -189,6 +189,8 @@ def _removed(mirror: Mirror, action: Delete | RemoveDir, did: Did, at: Moment) -
 def _file_done(mirror: Mirror, action: Upload | Rename, done: Done, at: Moment) -> None:
     mirror.waits.sent(action.path)
     mirror.intents.late.arrived(action, at)
+    if done.did is Did.PUBLISHED:
+        mirror.stalls.arrived(action.path, action.fingerprint.size, at)
     if done.did is not Did.RENAMED:
         look_at_source(mirror, action, at)
     if done.did is Did.KEPT:

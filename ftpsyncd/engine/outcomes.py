@@ -32,6 +32,7 @@ from ftpsyncd.errors import (
     SourceMissingError,
     TlsError,
     TooManyTransfersError,
+    TransferFailedError,
     TurnMissedError,
 )
 from ftpsyncd.events import EventKind
@@ -275,10 +276,12 @@ def _not_swept(mirror: Mirror, sweep: Sweep, error: FtpsyncdError, at: Moment) -
 
 
 def _note_what_is_left(mirror: Mirror, failed: Failed, at: Moment) -> None:
-    """What a try that failed changed at the server, and whether it can have left anything there."""
-    action = failed.action
+    """What a try that failed changed at the server, whether it can have left anything there, and whether it stalled."""
+    action, error = failed.action, failed.error
     if not isinstance(action, SENDS):
         return
+    if isinstance(error, TransferFailedError) and error.stalled:
+        mirror.stalls.stalled(action.path, action.fingerprint.size, at)
     if failed.in_place:
         mirror.intents.exposures.begun(action, at)
     if failed.in_place or failed.gone:

@@ -2,10 +2,10 @@
 
 In: changes from the watcher, listings from the disk thread, the passing of time. Out: requests to the disk, actions to
 the server's queue, rows to the ledger, events. What a listing means is `comparing`'s matter; what is noted from one to
-the next belongs to the parts (`waits`, `unreadable`, `mended`, `removals`, `offers`, `intents`, `looks`, `othercases`,
-`othernames`, `takeovers`). This module puts them together, and knows whether the root is there, what is looked at, and
-what the disk answered, one answer after the other. What people want done again is the matter of `again`. Used by the
-engine's thread only; the engine owns all mirrors.
+the next belongs to the parts (`waits`, `unreadable`, `mended`, `stalls`, `removals`, `offers`, `intents`, `looks`,
+`othercases`, `othernames`, `takeovers`). This module puts them together, and knows whether the root is there, what is
+looked at, and what the disk answered, one answer after the other. What people want done again is the matter of `again`.
+Used by the engine's thread only; the engine owns all mirrors.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from ftpsyncd.mapping.othernames import OtherNames
 from ftpsyncd.mapping.recorded import Recorded
 from ftpsyncd.mapping.removals import Removals
 from ftpsyncd.mapping.site import QUEUE_ROOM, Moment, Site, Step
+from ftpsyncd.mapping.stalls import Stalls
 from ftpsyncd.mapping.takeovers import Takeovers
 from ftpsyncd.mapping.unreadable import Unreadable
 from ftpsyncd.mapping.waits import SOON_S, Waits
@@ -88,6 +89,7 @@ class Mirror:
         self.unreadable = Unreadable(self.site)
         self.removals.unread = self.unreadable.published
         self.mended = Mended(self.site)
+        self.stalls = Stalls(self.site)
         self.other_cases = OtherCases(self.site, self.intents, self.removals.absent)
         places = self.removals.source.places
         self.offers = Offers(self.site, self.intents.inquiries, self.removals.spare, selection, places.are_two_disks)
@@ -123,6 +125,7 @@ class Mirror:
         """Stand in for what published to the same place under settings that are over."""
         self.removals.go_on_from(before.removals)
         self.other_cases.go_on_from(before.other_cases)
+        self.stalls.go_on_from(before.stalls)
 
     # ── what comes in from the watcher ───────────────────────────────────────────────────────────────────────
 

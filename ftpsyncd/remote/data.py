@@ -423,8 +423,8 @@ def _failure(error: Exception, doing: str) -> RemoteError:
 
 
 def stalled(failure: Exception | None) -> bool:
-    """Whether a data connection has failed since it moved nothing: what the server says then answers our reset."""
-    return isinstance(failure, TransferFailedError) and isinstance(failure.__cause__, TimeoutError)
+    """Whether a data connection has failed since it moved nothing."""
+    return isinstance(failure, TransferFailedError) and failure.stalled
 
 
 def _unreachable(error: Exception, doing: str, remedy: str) -> RemoteError:

@@ -29,7 +29,14 @@ from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import BUSY_AGAIN_S
 from ftpsyncd.core.space import SPACE_RETRY_S
 from ftpsyncd.engine import again
-from ftpsyncd.engine.outcomes import LOOK_AGAIN_S, LOST_CONNECTIONS, Outcomes, apply_to_server, retry_after
+from ftpsyncd.engine.outcomes import (
+    LOOK_AGAIN_S,
+    LOST_CONNECTIONS,
+    QUICK_TRIES,
+    Outcomes,
+    apply_to_server,
+    retry_after,
+)
 from ftpsyncd.engine.report import RATE_OVER_S, iso, mapping_status, problems_of, server_status, transfer_of
 from ftpsyncd.errors import (
     ChangedAtServerError,
@@ -58,6 +65,7 @@ from ftpsyncd.ledger.decisions import UNDATED
 from ftpsyncd.ledger.failures import FailureCounts
 from ftpsyncd.mapping.mirror import Mirror
 from ftpsyncd.mapping.site import Moment, Step
+from ftpsyncd.mapping.stalls import ENOUGH_BYTES
 from ftpsyncd.model import Exposure, Failure, Fingerprint, Hold, HoldKind, Kind, Row
 from ftpsyncd.paths import join, parent, remote_join
 from ftpsyncd.publishing.lastlook import Folder
@@ -296,6 +304,57 @@ class Story:
 def story() -> Iterator[Story]:
     with Ledger(Path(":memory:")) as ledger:
         yield Story(ledger)
+
+
+class TestAFileWhoseTransferMovedNothing:
+    """As all do where packets above a certain size are lost; when that is mended, each would wait for an hour."""
+
+    @staticmethod
+    def stall(story: Story, now: float = NOW) -> None:
+        error = TransferFailedError("Nothing moved.")
+        error.__cause__ = TimeoutError()
+        story.apply(Failed(UPLOAD._replace(fingerprint=Fingerprint(1_000_000, 1, 1)), error), now)
+
+    @staticmethod
+    def arrives(story: Story, size: int, now: float) -> None:
+        story.apply(Done(Upload(M, "b", Fingerprint(size, 1, 2)), Did.PUBLISHED, Fingerprint(size, 1, 2), SHA), now)
+
+    @staticmethod
+    def waits_s(story: Story) -> float:
+        failure = story.ledger.failures.of(story.id, "d/a")
+        assert failure is not None
+        return max(0.0, (failure.next_try_ns - failure.failed_ns) / S)
+
+    def test_is_tried_again_when_another_one_arrives_that_is_as_large(self, story: Story):
+        for _ in range(QUICK_TRIES):
+            self.stall(story)
+        self.arrives(story, 1000, NOW + 900)
+        assert self.waits_s(story) == HOUR_S, "small ones came through all the time"
+        story.mirror.dirty.clear()
+        self.arrives(story, ENOUGH_BYTES, NOW + 1000)
+        assert self.waits_s(story) == 0
+        assert story.mirror.dirty.next_due() == NOW + 1000
+
+    def test_waits_ever_longer_where_it_alone_stalls(self, story: Story):
+        """Each try takes a connection for two minutes."""
+        now, brought = NOW, list[float]()
+        for _ in range(QUICK_TRIES):
+            self.stall(story, now)
+        while now < NOW + 7200:
+            now += 30
+            self.arrives(story, 5_000_000, now)
+            if self.waits_s(story) == 0:
+                brought.append(now - NOW)
+                self.stall(story, now)
+        assert brought == [30, 90, 210, 450, 930, 1890, 3810, 7410][: len(brought)]
+        assert len(brought) == 7
+
+    def test_goes_on_waiting_for_that_under_other_settings(self, story: Story):
+        for _ in range(QUICK_TRIES):
+            self.stall(story)
+        story.adjust()
+        self.arrives(story, 5_000_000, NOW + 1000)
+        assert self.waits_s(story) == 0
 
 
 @pytest.mark.parametrize(("refused", "asked"), [(True, []), (False, ["d/a"])])

@@ -736,6 +736,7 @@ class TestTheDataConnection:
             f"Time-out while {doing} data." for doing in ("sending", "receiving")
         ]
         assert all("MTU" in each.remedy for each in failures)
+        assert answer is None or all(isinstance(each, TransferFailedError) and each.stalled for each in failures)
 
     def test_one_that_hangs_while_the_server_has_refused_does_not_wait_for_the_stall_time(self):
         async def full(connection: Connection, _path: str) -> None:
