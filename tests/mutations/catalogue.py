@@ -1103,7 +1103,7 @@ MUTATIONS = (
         "G4",
         "what the server says unasked is taken for the answers to what is said next",
         "remote/wire.py",
-        "        if (self.queued or self._poll.poll(0)) and self._said_farewell():\n            return\n",
+        "        if self.stirs() and self._said_farewell():\n            return\n",
         "",
         f"{SCRIPTED}::TestRepliesThatNobodyAskedFor::test_they_are_not_taken_for_the_answers_to_what_follows",
     ),
