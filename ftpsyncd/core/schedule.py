@@ -162,14 +162,15 @@ class Queue:
         prefix = f"{directory}/" if directory else ""
         return [path for each, path in self._sources if each == mapping and path.startswith(prefix)]
 
-    def brought_below(self, mapping: str, directory: str) -> Iterator[str]:
-        """The paths below a directory that are to be sent, made or renamed to, and wait; takes as long as all wait."""
-        if (mapping, directory) not in self._below_waiting:
-            return
-        prefix = f"{directory}/" if directory else ""
-        for key, action in self._waiting.items():
-            if key[0] == mapping and key[1].startswith(prefix) and key[1] != directory and arrives(key, action):
-                yield key[1]
+    def waiting_paths(self, mapping: str) -> list[str]:
+        """The paths of a mapping under which something waits, in no order."""
+        return [path for each, path in self._waiting if each == mapping]
+
+    def brings(self, mapping: str, path: str) -> bool:
+        """Whether something waits to be sent, made or renamed to this path."""
+        key = (mapping, path)
+        action = self._waiting.get(key)
+        return action is not None and arrives(key, action)
 
     def freed(self, mapping: str) -> set[str]:
         """Paths that a rename was to leave and that stay, since it was taken back or replaced; each is told once."""

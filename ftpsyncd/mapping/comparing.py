@@ -166,7 +166,9 @@ class Comparing:
         at_once = len(comparison) <= NAMES_AT_ONCE
         if not at_once:
             at = yield
-        asked = [] if listing.names is not None else self._waits.vanished(listing)
+        asked: list[str] = []
+        if listing.names is None:
+            asked, at = yield from self._waits.vanished(listing, at)
         while comparison:
             facts = comparison.some(NAMES_AT_ONCE, at_once=at_once)
             self._other_names.listed(*facts, at)

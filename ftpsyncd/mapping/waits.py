@@ -18,7 +18,7 @@ from ftpsyncd.core.inside import Inside
 from ftpsyncd.core.settle import BUSY_AGAIN_S, Sighting
 from ftpsyncd.errors import FileBusyError
 from ftpsyncd.events import EventKind
-from ftpsyncd.mapping.site import QUEUE_ROOM, Moment, Site
+from ftpsyncd.mapping.site import QUEUE_ROOM, Moment, Site, Slices
 from ftpsyncd.model import Failure, Fingerprint, Listing
 from ftpsyncd.paths import basename, parent
 
@@ -36,6 +36,8 @@ AGES_MORE = 64
 """So many more than twice as many ages as there are files are kept."""
 FAILED_MAX = 10_000
 """Paths that have failed and wait for their next try are noted up to this many: the ledger has them all."""
+PATHS_AT_ONCE = 10_000
+"""Paths that wait for the server, and are looked through in one turn of the engine: some ten milliseconds."""
 RESTLESS_S = 600.0
 """A file that does not come to rest for so long is reported."""
 
@@ -157,15 +159,24 @@ class Waits:
         for path in [path for path in unsettled + overtaken if basename(path) not in listing.entries]:
             self.gone(path)
 
-    def vanished(self, listing: Listing) -> list[str]:
+    def vanished(self, listing: Listing, at: Moment) -> Slices[list[str]]:
         """Names that are not in a directory, all of which was listed, but are to be, or something below, at the server.
 
         Of what never was published nothing is recorded that would have it decided about.
         """
-        directory = listing.directory
-        start = len(directory) + 1 if directory else 0
-        names = {path[start:].partition("/")[0] for path in self._queue.brought_below(self._name, directory)}
-        return list(names.difference(listing.entries, listing.unreadable))
+        queue, name, directory = self._queue, self._name, listing.directory
+        prefix = f"{directory}/" if directory else ""
+        start, gone = len(prefix), dict[str, None]()
+        paths = queue.waiting_paths(name) if queue.busy_below(name, directory) else []
+        for first in range(0, len(paths), PATHS_AT_ONCE):
+            if first:
+                at = yield
+            for path in paths[first : first + PATHS_AT_ONCE]:
+                if path.startswith(prefix) and path != directory:
+                    child = path[start:].partition("/")[0]
+                    if child not in listing.entries and child not in listing.unreadable and queue.brings(name, path):
+                        gone[child] = None
+        return list(gone), at
 
     def _begin(self, path: str, pending: Pending) -> None:
         """A path waits."""

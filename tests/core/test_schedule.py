@@ -73,15 +73,16 @@ def queue_of(*actions: Action, connections: int = 4, jitter: float = 0.5) -> Que
     return queue
 
 
-def test_what_is_brought_below_a_directory_is_all_that_waits_there_and_arrives():
+def test_what_waits_to_be_brought_is_told_apart_from_what_is_to_go():
     queue = Queue(4)
-    for action in (upload("d/a"), make_dir("d/sub"), upload("d/sub/b"), delete("d/gone"), upload("e"), make_dir("d")):
+    actions: list[Action] = [upload("d/a"), make_dir("d/sub"), rename_dir("old", "new"), delete("gone")]
+    for action in (*actions, remove_dir("left")):
         queue.offer(action)
-    queue.offer(upload("d/a", mapping="other"))
-    queue.offer(RenameDir(M, "new", "d/left", 7))
-    assert sorted(queue.brought_below(M, "d")) == ["d/a", "d/sub", "d/sub/b"]
-    assert sorted(queue.brought_below(M, "")) == ["d", "d/a", "d/sub", "d/sub/b", "e", "new"]
-    assert list(queue.brought_below(M, "none")) == []
+    queue.offer(upload("b", mapping=OTHER))
+    assert sorted(queue.waiting_paths(M)) == ["d/a", "d/sub", "gone", "left", "new"]
+    assert [path for path in queue.waiting_paths(M) if queue.brings(M, path)] == ["d/a", "d/sub", "new"]
+    assert not queue.brings(M, "old")
+    assert not queue.brings(M, "b")
 
 
 def test_of_very_many_that_wait_for_another_only_some_are_looked_at_in_one_go(monkeypatch: pytest.MonkeyPatch):

@@ -1296,10 +1296,13 @@ def test_whatever_waits_to_be_brought_and_is_gone_when_its_directory_is_listed_i
 ):
     """For as long as a server was away, `status` told of it, and then it was made there, to be removed."""
     monkeypatch.setattr("ftpsyncd.mapping.waits.OFFERED_MAX", 1)
+    monkeypatch.setattr("ftpsyncd.mapping.waits.PATHS_AT_ONCE", 1)
     story, later = Story(ledger, empty_dirs=True), Moment(NOW + 10, WALL + 10 * S)
 
     def lists(directory: str, at: Moment = later, **entries: Entry) -> None:
         story.mirror.on_answer(Listing(directory, Presence.PRESENT, entries, None, inode=50, device=DISK), at)
+        while story.mirror.answers.comparing:
+            story.mirror.answers.go_on(at)
 
     if what == "more files than are timed":
         for at in (AT, later):
