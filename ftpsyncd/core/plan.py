@@ -56,6 +56,8 @@ class Wait(NamedTuple):
     sighting: Sighting | None = None
     gone: bool = False
     """It is not on disk: its delete waits for its next try."""
+    source: str = ""
+    """It is published under this path, and may be renamed; empty: it is not."""
 
 
 class Enter(NamedTuple):
@@ -116,6 +118,8 @@ class Look(NamedTuple):
     """How an unsettled file looked before."""
     moved_from: Callable[[str, Fingerprint], tuple[str, Row] | None] = lambda _path, _fingerprint: None
     """A published file with the fingerprint of what is at a path, whose own path seems to be gone."""
+    gone_since: Callable[[str, str], float | None] = lambda _path, _source: None
+    """Since when what is at a path has been gone from the one where it is published; None: that was not seen."""
 
 
 def plan_directory(
@@ -235,6 +239,16 @@ def _publish(path: str, entry: Entry, row: Row | None, look: Look, *, busy: str)
     moved = look.moved_from(path, entry.fingerprint)
     if moved is not None and moved[0] != path:
         source, source_row = moved
+        renaming = sight(entry, look.sighting_of(path), look.now)
+        due = _renamed_at(path, source, renaming, look)
+        if due > look.now:
+            return Wait(
+                path,
+                due,
+                f"it had the name {source}, and whether that is written anew is awaited first",
+                renaming,
+                source=source,
+            )
         why, published_ns = f"renamed from {source}", source_row.published_ns
         return Rename(
             mapping, path, source, entry.fingerprint, source_row.sha256, row is not None, why, published_ns=published_ns
@@ -250,6 +264,19 @@ def _publish(path: str, entry: Entry, row: Row | None, look: Look, *, busy: str)
         return Upload(mapping, path, entry.fingerprint)
     known = row.sha256 if row.fingerprint.size == entry.fingerprint.size else b""
     return Upload(mapping, path, entry.fingerprint, known, replaces=True, why="changed")
+
+
+def _renamed_at(path: str, source: str, sighting: Sighting, look: Look) -> float:
+    """When a file that has another name has it at the server, too: when the old one has been absent for long enough.
+
+    A program that keeps the old version renames it, and then takes its time to write the new one under the usual name,
+    which must not be missing at the server meanwhile. Its rename has changed the file's ctime, as quiet times need.
+    """
+    absent_s = min(look.spec.settle_s, look.spec.delete_after_s)
+    if not absent_s:
+        return look.now
+    since = look.gone_since(path, source)
+    return quiet_at(sighting, look.now, look.stamp_ns, absent_s) if since is None else since + absent_s
 
 
 def _decide_directory(

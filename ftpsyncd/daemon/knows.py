@@ -72,7 +72,9 @@ def _renamed_first(mirror: Mirror, path: str, at: Moment) -> str:
     """That what is at a path waits until a directory above it has its new name at the server; empty if it does not."""
     found = renamed_first(mirror, path)
     if found is None:
-        return ""
+        target = mirror.site.moves.target(path)
+        # It is gone, or there again and still to be looked at.
+        return f"it may be {quote(target)} now, and is renamed there unless it is written anew" if target else ""
     directory, runs = found
     if runs:
         return f"its directory {quote(directory)} is being renamed at the server"
@@ -96,7 +98,7 @@ def _live_reason(mirror: Mirror, path: str, relative: str, at: Moment) -> Why | 
             keeps = mirror.spec.deletes is DeletePolicy.KEEP
             what = f"it is gone here; not {'forgotten' if keeps else 'deleted at the server'} yet"
         failing = _failing(queue.gate, at.now) if pending.late else ""
-        settles = pending.sighting is not None and not pending.busy
+        settles = pending.sighting is not None and not (pending.busy or pending.source)
         quiet = f" and has to be quiet for {mirror.spec.settle_s:g} s" if settles else ""
         sentence = f"{what}, because {pending.why}{quiet} (for {waited_s} s){failing}{paused}{last}"
         return Why(path, name, "settling", sentence, {"waited_s": waited_s, "settle_s": mirror.spec.settle_s}, receipt)

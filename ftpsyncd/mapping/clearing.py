@@ -99,7 +99,7 @@ class Clearing:
     def _may_delete(self, path: str, at: Moment) -> bool:
         """Whether a file of a directory that is gone can go now: nothing else is about it, and no try failed lately."""
         site = self._site
-        if site.queue.moves_from(site.spec.name, path) or site.queue.occupied(site.spec.name, path):
+        if site.moves.leaves(path) or site.queue.occupied(site.spec.name, path):
             return False
         return self._is_due(path, at)
 

@@ -8,6 +8,7 @@ other mappings (`site.Slices`). One per mapping, used by its `mirror` on the eng
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator
 from itertools import chain
 
@@ -195,6 +196,7 @@ class Comparing:
             deep=deep,
             sighting_of=self._waits.sighting_of,
             moved_from=lambda path, fingerprint: self._offers.moved_from(path, fingerprint, at.now),
+            gone_since=self._gone_since,
         )
         below: list[str] = []
         asked: list[str] = []
@@ -246,6 +248,15 @@ class Comparing:
         # A clock that was set forward makes it longer than it was.
         return min(at.wall_goes_s, gone_s(listing, directory, row.published_ns))
 
+    def _gone_since(self, path: str, source: str) -> float | None:
+        """Since when what is at a path has been gone from where it is published; None if that was not seen."""
+        site = self._site
+        waiting, at_work = site.queue.waiting(site.spec.name, path), site.queue.at_work(site.spec.name, path)
+        if any(isinstance(action, Rename) and action.source == source for action in (waiting, at_work)):
+            # That was seen when it was offered.
+            return -math.inf
+        return site.moves.since(source) if site.moves.awaits(source) else self._removals.absent.since(source)
+
     def _adopt(self, decision: Adopt, rows: dict[str, Row]) -> None:
         """What is true already is recorded, and in ``rows``: the file may have to be published because of it."""
         if self._site.queue.makes(self._site.spec.name, decision.path):
@@ -263,8 +274,11 @@ class Comparing:
                     # It may have been a directory: what failed below it, or was to be done there, is over as well.
                     self._nothing_below(path)
                 self._waits.settled(path, had_failure=had_failure, gone=gone)
-            case Wait(path, due, why, sighting, gone):
-                self._waits.wait(path, due, why, sighting, at, gone=gone)
+            case Wait(path, due, why, sighting, gone, source):
+                if source:
+                    self._site.queue.withdraw(self._site.spec.name, source)
+                    self._removals.moves(source)
+                self._waits.wait(path, due, why, sighting, at, gone=gone, source=source)
             case Swapped(path):
                 self._waits.present(path)
                 self._removals.source.swapped(decision, at)
@@ -302,6 +316,8 @@ class Comparing:
         if isinstance(action, Rename) and (leaving := inquiries.may_leave(action.source, at.now)) is not None:
             self._wait_for_late(action.path, leaving, "the directory that it comes from", at)
             return
+        if isinstance(action, Rename):
+            self._removals.moves(action.source)
         if isinstance(action, MakeDir):
             self._waits.present(action.path)
         else:
@@ -314,8 +330,6 @@ class Comparing:
         if isinstance(action, Rename):
             self._site.queue.withdraw(self._site.spec.name, action.source)
             self._removals.absent.back(action.source)
-            if not self._site.queue.moves_from(self._site.spec.name, action.source):
-                self._removals.leaves(action.source)
         self._offers.offer(action, order)
 
     def _nothing_below(self, directory: str) -> None:
@@ -332,6 +346,9 @@ class Comparing:
         since = self._waits.gone(path)
         if path in self._unreadable.problems:
             self._unreadable.over(path)
+        if self._site.moves.awaits(path):
+            # It is looked at again when what waits for that does no more.
+            return
         if self._offers.moves_from(path) or self._site.queue.occupied(self._site.spec.name, path):
             self._offers.again.add(path)
             return
@@ -373,7 +390,7 @@ class Comparing:
                 # Dropped from the ledger, they would be sent again when the disk is back.
                 return
         if not self._removals.gone(path, kind, at, gone_s=gone_s):
-            if kind is Kind.DIR and self._site.queue.leaving(self._site.spec.name, path):
+            if kind is Kind.DIR and self._site.moves.leaving(path):
                 # Dropped from the ledger now, it would be sent anew, and be at the server twice.
                 self._offers.again.add(path)
                 return

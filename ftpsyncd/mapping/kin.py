@@ -33,8 +33,7 @@ class Kin:
         """Whether at least half of what was published in a directory is in the listed one, as it was."""
         ledger, mapping, entries = self._site.ledger, self._site.id, listing.entries
         # What is known to have gone elsewhere says nothing.
-        leaving = self._site.queue.leaving(self._site.spec.name, source)
-        elsewhere = {basename(path) for path in leaving if parent(path) == source}
+        elsewhere = {basename(path) for path in self._site.moves.leaving(source) if parent(path) == source}
         rows, alike, last = 0, 0, ""
         while True:
             beside = ledger.in_bulk.beside(mapping, source, entries, after=last, most=ROWS_AT_ONCE)

@@ -26,6 +26,7 @@ from ftpsyncd.mapping.comparing import Comparing
 from ftpsyncd.mapping.intents import Intents
 from ftpsyncd.mapping.looks import Looks
 from ftpsyncd.mapping.mended import Mended
+from ftpsyncd.mapping.moves import Moves
 from ftpsyncd.mapping.offers import Offers
 from ftpsyncd.mapping.othercases import OtherCases
 from ftpsyncd.mapping.othernames import OtherNames
@@ -77,7 +78,8 @@ class Mirror:
         self.ledger = ledger
         self.queue = queue
         self.dirty = Dirty()
-        self.site = Site(spec, mapping_id, ledger, queue, folder, self.dirty, emit, today, one_pass, performs)
+        moves = Moves(queue, spec.name)
+        self.site = Site(spec, mapping_id, ledger, queue, folder, self.dirty, emit, today, moves, one_pass, performs)
         self.removals = Removals(self.site)
         # One pass does not live long enough to see what comes late.
         self.intents = Intents(self.site, sweep_twice=not one_pass)
@@ -92,7 +94,14 @@ class Mirror:
         self.stalls = Stalls(self.site)
         self.other_cases = OtherCases(self.site, self.intents, self.removals.absent)
         places = self.removals.source.places
-        self.offers = Offers(self.site, self.intents.inquiries, self.removals.spare, selection, places.are_two_disks)
+        self.offers = Offers(
+            self.site,
+            self.intents.inquiries,
+            self.removals.spare,
+            selection,
+            places.are_two_disks,
+            lambda path: self.waits.sighting_of(path) is not None,
+        )
         self.removals.passed_over = lambda: self.offers.passed_over
         self.other_names = OtherNames(self.site, self.waits.sighting_of, self._is_known_gone, self.waits.look_at)
         self.comparing = Comparing(
@@ -254,7 +263,7 @@ class Mirror:
         return any(
             isinstance(queue.waiting(name, each), Delete)
             or isinstance(queue.at_work(name, each), Delete)
-            or queue.moves_from(name, each)
+            or self.site.moves.leaves(each)
             or self.removals.absent.knows(each)
             or self.waits.is_gone(each)
             for each in chain((path,), above(path))

@@ -35,6 +35,7 @@ class Offers:
         spare: is told of a directory that only got another name: nothing of it is gone.
         selection: which paths are published.
         are_two_disks: whether one path was on another disk than another path is now (`Places`).
+        is_coming: whether a file is at a path that is not at rest yet.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Offers:
         spare: Callable[[str], None],
         selection: Selection,
         are_two_disks: Callable[[str, str], bool],
+        is_coming: Callable[[str], bool],
     ) -> None:
         self.again: set[str] = set()
         """To be looked at when what runs about them has ended."""
@@ -57,6 +59,7 @@ class Offers:
         self._inquiries = inquiries
         self._spare = spare
         self._are_two_disks = are_two_disks
+        self._is_coming = is_coming
         self._kin = Kin(site, selection)
         self._known_directories: set[str] = set()
         self._seen: dict[str, tuple[int, bool, int]] = {}
@@ -332,11 +335,14 @@ class Offers:
         """Whether what is published under one path is to get another name than this one, or is there as another file.
 
         Such a file would be renamed, or sent, first: the rename of what it takes the place of would come to nothing.
+        One that is still being written is sent in a moment, and until then the server keeps what it has there.
         """
         waiting = self._queue.waiting(self._name, path)
         if isinstance(waiting, Rename) and waiting.source == source:
             return False
-        return self._queue.moves_from(self._name, source) or any(self._queue.files(self._name, source))
+        if self._queue.moves_from(self._name, source) or any(self._queue.files(self._name, source)):
+            return True
+        return self._is_coming(source)
 
     def moves_from(self, path: str) -> bool:
         """Whether a rename away from this path waits, runs, or is still to be cleared up."""

@@ -220,7 +220,7 @@ class Removals:
     def _files_to_go(self, directory: str) -> int:
         """How many published files are below a directory that is gone, but for those that get other names."""
         site = self._site
-        leaving = sum(self._files_at(path) for path in site.queue.leaving(site.spec.name, directory))
+        leaving = sum(self._files_at(path) for path in site.moves.leaving(directory))
         return max(0, site.ledger.in_bulk.files_below(site.id, directory) - leaving)
 
     def _files_at(self, path: str) -> int:
@@ -228,6 +228,11 @@ class Removals:
         if row is None or row.kind is Kind.FILE:
             return int(row is not None)
         return self._site.ledger.in_bulk.files_below(self._site.id, path)
+
+    def moves(self, path: str) -> None:
+        """A file that is published here is to get another name, if that was not known."""
+        if not self._site.moves.leaves(path):
+            self.leaves(path)
 
     def leaves(self, path: str) -> None:
         """What is published here gets another name: it is not deleted with a directory above it that is gone."""

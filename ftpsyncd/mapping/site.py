@@ -15,6 +15,7 @@ from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import Dirty
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.ledger.book import Ledger
+from ftpsyncd.mapping.moves import Moves
 from ftpsyncd.publishing.lastlook import Folder
 from ftpsyncd.specs import MappingSpec
 
@@ -90,6 +91,7 @@ class Site(NamedTuple):
     emit: Callable[[Event], None]
     today: Callable[[], str]
     """The date under which ``deletes: trash`` files things."""
+    moves: Moves
     one_pass: bool = False
     """A `sync` that ends: files that are not ready are reported, not awaited."""
     performs: bool = True

@@ -55,6 +55,8 @@ class Pending:
     """It waits for what the server may do late."""
     gone: bool = False
     """It is not on disk, and to be deleted."""
+    source: str = ""
+    """It is published under this path, and may be renamed; empty: it is not."""
 
     @property
     def unsettled(self) -> bool:
@@ -105,6 +107,7 @@ class Waits:
         self._ages.clear()
         self.offered.clear()
         self._overtaken.clear()
+        self._site.moves.clear()
 
     # ── what is seen on disk ─────────────────────────────────────────────────────────────────────────────────
 
@@ -138,7 +141,12 @@ class Waits:
     def present(self, path: str) -> None:
         """A path is on disk: it neither waits nor is it gone."""
         self._end(path)
+        self._is_there(path)
+
+    def _is_there(self, path: str) -> None:
+        """A path is not gone."""
         self._absent.back(path)
+        self._site.moves.back(path)
 
     def is_directory(self, path: str) -> None:
         """A directory has this path: what was noted about a file there is over."""
@@ -182,6 +190,11 @@ class Waits:
         """A path waits."""
         before = self.pending.get(path)
         self._busy += pending.busy - (before is not None and before.busy)
+        if before is not None and before.source != pending.source:
+            self._stays(before.source, path)
+        if pending.source:
+            self._site.moves.wait(pending.source, path, self._absent.since(pending.source))
+            self._absent.back(pending.source)
         self.pending[path] = pending
         self._inside.add(path)
         if pending.unsettled:
@@ -201,7 +214,13 @@ class Waits:
             self._busy -= pending.busy
             self._inside.discard(path)
             self._unsettled.pop(path, None)
+            self._stays(pending.source, path)
         return pending
+
+    def _stays(self, source: str, path: str) -> None:
+        """Nothing waits any more to be renamed from one path to another: what is gone there is looked at."""
+        if source and self._site.moves.over(source, path):
+            self._site.dirty.mark(source, 0.0)
 
     def sent(self, path: str) -> None:
         """A file waits for the server no more."""
@@ -253,12 +272,20 @@ class Waits:
     # ── what it waits for ────────────────────────────────────────────────────────────────────────────────────
 
     def wait(
-        self, path: str, due: float, why: str, sighting: Sighting | None, at: Moment, *, gone: bool = False
+        self,
+        path: str,
+        due: float,
+        why: str,
+        sighting: Sighting | None,
+        at: Moment,
+        *,
+        gone: bool = False,
+        source: str = "",
     ) -> None:
         """A path is not to be acted on before ``due``."""
         if not gone:
-            self._absent.back(path)
-        self._wait(path, due, Pending(why, at.now, sighting), at)
+            self._is_there(path)
+        self._wait(path, due, Pending(why, at.now, sighting, source=source), at)
 
     def _wait(self, path: str, due: float, pending: Pending, at: Moment) -> None:
         self._take_back(path)
@@ -301,7 +328,7 @@ class Waits:
             gone_since: when it was first seen to be gone; None: it is there.
         """
         if gone_since is None:
-            self._absent.back(path)
+            self._is_there(path)
         if len(self.pending) - (path in self.pending) >= QUEUE_ROOM:
             # However much there is, and however long it takes until the server can be asked.
             self._end(path)
@@ -316,7 +343,7 @@ class Waits:
         pending = self._end(path)
         if len(self.offered) < OFFERED_MAX:
             self.offered.setdefault(path, pending.first if pending else now)
-        self._absent.back(path)
+        self._is_there(path)
 
     def _is_given_up(self, pending: Pending, at: Moment) -> bool:
         """Whether a pass that ends does not wait for this file: somebody writes it, or it keeps changing."""
@@ -331,7 +358,7 @@ class Waits:
         self._site.tell(EventKind.FAILED, path, pending.why, remedy=remedy, error=FileBusyError.__name__)
 
     def _report_restless(self, path: str, pending: Pending, at: Moment) -> None:
-        if at.now - pending.first > RESTLESS_S and not (pending.reported or pending.late):
+        if at.now - pending.first > RESTLESS_S and not (pending.reported or pending.late or pending.source):
             pending.reported = True
             why = f"it has not come to rest for {RESTLESS_S / 60:.0f} minutes"
             remedy = f"It is published when it stays as it is for {self._site.spec.settle_s:g} s (`settle`)."

@@ -81,6 +81,11 @@ def retry_in(seconds: float, path: str = "a") -> Wait:
     return Wait(path, NOW + seconds, "the last try failed: Permission denied.")
 
 
+def moved_in(seconds: float, entry: Entry, since_s_ago: float = 0.0) -> Wait:
+    why = "it had the name a, and whether that is written anew is awaited first"
+    return Wait("b", NOW + seconds, why, seen(entry, since_s_ago=since_s_ago), source="a")
+
+
 def quiet_in(seconds: float, entry: Entry, since_s_ago: float = 0.0, sighting: Sighting | None = None) -> Wait:
     return Wait("a", NOW + seconds, "it changed a moment ago", sighting or seen(entry, since_s_ago=since_s_ago))
 
@@ -119,8 +124,32 @@ RENAMES = {
         Scene({"b": A}, moved_from=moved(A, "a")),
         [Rename(M, "b", "a", A.fingerprint, SHA, why="renamed from a", published_ns=PUBLISHED_NS)],
     ),
-    "a renamed file need not settle again": (
+    "a file that has another name since a moment ago waits: its old one may be written anew": (
         Scene({"b": A_NOW}, moved_from=moved(A, "a")),
+        [moved_in(SETTLE_S - 0.5, A_NOW)],
+    ),
+    "but not for longer than what is gone is not deleted": (
+        Scene({"b": A_NOW}, moved_from=moved(A, "a"), settle_s=3600, delete_after_s=5),
+        [moved_in(4.5, A_NOW)],
+    ),
+    "and not at all where nothing has to settle": (
+        Scene({"b": A_NOW}, moved_from=moved(A, "a"), settle_s=0),
+        [Rename(M, "b", "a", A.fingerprint, SHA, why="renamed from a", published_ns=PUBLISHED_NS)],
+    ),
+    "it waits since its old name was seen to be gone, which may have been there again meanwhile": (
+        Scene({"b": A}, moved_from=moved(A, "a"), gone_s=0.5),
+        [moved_in(SETTLE_S - 0.5, A)],
+    ),
+    "a renamed file whose old name has been gone for long enough need not settle again": (
+        Scene({"b": A_NOW}, moved_from=moved(A, "a"), gone_s=SETTLE_S),
+        [Rename(M, "b", "a", A.fingerprint, SHA, why="renamed from a", published_ns=PUBLISHED_NS)],
+    ),
+    "where the clock that stamps files is another one, a renamed file waits since it was seen": (
+        Scene({"b": A}, moved_from=moved(A, "a"), clock_trusted=False, seen={"b": seen(A, since_s_ago=0.5)}),
+        [moved_in(SETTLE_S - 0.5, A, since_s_ago=0.5)],
+    ),
+    "a renamed file may be open for writing": (
+        Scene({"b": A}, moved_from=moved(A, "a"), names={"b"}, busy={"b"}),
         [Rename(M, "b", "a", A.fingerprint, SHA, why="renamed from a", published_ns=PUBLISHED_NS)],
     ),
     "a rename over a published file says so": (

@@ -152,10 +152,14 @@ class Scene:
     clock_trusted: bool = True
     seen: Mapping[str, Sighting] = field(default_factory=dict)
     moved_from: Callable[[str, Fingerprint], tuple[str, Row] | None] = lambda _path, _fingerprint: None
+    gone_s: float | None = None
+    """For how long what was renamed has been seen to be gone from its old name; None: nobody has looked."""
+    settle_s: float = SETTLE_S
+    delete_after_s: float = 10.0
 
     def decisions(self) -> list[Decision]:
         look = Look(
-            spec(empty_dirs=self.empty_dirs),
+            spec(empty_dirs=self.empty_dirs)._replace(settle_s=self.settle_s, delete_after_s=self.delete_after_s),
             Without(self.excluded, self.excluded_folders),
             now=NOW,
             wall_ns=WALL,
@@ -163,6 +167,7 @@ class Scene:
             deep=self.deep,
             sighting_of=self.seen.get,
             moved_from=self.moved_from,
+            gone_since=lambda _path, _source: None if self.gone_s is None else NOW - self.gone_s,
         )
         shown = listing(
             self.disk,

@@ -13,6 +13,7 @@ from ftpsyncd.core.settle import Dirty
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.mapping.exposures import PRINTS_KEPT
 from ftpsyncd.mapping.intents import Intents
+from ftpsyncd.mapping.moves import Moves
 from ftpsyncd.mapping.site import Moment, Site
 from ftpsyncd.model import Exposure, Fingerprint, Intent, Kind, Row
 from ftpsyncd.publishing.lastlook import Folder
@@ -41,7 +42,15 @@ class Story:
         )
         self.queue = Queue(4)
         self.site = Site(
-            spec, self.id, ledger, self.queue, Folder(spec), Dirty(), lambda _event: None, lambda: "2024-05-01"
+            spec,
+            self.id,
+            ledger,
+            self.queue,
+            Folder(spec),
+            Dirty(),
+            lambda _event: None,
+            lambda: "2024-05-01",
+            Moves(self.queue, M),
         )
 
     def intents(self, *left: tuple[str, Intent]) -> Intents:

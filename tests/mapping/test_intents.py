@@ -18,6 +18,7 @@ from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.mapping.exposures import PRINTS_KEPT
 from ftpsyncd.mapping.inquiries import LOOKED_AT_ALWAYS, MEANWHILE_S
 from ftpsyncd.mapping.intents import Intents
+from ftpsyncd.mapping.moves import Moves
 from ftpsyncd.mapping.openintents import LATE_S, PUT_OFF_S
 from ftpsyncd.mapping.site import QUEUE_ROOM, Moment, Site
 from ftpsyncd.mapping.temporaries import PARTS_KEPT
@@ -44,7 +45,15 @@ class Story:
         self.dirty = Dirty()
         events: list[Event] = []
         site = Site(
-            self.spec, self.id, self.ledger, self.queue, Folder(self.spec), self.dirty, events.append, lambda: "2024"
+            self.spec,
+            self.id,
+            self.ledger,
+            self.queue,
+            Folder(self.spec),
+            self.dirty,
+            events.append,
+            lambda: "2024",
+            Moves(self.queue, M),
         )
         self.intents = Intents(site, sweep_twice=not one_pass)
 

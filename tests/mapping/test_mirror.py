@@ -86,6 +86,7 @@ class Story:
         self,
         ledger: Ledger,
         *,
+        settle_s: float = 2.0,
         delete_after_s: float = 0.0,
         deletes: DeletePolicy = DeletePolicy.MIRROR,
         max_deletes: DeleteLimit = DeleteLimit(),  # noqa: B008 - frozen
@@ -101,6 +102,7 @@ class Story:
             Path("/srv/gallery"),
             "web",
             "/htdocs",
+            settle_s=settle_s,
             delete_after_s=delete_after_s,
             deletes=deletes,
             max_deletes=max_deletes,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -26,8 +27,8 @@ AFTER_S = 10.0
 class Tale(Story):
     """A folder of which ``old`` and ``inner`` were published, each with a file; its disk tells what is there."""
 
-    def __init__(self, ledger: Ledger, there: dict[str, Entry]) -> None:
-        super().__init__(ledger, delete_after_s=AFTER_S)
+    def __init__(self, ledger: Ledger, there: dict[str, Entry], **settings: Any) -> None:
+        super().__init__(ledger, **{"delete_after_s": AFTER_S, **settings})
         ledger.put(self.id, "", made(1))
         for directory, inode, entry in (("old", 50, PICTURE), ("inner", 60, file(inode=8))):
             ledger.put(self.id, directory, made(inode))
@@ -120,6 +121,7 @@ def test_it_is_deleted_when_it_is_not_found_in_there(tale: Tale, renames: Rename
 
 def test_where_the_server_would_not_rename_it_that_is_not_tried_again_and_again(tale: Tale, renames: RenameDir):
     tale.ends(Failed(renames, NameRefusedError("No.", reply="550 No.")))
+    tale.goes_on(tale.mirror.spec.settle_s)
     begun: list[Action] = []
     while (action := tale.begins()) is not None and len(begun) < 10:
         begun.append(action)
@@ -226,8 +228,8 @@ def test_two_names_of_a_file_that_both_get_others_do_not_have_each_other_looked_
         tale = Tale(ledger, {"old": folder(50), "inner": folder(60), "old/b": PICTURE, "inner/b": PICTURE})
         ledger.put(tale.id, "inner/a", published(PICTURE))
         tale.mirror.dirty.mark_deep("", NOW)
-        for _ in range(4):
-            tale.goes_once_on()
+        tale.goes_on()
+        tale.goes_on(tale.mirror.spec.settle_s)
         if begun:
             assert {action.path for action in (tale.begins(), tale.begins()) if action} == {"old/b", "inner/b"}
         tale.mirror.dirty.mark("old/a", tale.at.now)

@@ -13,6 +13,7 @@ from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import Dirty
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.mapping.intents import Intents
+from ftpsyncd.mapping.moves import Moves
 from ftpsyncd.mapping.site import Moment, Site
 from ftpsyncd.mapping.takeovers import Takeovers
 from ftpsyncd.model import MISSING, Exposure, Fingerprint, Intent, Kind, Row
@@ -39,7 +40,17 @@ class Story:
 
     def site(self) -> Site:
         spec, mapping = MappingSpec(M, Path("/drop"), "web", "/site"), self.ledger.mappings.number(M, HERE)
-        return Site(spec, mapping, self.ledger, Queue(4), Folder(spec), Dirty(), lambda _event: None, lambda: "2024")
+        return Site(
+            spec,
+            mapping,
+            self.ledger,
+            Queue(4),
+            Folder(spec),
+            Dirty(),
+            lambda _event: None,
+            lambda: "2024",
+            Moves(Queue(4), M),
+        )
 
     def done(self, action: Action, did: Did) -> None:
         Takeovers(self.site()).done(action, did)

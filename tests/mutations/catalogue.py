@@ -789,7 +789,7 @@ MUTATIONS = (
         "G3",
         "two names of a file that both get others have each other looked at for ever",
         "mapping/mirror.py",
-        "            or queue.moves_from(name, each)\n",
+        "            or self.site.moves.leaves(each)\n",
         "",
         "tests/mapping/test_passed_over.py"
         "::test_two_names_of_a_file_that_both_get_others_do_not_have_each_other_looked_at_for_ever[to be renamed]",

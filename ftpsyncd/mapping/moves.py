@@ -1,0 +1,100 @@
+"""Paths that get another name at the server: what is gone there is not deleted, and no loss of a directory above it.
+
+In: files that seem to have another name here, and whether they wait. Out: what leaves a path, whether its rename waits
+in the queue, runs, or is still to be begun. A program that keeps the old version renames it, and writes the new one
+under the usual name in a moment: until it is known that nobody does, the server keeps what it has there. One per
+mapping, used on the engine's thread.
+"""
+
+from __future__ import annotations
+
+from ftpsyncd.core.schedule import Queue
+
+
+class _ToCome:
+    """A file that is not renamed yet."""
+
+    __slots__ = ("paths", "since")
+
+    def __init__(self, since: float | None) -> None:
+        self.paths: dict[str, None] = {}
+        """The names that it may get: several only where it has several here."""
+        self.since = since
+        """When it was first seen to be gone from its old name (monotonic seconds), if that came first."""
+
+
+class Moves:
+    """What leaves paths of one mapping.
+
+    Args:
+        queue: of its server.
+        mapping: its name.
+    """
+
+    def __init__(self, queue: Queue, mapping: str) -> None:
+        self._queue = queue
+        self._mapping = mapping
+        self._to_come: dict[str, _ToCome] = {}
+
+    def __repr__(self) -> str:
+        return f"<Moves {len(self._to_come)} to come>"
+
+    def clear(self) -> None:
+        """Nothing can be seen: what was noted may be over."""
+        self._to_come.clear()
+
+    def awaits(self, source: str) -> bool:
+        """Whether a rename away from a path is still to be begun."""
+        return source in self._to_come
+
+    def target(self, source: str) -> str | None:
+        """The name that what is published under a path is to get, if its rename is still to be begun."""
+        to_come = self._to_come.get(source)
+        return next(reversed(to_come.paths)) if to_come is not None else None
+
+    def since(self, source: str) -> float | None:
+        """When what is still to be renamed was seen to be gone (monotonic seconds); None: nobody has looked before."""
+        to_come = self._to_come.get(source)
+        return to_come.since if to_come is not None else None
+
+    def leaves(self, path: str) -> bool:
+        """Whether a rename away from a path waits, runs, or is still to be begun."""
+        return path in self._to_come or self._queue.moves_from(self._mapping, path)
+
+    def leaving(self, directory: str) -> set[str]:
+        """The paths below a directory that get other names."""
+        prefix = f"{directory}/" if directory else ""
+        to_come = [path for path in self._to_come if path.startswith(prefix)]
+        return {*self._queue.leaving(self._mapping, directory), *to_come}
+
+    def wait(self, source: str, path: str, since: float | None) -> None:
+        """What is published under one path is here under another one: whether it stays gone is awaited.
+
+        Args:
+            source: the old path.
+            path: the new one.
+            since: when it was seen to be gone from there; None: nobody has looked.
+        """
+        to_come = self._to_come.get(source)
+        if to_come is None:
+            to_come = self._to_come[source] = _ToCome(since)
+        to_come.paths[path] = None
+
+    def over(self, source: str, path: str) -> bool:
+        """What is at the new path does not wait any more: it is renamed, sent, or not there.
+
+        Returns:
+            Whether nothing awaits the old path now that did: it has to be looked at.
+        """
+        to_come = self._to_come.get(source)
+        if to_come is None:
+            return False
+        to_come.paths.pop(path, None)
+        if to_come.paths:
+            return False
+        del self._to_come[source]
+        return True
+
+    def back(self, source: str) -> None:
+        """The old path is there again: should it go once more, that counts from then."""
+        self._to_come.pop(source, None)

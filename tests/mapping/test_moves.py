@@ -1,0 +1,217 @@
+"""Files that have another name here: until it is known that the old one is not written anew, nothing is renamed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ftpsyncd.actions import Delete, Did, Done, RemoveDir, Rename, Upload
+from ftpsyncd.core.schedule import Queue
+from ftpsyncd.ledger.book import Ledger
+from ftpsyncd.mapping.moves import Moves
+from ftpsyncd.mapping.waits import RESTLESS_S
+from ftpsyncd.specs import DeleteLimit
+from tests.core.vocabulary import M, file, folder
+from tests.mapping.test_mirror import PICTURE
+from tests.mapping.test_passed_over import AFTER_S, Tale
+
+SETTLE_S = 2.0
+OTHER = file(20, inode=9)
+
+
+class Tell(Tale):
+    """A folder of which ``old/a`` is ``old/b`` now; nobody tells when files changed, so that what is seen counts."""
+
+    def __init__(self, ledger: Ledger, **settings: Any) -> None:
+        here = {"old": folder(50), "old/a": PICTURE, "inner": folder(60), "inner/a": file(inode=8)}
+        super().__init__(ledger, here, **{"settle_s": SETTLE_S, **settings})
+        self.mirror.dirty.mark_deep("", self.at.now)
+        self.goes_on()
+        assert self.begins() is None
+
+    def moves(self, path: str, target: str) -> None:
+        self.there[target] = self.there.pop(path)
+        for each in (path, target):
+            self.mirror.dirty.mark(each, self.at.now)
+
+    def puts(self, path: str) -> None:
+        self.there[path] = OTHER
+        self.mirror.dirty.mark(path, self.at.now)
+
+    def takes(self, path: str) -> None:
+        del self.there[path]
+        self.mirror.dirty.mark(path, self.at.now)
+
+    def waiting(self, path: str) -> type | None:
+        action = self.queue.waiting(M, path)
+        return None if action is None else type(action)
+
+
+@pytest.fixture
+def tell() -> Iterator[Tell]:
+    with Ledger(Path(":memory:")) as ledger:
+        yield Tell(ledger)
+
+
+def test_a_file_is_renamed_when_its_old_name_has_been_absent_for_the_quiet_time(tell: Tell):
+    tell.moves("old/a", "old/b")
+    tell.goes_on()
+    tell.goes_on(SETTLE_S - 0.1)
+    assert tell.begins() is None
+    assert not tell.mirror.removals.absent, "it is not gone"
+    tell.goes_on(0.2)
+    action = tell.begins()
+    assert isinstance(action, Rename)
+    assert (action.path, action.source) == ("old/b", "old/a")
+    tell.ends(Done(action, Did.RENAMED))
+    tell.goes_on(AFTER_S + 1)
+    assert tell.begins() is None
+
+
+@pytest.mark.parametrize("later_s", [0.0, 1.0])
+def test_what_is_written_anew_meanwhile_replaces_the_old_version_and_that_is_sent(tell: Tell, later_s: float):
+    tell.moves("old/a", "inner/b")
+    tell.goes_on()
+    tell.goes_on(later_s)
+    tell.puts("old/a")
+    tell.goes_on()
+    tell.goes_on(SETTLE_S)
+    actions = {action.path: type(action) for _ in range(3) if (action := tell.begins()) is not None}
+    assert actions == {"old/a": Upload, "inner/b": Upload}
+
+
+def test_while_the_old_name_is_written_the_old_version_is_sent_under_the_new_one(tell: Tell):
+    tell.moves("old/a", "old/b")
+    tell.goes_on(1.0)
+    for _ in range(6):
+        tell.there["old/a"] = file(20 + round(tell.at.now * 10), inode=9)
+        tell.mirror.dirty.mark("old/a", tell.at.now)
+        tell.goes_on(0.5)
+    assert tell.waiting("old/b") is Upload
+    assert tell.waiting("old/a") is None
+    assert not tell.queue.moves_from(M, "old/a")
+
+
+def test_where_the_old_name_was_there_for_a_moment_its_absence_counts_from_then(tell: Tell):
+    """A program that fails at its first try to write the new version."""
+    tell.moves("old/a", "old/b")
+    tell.goes_on()
+    tell.goes_on(1.0)
+    tell.puts("old/a")
+    tell.goes_on()
+    tell.takes("old/a")
+    tell.goes_on(0.5)
+    tell.goes_on(SETTLE_S - 0.1)
+    assert tell.begins() is None
+    tell.goes_on(0.2)
+    assert isinstance(tell.begins(), Rename)
+
+
+def test_what_gets_back_its_name_needs_nothing(tell: Tell):
+    tell.moves("old/a", "old/b")
+    tell.goes_on(1.0)
+    tell.moves("old/b", "old/a")
+    tell.goes_on()
+    tell.goes_on(AFTER_S + 1)
+    assert tell.begins() is None
+    assert not tell.mirror.removals.absent
+    assert not tell.mirror.waits.pending
+
+
+@pytest.mark.parametrize("last", ["old/c", "inner/c"])
+def test_what_moves_on_is_renamed_once(tell: Tell, last: str):
+    tell.moves("old/a", "old/b")
+    tell.goes_on(1.0)
+    tell.moves("old/b", last)
+    for _ in range(3):
+        tell.goes_on(SETTLE_S)
+    action = tell.begins()
+    assert isinstance(action, Rename)
+    assert (action.path, action.source) == (last, "old/a")
+    assert tell.begins() is None
+
+
+def test_what_is_deleted_under_its_new_name_is_deleted_at_the_server(tell: Tell):
+    tell.moves("old/a", "old/b")
+    tell.goes_on(1.0)
+    tell.takes("old/b")
+    tell.goes_on()
+    assert tell.mirror.removals.absent.files == 1
+    tell.goes_on(AFTER_S + 1)
+    assert tell.begins() == Delete(M, "old/a", sizes=(10,))
+
+
+@pytest.mark.parametrize("settle_s", [2.0, 3600.0])
+def test_nothing_is_deleted_while_it_waits_however_short_the_wait_for_deletes(settle_s: float):
+    """Where `delete_after` is not longer than the quiet time, both are over at the same time."""
+    with Ledger(Path(":memory:")) as ledger:
+        tell = Tell(ledger, settle_s=settle_s, delete_after_s=1.0)
+        tell.moves("old/a", "inner/b")
+        tell.goes_on()
+        for _ in range(12):
+            tell.goes_on(0.1)
+        assert tell.waiting("inner/b") is Rename
+        assert tell.waiting("old/a") is None
+
+
+def test_what_leaves_a_directory_that_goes_is_none_of_its_deletes(tell: Tell):
+    tell.moves("old/a", "inner/b")
+    del tell.there["old"]
+    tell.mirror.dirty.mark("old", tell.at.now)
+    tell.goes_on()
+    assert (tell.mirror.removals.absent.files, tell.mirror.removals.absent.empty) == (0, 1)
+    tell.goes_on(SETTLE_S)
+    action = tell.begins()
+    assert isinstance(action, Rename)
+    tell.ends(Done(action, Did.RENAMED))
+    tell.goes_on(AFTER_S)
+    assert tell.begins() == RemoveDir(M, "old")
+
+
+def test_many_that_wait_for_another_name_are_no_mass_delete():
+    with Ledger(Path(":memory:")) as ledger:
+        tell = Tell(ledger, max_deletes=DeleteLimit(1))
+        tell.takes("inner/a")
+        tell.goes_on()
+        tell.goes_on(AFTER_S - 1.0)
+        tell.moves("old/a", "old/b")
+        tell.goes_on()
+        tell.goes_on(1.0)
+        assert tell.mirror.removals.hold is None
+        assert isinstance(tell.begins(), Delete)
+
+
+def test_what_waits_is_told_and_not_as_restless(tell: Tell):
+    tell.moves("old/a", "old/b")
+    tell.goes_on()
+    pending = tell.mirror.waits.pending["old/b"]
+    assert pending.source == "old/a"
+    tell.mirror.waits._report_restless("old/b", pending, tell.at._replace(now=tell.at.now + RESTLESS_S + 1))
+    assert not pending.reported
+
+
+def test_a_folder_that_cannot_be_seen_leaves_nothing_that_is_spared(tell: Tell):
+    tell.moves("old/a", "old/b")
+    tell.goes_on()
+    assert tell.mirror.site.moves.awaits("old/a")
+    tell.mirror.source_missing("the folder is not there", tell.at.now)
+    assert not tell.mirror.site.moves.awaits("old/a")
+
+
+def test_a_file_of_several_names_is_spared_until_none_of_them_waits():
+    moves = Moves(Queue(4), M)
+    moves.wait("a", "b", None)
+    moves.wait("a", "c", 5.0)
+    assert moves.since("a") is None
+    assert moves.leaving("") == {"a"}
+    assert not moves.over("a", "b")
+    assert moves.leaves("a")
+    assert moves.target("a") == "c"
+    assert moves.over("a", "c")
+    assert not moves.leaves("a")
+    assert not moves.over("a", "c")
+    assert moves.target("a") is None
+    assert moves.since("a") is None
