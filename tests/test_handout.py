@@ -161,7 +161,7 @@ def test_what_may_come_late_is_looked_for_though_a_file_is_sent_for_hours(waitin
     server, mirrors = Server("web", waiting.queue, Nobody()), {M: waiting.mirror}
     (film,) = waiting.taken(Upload(M, "film", ANOTHER.fingerprint))
     assert waiting.queue.occupied(M, film.path)
-    assert handout.take(server, mirrors, waiting.ledger, AT) == ([], False)
-    later = Moment(NOW + LATE_S + 1, WALL)
-    found = [handout.take(server, mirrors, waiting.ledger, later)[0] for _ in range(2)]
-    assert [(type(each), each.path) for some in found for each in some] == [(Sweep, "d/a")]
+    for at, asked in ((AT, []), (Moment(NOW + LATE_S + 1, WALL), [(Sweep, "d/a")])):
+        handout.ask_what_is_left(server, [waiting.mirror], at)
+        found, _ = handout.take(server, mirrors, waiting.ledger, at)
+        assert [(type(each), each.path) for each in found] == asked

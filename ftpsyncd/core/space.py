@@ -74,6 +74,10 @@ class Space:
     def __repr__(self) -> str:
         return f"<Space lacking={sorted(self._lacks)}>"
 
+    def __bool__(self) -> bool:
+        """Whether files wait for space, or would have to, or there is space again and nobody knows yet."""
+        return bool(self._lacks or self._again)
+
     # ── what becomes of files ────────────────────────────────────────────────────────────────────────────────
 
     def refused(self, mapping: str, path: str, message: str, now: float) -> tuple[str, bool] | None:

@@ -7,7 +7,7 @@ engine's thread, which commits between `take` and `hand`, so that what begins is
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -75,13 +75,29 @@ class Server:
     """It answers again, and the workers have not heard of that yet."""
 
 
-def take(server: Server, mirrors: Mapping[str, Mirror], ledger: Ledger, at: Moment) -> tuple[list[Action], bool]:
-    """What may be handed to a server's workers now, and whether to try the server that failed with it."""
+def take(
+    server: Server,
+    mirrors: Mapping[str, Mirror],
+    ledger: Ledger,
+    at: Moment,
+    took: Callable[[str], None] = lambda _mapping: None,
+) -> tuple[list[Action], bool]:
+    """What may be handed to a server's workers now, and whether to try the server that failed with it.
+
+    Args:
+        server: that one.
+        mirrors: all there are, by name.
+        ledger: as it is now.
+        at: now.
+        took: is told of each mapping of which something does not wait any more.
+    """
     taken: list[Action] = []
     q = server.queue
     afresh = q.gate.is_doubtful or server.is_back
     while not ledger.overfull and (action := q.take(at.now)) is not None:
         mirror = mirrors.get(action.mapping)
+        if mirror is not None:
+            took(action.mapping)
         if mirror is None and isinstance(action, Sweep):
             taken.append(action)
         elif mirror is None or not _still_wanted(mirror, action) or not _has_space(q, action, at):
@@ -94,8 +110,6 @@ def take(server: Server, mirrors: Mapping[str, Mirror], ledger: Ledger, at: Mome
     if probe is not None:
         q.start_probe(probe)
         taken.append(probe)
-    if not q.only_additions:
-        _ask_what_is_left(server, mirrors.values(), at)
     return taken, afresh
 
 
@@ -119,11 +133,18 @@ def _begun(mirror: Mirror, action: Action, at: Moment) -> Action:
     return action
 
 
-def _ask_what_is_left(server: Server, mirrors: Iterable[Mirror], at: Moment) -> None:
+def ask_what_is_left(server: Server, mirrors: Iterable[Mirror], at: Moment) -> None:
     """Have what was interrupted at a server looked for and cleaned up, if nothing else is to be done there.
 
     What may come late is looked for in any case: a backlog of days, or a file that takes hours, settles nothing of it.
+
+    Args:
+        server: that one; what was taken of it runs.
+        mirrors: those of which something is open, also those of other servers.
+        at: now.
     """
+    if server.queue.only_additions:
+        return
     idle = server.queue.idle
     for mirror in mirrors:
         # Not before the first pass: what it finds on disk goes on with what is there.

@@ -9,7 +9,6 @@ every message only says what to look at.
 from __future__ import annotations
 
 import os
-import random
 import threading
 from collections.abc import Callable
 from typing import TypeVar
@@ -22,10 +21,11 @@ from ftpsyncd.engine import answering
 from ftpsyncd.engine.awaited import awaited
 from ftpsyncd.engine.counters import Counters
 from ftpsyncd.engine.done import record_some
-from ftpsyncd.engine.handout import Server, busy, go_on_without, hand, many_small_files, take
+from ftpsyncd.engine.handout import Server, ask_what_is_left, busy, go_on_without, hand, many_small_files, take
 from ftpsyncd.engine.mailbox import Mailbox, Message
 from ftpsyncd.engine.outcomes import Outcomes
-from ftpsyncd.engine.report import mapping_status, outdated, problems_of, server_status, transfer_of, unreadable_of
+from ftpsyncd.engine.report import outdated, problems_of, server_status, transfer_of, unreadable_of
+from ftpsyncd.engine.rounds import Rounds
 from ftpsyncd.engine.shortage import AGAIN_S, Shortage
 from ftpsyncd.engine.upkeep import Upkeep
 from ftpsyncd.engine.wallclock import WallClock
@@ -40,9 +40,6 @@ from ftpsyncd.status import DaemonStatus, Status
 from ftpsyncd.threads import begin
 from ftpsyncd.together import Together
 
-CHECK_EVERY_S = 3.0
-CHECKED_TOGETHER = 1 / 10
-"""Of that time: the folders that are due within it are checked together, since each turn goes through all mappings."""
 STATUS_EVERY_S = 0.25
 ENGINE_STUCK_S = 60.0
 """An engine whose loop has not turned for so long is not alive."""
@@ -83,6 +80,7 @@ class Engine:
         self._show = show
         self.emit = emit
         self.mirrors: dict[str, Mirror] = {}
+        """Changed by what is asked (`ask`), and by `remove`; or before the start."""
         self.servers: dict[str, Server] = {}
         self.counters = Counters()
         self.started = clock.monotonic()
@@ -97,18 +95,14 @@ class Engine:
         self._stopping = False
         self._idle, self._finished = True, False
         self.up_to_date = False
-        """All that came in has been gone on with, in a turn that all mappings had: what follows from it is known."""
+        """All that came in has been gone on with, in a turn that was not cut short: what follows from it is known."""
         self.whole = threading.Event()
         """Not while a reload has taken out mappings that it puts in again: nobody is told that there are none."""
         self.whole.set()
         self._reported: set[str] = set()
-        self._check_at: dict[str, float] = {}
+        self._rounds = Rounds(self.mirrors)
         self._checked = 0
         """Folders that were checked in the last turn: their disks answer at about the same time."""
-        self._first = 0
-        """Which mapping is gone on with first."""
-        self._cut_short = False
-        """Not all mappings have had their turn."""
         self._status = Status(DaemonStatus(True, os.getpid(), __version__, 0.0), (), (), ())  # noqa: FBT003
         self._status_at = 0.0
         self._wall = WallClock(clock, ledger.history.known_ns())
@@ -210,13 +204,13 @@ class Engine:
         def mark(at: Moment) -> None:
             for mirror in self.mirrors.values():
                 mirror.dirty.mark_deep("", at.now)
+            self._rounds.stir_all()
 
         self.mailbox.put(mark)
 
     def remove(self, mapping: str) -> Mirror:
         """Have nothing more to do with a mapping (engine's thread)."""
-        # A check that nobody carries out would be due for ever, and the loop never rest.
-        self._check_at.pop(mapping, None)
+        self._rounds.drop(mapping)
         self._reported.discard(mapping)
         self._outcomes.tries.drop(mapping)
         return self.mirrors.pop(mapping)
@@ -235,7 +229,19 @@ class Engine:
             BegunError: the engine has begun with it and does not turn; it will be done.
             TimeoutError: the engine does not turn, or it is not wanted any more; it will not be done.
         """
-        return self.mailbox.ask(question, timeout_s, wanted, to_its_end=to_its_end)
+        return self.mailbox.ask(self.about_any(question), timeout_s, wanted, to_its_end=to_its_end)
+
+    def about_any(self, question: Callable[[Moment], _T]) -> Callable[[Moment], _T]:
+        """A question that may change whatever it likes: only who asks knows of which mappings; it may tell of them."""
+
+        def answer(at: Moment) -> _T:
+            self._rounds.stir_all()
+            try:
+                return question(at)
+            finally:
+                self._rounds.stir_all()
+
+        return answer
 
     def renew_status(self, timeout_s: float = 30.0) -> None:
         """Have `status` tell of this moment.
@@ -287,12 +293,13 @@ class Engine:
 
     def next_due(self, now: float) -> float:
         """When there will be something to do although no message comes; in monotonic seconds, perhaps past."""
-        dues = [now + CHECK_EVERY_S, *self._check_at.values()]
+        dues = [self._rounds.next_check(now)]
         if self.ledger.overfull:
             return min(dues)
-        if self._cut_short:
+        if self._rounds.cut_short:
             dues.append(now)
-        dues.extend(due for mirror in self.mirrors.values() if (due := mirror.next_due()) is not None)
+        if (due := self._rounds.next_due()) is not None:
+            dues.append(due)
         if (due := self._shortage.next_due(now)) is not None:
             dues.append(due)
         if not self._shortage.holds(now):
@@ -312,7 +319,11 @@ class Engine:
         if (event := self._shortage.over(at.now)) is not None:
             self.emit(event)
         able = [] if self._shortage.holds(at.now) else servers
-        handed = [(server, take(server, self.mirrors, self.ledger, at)) for server in able]
+        rounds = self._rounds
+        handed = [(server, take(server, self.mirrors, self.ledger, at, rounds.began)) for server in able]
+        unsettled = rounds.with_intents()
+        for server in able:
+            ask_what_is_left(server, unsettled, at)
         if self._together is not None:
             self._together.tend(at.now, wanted=many_small_files(servers))
         self._upkeep.prune(at)
@@ -323,10 +334,11 @@ class Engine:
             hand(server, actions, afresh=afresh)
         if messages or any(actions for _, (actions, _) in handed):
             self.last_turn = at.now
+        rounds.note()
         idle = all(server.queue.idle for server in servers)
         if idle and not self._idle:
             self._outcomes.tries.rest(self._is_failing)
-        finished = idle and not self._cut_short and all(mirror.finished(at.now) for mirror in self.mirrors.values())
+        finished = idle and not rounds.cut_short and rounds.finished(at.now)
         if at.now >= self._status_at + STATUS_EVERY_S:
             self._status_at = at.now
             self.tell_of(at)
@@ -335,7 +347,7 @@ class Engine:
         elif (idle and not self._idle) or (finished and not self._finished):
             # Who waits for this need not wait for the next status.
             self.turned.set()
-        self._idle, self._finished, self.up_to_date = idle, finished, not self._cut_short
+        self._idle, self._finished, self.up_to_date = idle, finished, not rounds.cut_short
 
     def _handle(self, messages: list[Message], at: Moment) -> None:
         for number, message in enumerate(messages):
@@ -350,45 +362,43 @@ class Engine:
 
     def _look(self, at: Moment) -> None:
         """Ask the disks for what is due, and go on with what they answered."""
-        due, self._checked = at.now, 0
-        if any(self._check_at.get(name, 0.0) <= at.now for name in self.mirrors):
-            due += CHECK_EVERY_S * CHECKED_TOGETHER
-        for name, mirror in self.mirrors.items():
-            if self._check_at.get(name, 0.0) <= due:
-                self._checked += 1
-                self._check_at[name] = at.now + CHECK_EVERY_S * random.uniform(0.9, 1.1)  # noqa: S311
-                if not mirror.check_source(at.now):
-                    go_on_without(self.servers[mirror.spec.server], mirror)
-        mirrors, self._cut_short = list(self.mirrors.values()), False
-        if self.ledger.overfull:
-            return
-        for number in range(len(mirrors)):
-            mirrors[(self._first + number) % len(mirrors)].pump(at)
-            if number + 1 < len(mirrors) and self._is_long(at):
-                # Those behind it come first in the next turn.
-                self._first = (self._first + number + 1) % len(mirrors)
-                self._cut_short = True
-                return
+        self._checked = 0
+        for mirror in self._rounds.to_check(at.now):
+            self._checked += 1
+            if not mirror.check_source(at.now):
+                self._rounds.stir(mirror.spec.name)
+                go_on_without(self.servers[mirror.spec.server], mirror)
+        if not self.ledger.overfull:
+            self._rounds.share(self.servers.values())
+            self._rounds.go_on(at, lambda: self._is_long(at))
 
     def _moment(self) -> Moment:
         steps = self._wall.steps
-        at = self._wall.moment(max((m.spec.settle_s for m in self.mirrors.values()), default=0.0))
+        at = self._wall.moment(lambda: max((m.spec.settle_s for m in self.mirrors.values()), default=0.0))
         if self._wall.steps != steps:
             for server in self.servers.values():
                 server.queue.gate.clock_was_set(at.now)
             for mirror in self.mirrors.values():
                 mirror.clock_was_set(self._wall.last_step, at.now)
+            self._rounds.stir_all()
         return at
 
     # ── messages ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _on_changes(self, mapping: str, changes: Changes, at: Moment) -> None:
+    def _stirred(self, mapping: str) -> Mirror | None:
+        """The mirror about which something came in; None: it is not there any more."""
         mirror = self.mirrors.get(mapping)
+        if mirror is not None:
+            self._rounds.stir(mapping)
+        return mirror
+
+    def _on_changes(self, mapping: str, changes: Changes, at: Moment) -> None:
+        mirror = self._stirred(mapping)
         if mirror is not None:
             mirror.on_changes(changes, at)
 
     def _on_answer(self, mapping: str, answer: Listing | WatchReport | Exception, at: Moment) -> None:
-        mirror = self.mirrors.get(mapping)
+        mirror = self._stirred(mapping)
         if mirror is None:
             return
         if isinstance(answer, FtpsyncdError) and answer.retry is Retry.MACHINE:
@@ -410,7 +420,7 @@ class Engine:
     def _has_reported(self, mapping: str) -> None:
         """It is known of a folder whether it is watched."""
         self._reported.add(mapping)
-        if self._reported >= self.mirrors.keys():
+        if not self.watching.is_set() and self._reported >= self.mirrors.keys():
             self.watching.set()
 
     def _on_outcome(self, server_name: str, outcome: Outcome, at: Moment) -> None:
@@ -418,7 +428,7 @@ class Engine:
         if server is None:
             return
         action = outcome.action
-        mirror = self.mirrors.get(action.mapping)
+        mirror = self._stirred(action.mapping)
         if mirror is not None and isinstance(outcome, Done) and record_some(mirror, outcome):
             # As if it had ended later: others have their turns between.
             self.performed(server_name, outcome)
@@ -457,14 +467,14 @@ class Engine:
         return mirror is not None and self.ledger.failures.tries(mirror.id, path) > 0
 
     def _on_received(self, upload: Upload, ctime_ns: int, at: Moment) -> None:
-        mirror = self.mirrors.get(upload.mapping)
+        mirror = self._stirred(upload.mapping)
         if mirror is not None:
             # It is recorded at the end of this turn; until then a crash means that the file is sent whole.
             mirror.intents.received(upload, ctime_ns)
             answering.received(self.servers[mirror.spec.server], at.now, self.emit)
 
     def _on_exposed(self, upload: Upload, at: Moment) -> None:
-        mirror = self.mirrors.get(upload.mapping)
+        mirror = self._stirred(upload.mapping)
         if mirror is not None:
             mirror.intents.exposures.begun(upload, at)
 
@@ -476,7 +486,7 @@ class Engine:
         daemon = DaemonStatus(True, os.getpid(), __version__, uptime_s, *troubles)  # noqa: FBT003
         return Status(
             daemon,
-            tuple(mapping_status(mirror, at) for mirror in self.mirrors.values()),
+            self._rounds.status(at),
             tuple(server_status(s.name, s.queue, s.crew.connections, at, s.limits) for s in self.servers.values()),
             tuple(transfer_of(p, at.now) for s in self.servers.values() for p in s.crew.transfers()),
             (

@@ -6,6 +6,7 @@ for a live status and by `survey` for one without a daemon.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from itertools import islice
@@ -82,6 +83,17 @@ def mapping_status(mirror: Mirror, at: Moment) -> MappingStatus:
         directories_held=mirror.removals.directories_held,
         comparing=_is_comparing(mirror, at.now) or mirror.dirty.due_by(at.now + RELIST_GAP_S),
     )
+
+
+def at_rest_until(mirror: Mirror, status: MappingStatus, now: float) -> float:
+    """Until when the status of a mapping stays true if nothing comes in about it; ``now``: it may be another one soon.
+
+    What waits for anything tells for how long, and why, which time alone may change.
+    """
+    if status.state is not MappingState.IN_SYNC or status.comparing or status.pending or status.oldest_pending_s:
+        return now
+    due = mirror.dirty.next_due()
+    return math.inf if due is None else due - RELIST_GAP_S
 
 
 def _iso_of(moment: float, at: Moment) -> str:

@@ -7,6 +7,7 @@ with the files' stamps, and since when, and what time it is at least. Used on th
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from ftpsyncd.mapping.site import STEP_S, Clock, Moment, Step
 
@@ -44,7 +45,7 @@ class WallClock:
     def __repr__(self) -> str:
         return f"<WallClock steps={self.steps}>"
 
-    def moment(self, settle_s: float) -> Moment:
+    def moment(self, settle_s: Callable[[], float]) -> Moment:
         """Now.
 
         Args:
@@ -54,7 +55,7 @@ class WallClock:
         offset_s = wall_ns / 1e9 - now - self._slept_s
         goes_s = self._goes_s(now)
         if abs(offset_s - self._offset_s) > STEP_S:
-            self._distrust_until = now + settle_s + STEP_S
+            self._distrust_until = now + settle_s() + STEP_S
             before_ns = wall_ns - int((offset_s - self._offset_s) * 1e9)
             # With room for what the clocks differ by while they are read.
             began_ns = before_ns - int((self._since + goes_s - self._began + STEP_S) * 1e9)

@@ -28,6 +28,7 @@ from ftpsyncd.daemon import process as daemon
 from ftpsyncd.daemon import reloading, roster, service
 from ftpsyncd.daemon.service import Service
 from ftpsyncd.engine import loop as engine
+from ftpsyncd.engine import rounds
 from ftpsyncd.engine.loop import Engine
 from ftpsyncd.engine.mailbox import Message
 from ftpsyncd.errors import CommandRefusedError, ControlSocketError, LedgerError, LedgerLostError, ThreadLimitError
@@ -247,7 +248,7 @@ def test_a_reload_says_what_else_it_took_over(
 
 def test_the_engine_rests_when_a_mapping_was_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FTP_PASSWORD", PASSWORD)
-    monkeypatch.setattr(engine, "CHECK_EVERY_S", 0.05)
+    monkeypatch.setattr(rounds, "CHECK_EVERY_S", 0.05)
     (tmp_path / "in").mkdir()
     config = written(tmp_path / "config.yaml", 1)
     one = config.read_text()
@@ -539,7 +540,7 @@ def test_a_folder_for_which_no_thread_may_begin_is_no_missing_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is this machine that lacks something: the others go on, and so does it when there is a thread for it."""
-    monkeypatch.setattr(engine, "CHECK_EVERY_S", 0.05)
+    monkeypatch.setattr(rounds, "CHECK_EVERY_S", 0.05)
     start, allowed = threading.Thread.start, threading.Event()
 
     def begin(thread: threading.Thread) -> None:
@@ -579,7 +580,7 @@ def test_a_disk_that_stops_to_answer_is_shown_until_it_does(tmp_path: Path, monk
     monkeypatch.setattr(Scanner, "root_identity", look)
     monkeypatch.setattr(looks, "SILENT_S", 0.3)
     monkeypatch.setattr(disk, "ANSWER_S", 0.2)
-    monkeypatch.setattr(engine, "CHECK_EVERY_S", 0.05)
+    monkeypatch.setattr(rounds, "CHECK_EVERY_S", 0.05)
     told: list[Event] = []
     one = Service(load(several(tmp_path)), one_pass=True, observe=told.append)
     one.start()
@@ -652,7 +653,7 @@ def test_a_disk_that_hangs_while_its_files_are_opened_keeps_no_other_mapping_wai
     monkeypatch.setattr(looks, "SILENT_S", 0.3)
     monkeypatch.setattr(disk, "ANSWER_S", 0.2)
     monkeypatch.setattr(crew, "HUNG_S", 0.3)
-    monkeypatch.setattr(engine, "CHECK_EVERY_S", 0.05)
+    monkeypatch.setattr(rounds, "CHECK_EVERY_S", 0.05)
     monkeypatch.setenv("FTP_PASSWORD", PASSWORD)
     for name in ("slow", "swift"):
         (tmp_path / name).mkdir()

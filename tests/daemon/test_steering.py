@@ -72,7 +72,7 @@ def mirror_of(config: Config, engine: Engine) -> Mirror:
 
 def test_an_engine_that_hangs_is_not_healthy_and_one_that_goes_on_is(config: Config, monkeypatch):
     monkeypatch.setattr(steering, "ENGINE_STUCK_S", 0.5)
-    monkeypatch.setattr("ftpsyncd.engine.loop.CHECK_EVERY_S", 0.05)
+    monkeypatch.setattr("ftpsyncd.engine.rounds.CHECK_EVERY_S", 0.05)
     let_go = threading.Event()
     with Ledger(config.state_dir / "ledger.db") as ledger:
         engine = Engine(ledger, lambda _event: None)
@@ -97,7 +97,7 @@ def test_an_engine_that_hangs_is_not_healthy_and_one_that_goes_on_is(config: Con
 def test_an_engine_that_hangs_does_not_tell_that_all_is_well(config: Config, monkeypatch):
     """For as long as nobody restarted it: by `status`, and by alerts, which told nobody."""
     monkeypatch.setattr("ftpsyncd.engine.loop.ENGINE_STUCK_S", 0.5)
-    monkeypatch.setattr("ftpsyncd.engine.loop.CHECK_EVERY_S", 0.05)
+    monkeypatch.setattr("ftpsyncd.engine.rounds.CHECK_EVERY_S", 0.05)
     let_go = threading.Event()
     with engine_of(config) as engine:
         engine.start()
@@ -301,7 +301,7 @@ def test_a_mapping_that_a_reload_has_just_removed_is_one_that_there_is_not(
     with engine_of(config) as engine:
         mirror_of(config, engine)
         engine.start()
-        engine.ask(lambda _at: engine.mirrors.pop("gallery"))
+        engine.ask(lambda _at: engine.remove("gallery"))
         with pytest.raises(UnknownNameError, match="There is no mapping gallery"):
             tell(Steering(config, engine))
 

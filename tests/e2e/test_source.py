@@ -39,7 +39,7 @@ mounting = [pytest.mark.root, as_root]
 def watchful(server: Server, base: Path, **mapping: Any) -> Iterator[Site]:
     """A site whose daemon looks at its source every `CHECK_EVERY_S`."""
     with site(server, base, **mapping) as s:
-        s.numbers = {"ftpsyncd.engine.loop.CHECK_EVERY_S": CHECK_EVERY_S}
+        s.numbers = {"ftpsyncd.engine.rounds.CHECK_EVERY_S": CHECK_EVERY_S}
         yield s
 
 

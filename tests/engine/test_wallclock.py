@@ -33,14 +33,14 @@ class Machine:
 @pytest.mark.parametrize("by_s", [-3600, 3600])
 def test_a_clock_that_was_set_is_not_compared_with_stamps_for_a_while(by_s: int):
     machine = Machine()
-    assert machine.clock.moment(SETTLE_S).wall_goes_s == math.inf
+    assert machine.clock.moment(lambda: SETTLE_S).wall_goes_s == math.inf
     machine.go_on(100)
     machine.wall_ns += by_s * S
-    at = machine.clock.moment(SETTLE_S)
+    at = machine.clock.moment(lambda: SETTLE_S)
     assert (at.wall_trusted, at.wall_goes_s, machine.clock.steps) == (False, 0.0, 1)
     assert machine.clock.last_step == pytest.approx((WALL - S, WALL + 100 * S, by_s * S), abs=10_000, rel=0)
     machine.go_on(SETTLE_S + 1)
-    at = machine.clock.moment(SETTLE_S)
+    at = machine.clock.moment(lambda: SETTLE_S)
     assert (at.wall_trusted, at.wall_goes_s, machine.clock.steps) == (True, SETTLE_S + 1, 1)
 
 
@@ -49,7 +49,7 @@ def test_a_machine_that_slept_has_not_had_its_clock_set():
     for _ in range(5):
         machine.go_on(8 * 3600)
         machine.sleep(16 * 3600)
-        at = machine.clock.moment(SETTLE_S)
+        at = machine.clock.moment(lambda: SETTLE_S)
         assert (at.wall_trusted, at.wall_goes_s, machine.clock.steps) == (True, math.inf, 0)
     assert machine.clock.surely_ns(at) == machine.wall_ns
 
@@ -57,10 +57,10 @@ def test_a_machine_that_slept_has_not_had_its_clock_set():
 def test_a_clock_that_was_set_while_the_machine_slept_was_set():
     machine = Machine()
     machine.go_on(PROVEN_S)
-    machine.clock.moment(SETTLE_S)
+    machine.clock.moment(lambda: SETTLE_S)
     machine.sleep(3600)
     machine.wall_ns += 1000 * S
-    at = machine.clock.moment(SETTLE_S)
+    at = machine.clock.moment(lambda: SETTLE_S)
     assert (machine.clock.steps, at.wall_trusted) == (1, False)
     assert machine.clock.last_step.by_ns == pytest.approx(1000 * S, abs=10_000, rel=0)
     assert machine.clock.surely_ns(at) == pytest.approx(machine.wall_ns - 1000 * S, abs=10_000, rel=0)
@@ -72,7 +72,7 @@ def test_what_time_it_is_at_least_goes_on_while_the_clock_is_set_again_and_again
     for _ in range(4):
         machine.go_on(PROVEN_S / 2)
         machine.wall_ns += 1000 * S
-        at = machine.clock.moment(SETTLE_S)
+        at = machine.clock.moment(lambda: SETTLE_S)
     assert machine.clock.steps == 4
     assert machine.clock.surely_ns(at) == pytest.approx(WALL + int(2 * PROVEN_S * S), abs=10_000, rel=0)
 
@@ -92,7 +92,7 @@ def test_a_process_that_is_stopped_between_two_clocks_has_not_seen_one_set(stopp
     machine.clock._clock = Clock(lambda: machine.now, wall_ns, lambda: 0.0)
     for _ in range(3):
         machine.go_on(1)
-        at = machine.clock.moment(SETTLE_S)
+        at = machine.clock.moment(lambda: SETTLE_S)
         assert (at.now, at.wall_ns, machine.clock.steps) == (machine.now, machine.wall_ns, 0)
 
 

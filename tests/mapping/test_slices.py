@@ -14,8 +14,9 @@ from ftpsyncd.core.gate import Breaker
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.turn import Lane, Order
 from ftpsyncd.engine.handout import Server
-from ftpsyncd.engine.loop import CHECK_EVERY_S, CHECKED_TOGETHER, TURN_S, Engine
+from ftpsyncd.engine.loop import TURN_S, Engine
 from ftpsyncd.engine.report import mapping_status
+from ftpsyncd.engine.rounds import CHECK_EVERY_S, CHECKED_TOGETHER
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.ledger.database import Database
@@ -244,21 +245,30 @@ def test_a_pass_is_not_over_before_what_a_rename_was_to_leave_is_looked_at(
 
 
 def test_a_long_turn_leaves_mappings_to_the_next_one(two: Two) -> None:
+    two.turn()
     pumped: list[str] = []
     for name, mirror in two.engine.mirrors.items():
         mirror.pump = lambda _at, name=name: pumped.append(name)  # type: ignore[method-assign, misc]
+        mirror.next_due = lambda: None  # type: ignore[method-assign]
     clock = slow(two)
     assert isinstance(clock.monotonic, Slow)
+    two.engine.rescan()
     two.turn()
     assert pumped == [A, B]
     clock.monotonic.step = 2 * TURN_S
-    for _ in range(3):
-        two.turn()
-        assert two.engine.next_due(clock.monotonic.now) <= clock.monotonic.now
-    assert pumped == [A, B, A, B, A]
+    two.engine.rescan()
+    two.turn()
+    assert pumped == [A, B, A]
+    assert two.engine.next_due(clock.monotonic.now) <= clock.monotonic.now
+    two.engine.changed(A, Changes(frozenset({"name"}), frozenset()))
+    two.turn()
+    assert pumped == [A, B, A, B], "it has waited for longer"
+    assert two.engine.next_due(clock.monotonic.now) <= clock.monotonic.now
     clock.monotonic.step = 0.0
     two.turn()
-    assert pumped == [A, B, A, B, A, B, A]
+    assert pumped == [A, B, A, B, A]
+    two.turn()
+    assert pumped == [A, B, A, B, A], "nothing has come in, and nothing is due"
     assert two.engine.next_due(clock.monotonic.now) > clock.monotonic.now
 
 
@@ -266,9 +276,11 @@ def test_a_long_turn_leaves_mappings_to_the_next_one(two: Two) -> None:
 def test_folders_that_are_due_at_about_the_same_time_are_checked_in_one_turn(
     two: Two, after_s: float, checks: int
 ) -> None:
-    """400 mappings at rest had the engine turn 260 times in a second, and each turn goes through all of them."""
+    """400 mappings at rest had the engine turn 260 times in a second, each time with a commit and a status."""
     first = NOW if after_s else NOW + 0.1
-    two.disk.checks, two.engine._check_at = 0, {A: first, B: first + after_s}
+    two.disk.checks = 0
+    two.engine._rounds._checks.put(A, first)
+    two.engine._rounds._checks.put(B, first + after_s)
     two.turn()
     assert two.disk.checks == checks
 
@@ -294,7 +306,7 @@ def test_many_names_of_one_file_are_asked_for_once_in_a_turn(two: Two, monkeypat
 def test_a_file_that_changes_is_looked_at_however_much_of_a_large_directory_waits(two: Two) -> None:
     """Else it waits for all of that; what was marked by itself has its turn in between."""
     mirror = two.mirror
-    mirror.dirty.mark_deep("", NOW)
+    two.engine.rescan()
     two.turn()
     two.lists(A, many(3 * QUEUE_ROOM))
     two.turn()

@@ -12,6 +12,7 @@ from typing import Any, Self
 from ftpsyncd.engine import again
 from ftpsyncd.engine.loop import Engine
 from ftpsyncd.engine.mailbox import Message
+from ftpsyncd.engine.report import mapping_status
 from ftpsyncd.ledger.decisions import UNDATED
 from ftpsyncd.local import tree
 from ftpsyncd.mapping.mirror import Mirror
@@ -136,11 +137,18 @@ class Life(Stage):
 
     def _pause(self, at_ns: int) -> None:
         if self._engine is not None and not self._turning:
+            self._is_asked()
             for mirror in self._engine.mirrors.values():
                 mirror.pause(at_ns)
 
+    def _is_asked(self) -> None:
+        """A person has the daemon do something, as `Engine.ask` does."""
+        assert self._engine is not None
+        self._engine._rounds.stir_all()
+
     def retry(self) -> None:
         if self._engine is not None and not self._turning:
+            self._is_asked()
             for mirror in self._engine.mirrors.values():
                 again.retry(mirror, None, self._engine._moment())
 
@@ -159,9 +167,27 @@ class Life(Stage):
             engine.turn([each for message in messages for each in self._and_then(message)])
         finally:
             self._turning = False
+        self._check_rounds(engine)
         self.check_ledger()
         # What was told in the midst of this turn is for the next one.
         return bool(messages) or not engine.mailbox._messages.empty()
+
+    def _check_rounds(self, engine: Engine) -> None:
+        """What is known of mappings that had no turn is what they would say: nothing changes one unheard."""
+        rounds, at = engine._rounds, engine._moment()
+        if rounds._all or engine.ledger.overfull:
+            return
+        for name, mirror in engine.mirrors.items():
+            if name in rounds._ahead:
+                continue
+            if rounds._dues.of(name) != mirror.next_due():
+                raise self._broken(f"G3: {name} is due at {mirror.next_due()}, not at {rounds._dues.of(name)}")
+            if bool(mirror.intents) != (name in rounds._with_intents):
+                raise self._broken(f"G3: nobody knows that something is open in {name}, or is not any more")
+            status = mapping_status(mirror, at)
+            told = rounds._told.get(name)
+            if told is not None and at.now < told[1] and told[0] != status:
+                raise self._broken(f"G8: it tells {told[0]}, and should tell {status}")
 
     def _and_then(self, message: Message) -> Iterable[Message]:
         """A message, and what somebody asks right behind it."""
@@ -196,7 +222,7 @@ class Life(Stage):
         dues += [server.queue.next_due(now) for server in engine.servers.values()]
         for name, mirror in engine.mirrors.items():
             if mirror.removals.source.missing or tree.root_identity(mirror.spec.local) != mirror.watcher.root:
-                dues.append(engine._check_at.get(name, now))
+                dues.append(engine._rounds._checks.of(name) or now)
         return min((due for due in dues if due is not None), default=now + NO_RESCAN_S)
 
     def all_is_well(self) -> None:
@@ -248,6 +274,7 @@ class Life(Stage):
         """A person does what he can."""
         assert self._engine is not None
         self.approve()
+        self._is_asked()
         for mirror in self._engine.mirrors.values():
             # The others are tried again by themselves.
             for path, failure in mirror.ledger.failures.worst(mirror.id, 1000):

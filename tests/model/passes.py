@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ftpsyncd.daemon.onepass import Progress, progress_of
-from ftpsyncd.engine.loop import CHECK_EVERY_S, Engine
+from ftpsyncd.engine.loop import Engine
 from ftpsyncd.engine.mailbox import Message
+from ftpsyncd.engine.rounds import CHECK_EVERY_S
 from ftpsyncd.mapping.site import Moment
 from tests.model.life import Life
 

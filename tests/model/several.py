@@ -173,6 +173,7 @@ class Several(Life):
     def _held(self) -> list[tuple[Mirror, Moment]]:
         if self._engine is None or self._turning:
             return []
+        self._is_asked()
         at = self._engine._moment()
         return [
             (mirror, at)
@@ -184,6 +185,7 @@ class Several(Life):
         """The engine's answer, at its next turn."""
         assert self._engine is not None
         answers: list[_T] = []
+        question = self._engine.about_any(question)
         self._engine.mailbox.put(lambda at: answers.append(question(at)))
         while not answers:
             if not self.turn():

@@ -18,7 +18,6 @@ from ftpsyncd.engine.outcomes import LOST_CONNECTIONS
 from ftpsyncd.errors import LocalUnreadableError, NameRefusedError
 from ftpsyncd.events import EventKind
 from ftpsyncd.inspection.reasons import Known
-from ftpsyncd.ledger.decisions import UNDATED
 from ftpsyncd.ledger.failures import FailureCounts
 from ftpsyncd.local.quiet import open_and_look
 from ftpsyncd.mapping.site import QUEUE_ROOM
@@ -509,7 +508,7 @@ def live_reason(world: World, path: str) -> str:
 
 def test_what_a_paused_mapping_waits_for_is_told_with_that():
     with begun() as world:
-        world._mirror.pause(UNDATED)
+        world.do(("pause",))
         world.do(("delete", 0))
         world.do(("write", "late", 20))
         world.do(("go_on", 1.0))

@@ -13,9 +13,9 @@ from collections.abc import Iterable
 import pytest
 
 from ftpsyncd.daemon.onepass import progress_of
-from ftpsyncd.engine.loop import CHECK_EVERY_S
 from ftpsyncd.engine.mailbox import Message
 from ftpsyncd.engine.report import mapping_status
+from ftpsyncd.engine.rounds import CHECK_EVERY_S
 from ftpsyncd.mapping.site import Moment
 from ftpsyncd.status import MappingState
 from tests.figures import Figures

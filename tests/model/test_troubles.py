@@ -191,6 +191,7 @@ class _World(Racing, Recorded):
             for path, row in rows.items()
             if row.kind is Kind.FILE and published.get(path) != contents.get(row.fingerprint, b"unknown")
         ]
+        self._is_asked()
         again.publish(self._mirror, files, [], self._engine._moment())
 
 

@@ -194,6 +194,7 @@ class World(Life):
             here = self.drop.files()
             self._approved += sum(1 for path in self._published() if path not in here)
             self._may_accept |= held
+            self._is_asked()
             self._mirror.removals.approve(self._engine._moment())
             # As `Steering` does before it answers.
             self._ledger.commit()
@@ -205,6 +206,7 @@ class World(Life):
             self.given_up |= self.drop.finished
             self._all_managed = False
             self._may_accept = True
+            self._is_asked()
             self._mirror.removals.discard(self._engine._moment())
             # As `Steering` does before it answers.
             self._ledger.commit()

@@ -1264,10 +1264,10 @@ MUTATIONS = (
         "G5",
         "one dead server stops all",
         "engine/loop.py",
-        "        handed = [(server, take(server, self.mirrors, self.ledger, at)) for server in able]\n",
+        "        handed = [(server, take(server, self.mirrors, self.ledger, at, rounds.began)) for server in able]\n",
         "        dead = any(server.queue.gate.state is Breaker.OFFLINE for server in servers)\n"
         "        mirrors = {} if dead else self.mirrors\n"
-        "        handed = [(server, take(server, mirrors, self.ledger, at)) for server in able]\n",
+        "        handed = [(server, take(server, mirrors, self.ledger, at, rounds.began)) for server in able]\n",
         "tests/e2e/test_isolation.py::test_a_dead_server_does_not_delay_a_live_one",
     ),
     Mutation(
