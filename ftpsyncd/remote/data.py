@@ -24,6 +24,7 @@ from ftpsyncd.errors import (
     NoSocketError,
     RemoteError,
     ServerUnavailableError,
+    TlsError,
     TransferFailedError,
 )
 from ftpsyncd.remote.parting import part
@@ -187,7 +188,7 @@ class DataLine:
             self._control.data_resumed = bool(self._protected.session_reused)
             self._control.has_resumed |= self._control.data_resumed
         except ssl.SSLCertVerificationError as error:
-            raise translate(error, "protecting the data connection") from error
+            raise _untrusted(error) from error
         except FAILURES as error:
             raise _failure(error, "protecting the data connection") from error
 
@@ -412,6 +413,18 @@ def _is_of_the_file(error: OSError, descriptor: int, offset: int) -> bool:
     except OSError:
         return True
     return False
+
+
+def _untrusted(error: ssl.SSLCertVerificationError) -> RemoteError:
+    """The error of a data connection where the control line's certificate has verified, and this one's does not."""
+    failure = translate(error, "protecting the data connection")
+    if not isinstance(failure, TlsError):
+        return failure
+    why = failure.message.partition(": ")[2]
+    return TlsError(
+        f"The certificate of the data connection does not verify, though that of the control connection does: {why}",
+        remedy="Something else answers on the server's ports for data, or on the way to them: ask whoever runs it.",
+    )
 
 
 def _failure(error: Exception, doing: str) -> RemoteError:

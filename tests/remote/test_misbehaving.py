@@ -404,6 +404,23 @@ class TestTls:
                 assert errors_of(publish(session, job("/a"))) == [None]
                 assert session.control.peer != "localhost"
 
+    @pytest.mark.parametrize("by", ["a stranger", "the same authority, for another host"])
+    def test_one_whose_certificate_does_not_verify_is_told_as_that_and_no_trust_in_it_advised(self, by):
+        ca, stranger = trustme.CA(), trustme.CA()
+        control, other = (ssl.create_default_context(ssl.Purpose.CLIENT_AUTH) for _ in range(2))
+        ca.issue_cert("127.0.0.1").configure_cert(control)
+        (stranger.issue_cert("127.0.0.1") if by == "a stranger" else ca.issue_cert("other.example.com")).configure_cert(
+            other
+        )
+        with Scripted(tls=control) as server, ca.cert_pem.tempfile() as anchor:
+            server.data_tls = other
+            with account(server, tls=TlsMode.EXPLICIT, tls_ca=Path(anchor))() as session:
+                (result,) = publish(session, job("/a"))
+                assert type(result.error) is TlsError
+                assert "certificate of the data connection does not verify, though" in result.error.message
+                assert "ask whoever runs it" in result.error.remedy
+                assert not any(server.files.values()), "nothing was sent"
+
     def test_garbage_instead_of_a_handshake_is_a_tls_error(self):
         async def garble(connection: Connection, _argument: str) -> None:
             await connection.say("234 Go on.")
