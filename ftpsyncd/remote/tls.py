@@ -32,7 +32,10 @@ _SELF_SIGNED = (
 _OTHER_NAME = "Set `host` to a name that the certificate is for, if this is the right server."
 CERTIFICATES = {
     9: "Check the clock of this machine: `date`.",
-    10: "Have it renewed by whoever runs the server; check the clock of this machine, too: `date`.",
+    10: (
+        "Have it, or that of its authority (which `tls_ca` may name), renewed by whoever runs the server; check the"
+        " clock of this machine, too: `date`."
+    ),
     18: _SELF_SIGNED,
     **dict.fromkeys((19, 20, 21), _OWN_AUTHORITY),
     **dict.fromkeys((62, 64), _OTHER_NAME),

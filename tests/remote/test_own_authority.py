@@ -76,6 +76,14 @@ def test_so_is_one_for_another_host(root: Signed, connected: Callable[..., None]
         connected(server if itself else root, server)
 
 
+def test_so_is_one_whose_authority_has_expired(connected: Callable[..., None]) -> None:
+    """It is the anchor that is to be renewed here, and the server's certificate is well: OpenSSL does not tell which."""
+    expired = Signed("our authority", None, CA, until=-DAY)
+    with pytest.raises(TlsError, match="does not verify: certificate has expired") as caught:
+        connected(expired, Signed("server", expired, HERE))
+    assert "that of its authority (which `tls_ca` may name)" in caught.value.remedy
+
+
 @pytest.mark.parametrize("itself", [False, True])
 def test_so_is_one_that_has_expired(root: Signed, connected: Callable[..., None], *, itself: bool) -> None:
     server = Signed("server", root, HERE, until=-DAY)
