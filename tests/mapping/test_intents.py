@@ -888,6 +888,17 @@ def test_a_directory_is_not_asked_whether_it_was_renamed_into_itself(story: Stor
     assert not story.intents
 
 
+def test_nor_where_that_was_not_asked_before(story: Story):
+    story.directory("p/old")
+    story.intents.begin(RenameDir(M, "q/new", "p/old", 5))
+    story.crash()
+    story.queue.withdraw(M, "q/new")
+    story.ledger.move(story.id, "q", "p/old/q")
+    story.intents.moved("q", "p/old/q")
+    asked = [*story.asked(), *story.asked(LATE_S)]
+    assert [action.path for action in asked if isinstance(action, RenameDir) and action.source == "p/old"] == []
+
+
 def test_a_lost_connection_is_a_small_crash(story: Story):
     story.published("a")
     delete = Delete(M, "a")

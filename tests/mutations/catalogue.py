@@ -111,7 +111,7 @@ MUTATIONS = (
         "mapping/intents.py",
         'if path_after.startswith(f"{after.source}/"):',
         "if False:",
-        "tests/mapping/test_intents.py::test_a_directory_is_not_asked_whether_it_was_renamed_into_itself",
+        "tests/mapping/test_intents.py::test_nor_where_that_was_not_asked_before",
     ),
     Mutation(
         "G4",
