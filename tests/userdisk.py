@@ -86,8 +86,11 @@ class Disk:
         return struct.pack("<6Q10I", node, size, -(-size // 512), *seconds, 0, 0, 0, mode, links, 0, 0, 0, 4096, 0)
 
     def close(self) -> None:
-        """Unmount."""
+        """Unmount, and end: also where a process in another mount namespace, which has a copy of it, keeps it mounted."""
+        self.die()
         ctypes.CDLL(None).umount2(os.fsencode(self.file.parent), _MNT_DETACH)
+        # Whoever still reads would read of what gets this number next.
+        self._thread.join()
         os.close(self._device)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ from ftpsyncd.errors import LocalUnreadableError
 from ftpsyncd.remote import connect
 from tests.servers import available, running
 from tests.userdisk import disk
+from tests.waiting import until
 
 pytestmark = [
     pytest.mark.root,
@@ -53,3 +57,16 @@ def test_nor_is_what_a_file_server_far_away_lacks(kind, tls, code, tmp_path):
             ftp.upload(far.file, "/f")
         assert ftp.list("/") == []
         assert ftp.session.usable
+
+
+def test_such_a_disk_ends_though_another_mount_namespace_has_it(tmp_path):
+    """A server of another test may have been given one of its own meanwhile: the thread of the disk stayed."""
+    before = set(threading.enumerate())
+    with contextlib.ExitStack() as stack:
+        with disk(tmp_path, CONTENT):
+            command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", "echo; exec sleep 60"]
+            other = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE))
+            stack.callback(other.kill)
+            assert other.stdout is not None
+            assert other.stdout.read(1) == b"\n"
+        until(lambda: set(threading.enumerate()) <= before, "the disk's thread has ended")
