@@ -1084,6 +1084,32 @@ MUTATIONS = (
     ),
     Mutation(
         "G4",
+        "where a file on its way was seen is not known any more after a crash",
+        "mapping/places.py",
+        "            self._ledger.begun.set_elsewhere(self._mapping, path, where)\n",
+        "            pass\n",
+        "tests/mapping/test_mirror.py::TestAnotherFolderInTheRootsPlace"
+        "::test_what_was_under_way_when_the_daemon_was_killed_was_seen_there[ours is back-all is mounted]",
+    ),
+    Mutation(
+        "G4",
+        "a file of another folder counts as ours when its directory gets another name before it is known to have arrived",
+        "engine/done.py",
+        "    mirror.removals.source.places.moved(source, path)\n",
+        "",
+        f"{EPISODES}"
+        "::test_what_was_sent_of_another_folder_stays_though_ours_is_back_and_its_directory_has_another_name[False]",
+    ),
+    Mutation(
+        "G4",
+        "a mass delete is forgotten by a start during which another folder is in the place of ours",
+        "mapping/holding.py",
+        "            self._site.ledger.decisions.set_behind(self._site.id, self._mass_delete)\n",
+        "",
+        f"{EPISODES}::test_a_mass_delete_is_held_for_a_person_also_when_another_folder_has_come_and_gone[restart-disk]",
+    ),
+    Mutation(
+        "G4",
         "what was on a disk is deleted when another one is mounted in its place",
         "core/plan.py",
         "    if mount_point and filesystem and row.device > MIXED and row.device not in {filesystem, device}:\n",
