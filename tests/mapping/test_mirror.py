@@ -1029,6 +1029,34 @@ def test_what_a_crash_cut_off_while_a_disk_in_the_folder_was_away_was_seen_in_no
     assert row.device == device
 
 
+def test_what_a_crash_cut_off_below_the_place_of_a_disk_is_out_of_sight_when_that_is_back_at_the_next_start(
+    ledger: Ledger,
+):
+    """It was seen in the plain directory; the disk does not have it, and it passed for deleted."""
+    mapping, root = ledger.mappings.number(M, "there"), RootIdentity(1, 1)
+    ledger.mappings.set_root(mapping, root)
+    ledger.put(mapping, "card", made()._replace(device=11))
+    away = Listing("card", Presence.PRESENT, {}, inode=50, device=DISK)
+    back = Listing("card", Presence.PRESENT, {}, inode=50, device=OTHER_DISK, mount_point=True, filesystem=11)
+
+    def begin(seen: Listing) -> Story:
+        story = Story(ledger)
+        story.mirror.removals.source.found(root, AT)
+        story.mirror.on_answer(seen, AT)
+        story.mirror.removals.pass_ended(AT)
+        return story
+
+    begin(away).mirror.removals.source.offered("card/new.jpg", root)
+    ledger.begun.put(mapping, "card/new.jpg", Intent(Kind.FILE, fingerprints=(PICTURE.fingerprint,)))
+    removals = begin(back).mirror.removals
+    assert removals.hold is None
+    removals.source.arrived("card/new.jpg", AT)
+    assert removals.hold is not None
+    row = ledger.row(mapping, "card")
+    assert row is not None
+    assert row.device == MIXED
+
+
 class TestAnotherFolderInTheRootsPlace:
     OURS, OTHER, OTHER_DISKS = RootIdentity(1, 1), RootIdentity(2, 1), RootIdentity(2, 9)
 
