@@ -208,18 +208,16 @@ class Places:
 
     # ── What is published from where ───────────────────────────────────────────────────────────────────────────
 
-    def offered(self, path: str, root: RootIdentity | None, *, two: bool, runs: bool) -> None:
+    def offered(self, path: str, root: RootIdentity | None, *, runs: bool) -> None:
         """Something is to be published here, as it was seen in a folder: perhaps not the one that it should be.
 
         Args:
             path: where.
             root: the folder.
-            two: see `why_held`.
             runs: what was seen there before is being published.
         """
         if root is not None and self.published is not None and root != self.published:
-            if not two:
-                self._was_seen(path, "")
+            self._was_seen(path, "")
             return
         if self._swapped:
             where = next((directory for directory in self._swapped if self._is_on(directory, path)), None)
@@ -304,9 +302,15 @@ class Places:
         return bool(after)
 
     def accept(self) -> None:
-        """From now on everything is as it should be: it is what is published."""
+        """From now on everything is as it should be: it is what is published.
+
+        What is on its way and was seen elsewhere than there still is out of sight when it arrives.
+        """
+        accepted = set(self._swapped)
+        if self.root != self.published:
+            accepted.add("")
         self._accept_root()
-        self._drop(list(self._elsewhere))
+        self._drop([path for path, where in self._elsewhere.items() if where in accepted])
         for path, swapped in (*self._swapped.items(), *self._links.items()):
             row = self._ledger.row(self._mapping, path)
             if row is not None:

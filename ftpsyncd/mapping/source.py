@@ -178,7 +178,7 @@ class Source:
     def offered(self, path: str, root: RootIdentity | None) -> None:
         """Something is to be published here, as it was seen in a folder (`Places.offered`)."""
         runs = self._site.queue.occupied(self._site.spec.name, path)
-        self.places.offered(path, root, two=self._are_two, runs=runs)
+        self.places.offered(path, root, runs=runs)
 
     def _keep_under_way(self) -> None:
         """Where something was seen matters until it is known whether it has arrived."""

@@ -926,6 +926,24 @@ def test_what_was_sent_of_another_folder_stays_though_ours_is_back_and_its_direc
         assert world._mirror.removals.hold.kind is HoldKind.TWO_SOURCES
 
 
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_discard_keeps_also_what_was_sent_of_another_folder_and_is_not_known_yet_to_have_arrived(*, killed: bool):
+    """It was at the server when somebody said that all is to stay there, and deleted as soon as that was known."""
+    with begun() as world:
+        world.all(("vanish", "beside"), ("go_on", 30.0), ("write", "early", 20), ("go_on", 10.0), ("write", "new", 200))
+        world.all(("fault_after", "RNTO", "unavailable", 1), ("upon", "RNTO", ("later", 1, ("offline",))))
+        world.all(("go_on", 10.0), ("come_back",), ("go_on", 30.0), ("discard",), ("go_on", 30.0))
+        assert "new" in world._published()
+        if killed:
+            world.all(("crash",), ("start",))
+        world.all(("online",), ("go_on", 400.0))
+        assert {"early", "new"} <= world._published().keys()
+        assert world._mirror.removals.hold is not None
+        world.all(("discard",), ("go_on", 400.0))
+        assert {"early", "new"} <= world._published().keys()
+        assert world._mirror.removals.hold is None
+
+
 @pytest.mark.parametrize("away", ["disk", "beside", "nowhere"])
 @pytest.mark.parametrize("start", [(), (("restart",),), (("crash",), ("start",))], ids=["it runs", "restart", "crash"])
 def test_a_mass_delete_is_held_for_a_person_also_when_another_folder_has_come_and_gone(start: Sequence[Op], away: str):
