@@ -154,7 +154,7 @@ class _Plan:
         mirror = rehearsal.mirror
         removals = mirror.removals
         if removals.source.missing:
-            yield self._nothing("", f"{self._spec.local} is not there; nothing is deleted at the server meanwhile")
+            yield self._nothing("", f"{removals.source.missing}; nothing is deleted at the server meanwhile")
             return
         for path, problem in sorted(mirror.unreadable.problems.items()):
             yield self._nothing(path, f"it cannot be read: {problem}")

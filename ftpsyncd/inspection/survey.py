@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import time
 from collections.abc import Collection, Mapping
 from functools import partial
@@ -221,7 +222,7 @@ def offline_status(config: Config) -> Status:
                 found = ledger.mappings.find(spec.name, destination(spec, config.servers[spec.server]))
                 if found is not None:
                     ids[spec.name] = found
-        there = patience.answers({spec.name: partial(_is_folder, spec.local) for spec in config.mappings.values()})
+        there = patience.answers({spec.name: partial(_lacks, spec.local) for spec in config.mappings.values()})
         return Status(
             DaemonStatus(False, 0, __version__, 0.0, at_work=is_taken(config.state_dir)),  # noqa: FBT003
             tuple(
@@ -244,18 +245,19 @@ def _awaited(ledger: Ledger, ids: Mapping[str, int], name: str, _path: str, _fai
     return f"by the next `ftpsyncd sync {as_word(name)}`, or the daemon"
 
 
-def _is_folder(path: Path) -> bool:
+def _lacks(folder: Path) -> str:
+    """What is wrong with a folder, as far as whoever asks can see: the service may be allowed more. Empty: nothing."""
     try:
-        return path.is_dir()
-    except OSError:
-        return False
+        return "" if stat.S_ISDIR(folder.stat().st_mode) else f"{folder} is no folder"
+    except (FileNotFoundError, NotADirectoryError):
+        return f"{folder} is not there"
+    except OSError as error:
+        return f"{folder} cannot be looked at: {error.strerror}"
 
 
-def _missing(spec: MappingSpec, there: bool | None) -> str:  # noqa: FBT001 - an answer, or none
-    """What is said of a folder that is not there, or whose disk does not answer; nothing of one that is there."""
-    if there is None:
-        return f"the disk of {spec.name} does not answer: {spec.local}"
-    return "" if there else f"{spec.local} is not there"
+def _missing(spec: MappingSpec, lacks: str | None) -> str:
+    """What is said of a folder that lacks something, or whose disk does not answer (None)."""
+    return f"the disk of {spec.name} does not answer: {spec.local}" if lacks is None else lacks
 
 
 def _offline_mapping(spec: MappingSpec, ledger: Ledger | None, mapping_id: int | None, missing: str) -> MappingStatus:

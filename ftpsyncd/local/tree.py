@@ -70,6 +70,17 @@ def open_root(root: Path) -> int:
     return wayin.open_folder(root, DIRECTORY_FLAGS)
 
 
+def why_missing(root: Path) -> str:
+    """Why a root cannot be opened now, in words."""
+    try:
+        os.close(open_root(root))
+    except FileNotFoundError:
+        return f"the folder {root} is not there"
+    except OSError as error:
+        return f"the folder {root} cannot be opened: {error.strerror}"
+    return f"the folder {root} was missing a moment ago"
+
+
 def identity_of(descriptor: int) -> RootIdentity:
     """The identity of the directory behind an open descriptor.
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from ftpsyncd.local.changes import Changes, WatchReport
 from ftpsyncd.local.scan import Scanner
-from ftpsyncd.local.tree import numbered_identity
+from ftpsyncd.local.tree import numbered_identity, why_missing
 
 
 class Unwatched:
@@ -28,7 +28,7 @@ class Unwatched:
     def check(self) -> WatchReport:
         """Look at the root."""
         root = self._scanner.root_identity()
-        problem = "" if root else f"the folder {self._scanner.root} is not there"
+        problem = "" if root else why_missing(self._scanner.root)
         # "native": the clock that stamps the files is taken for this machine's, as with a local file system.
         return WatchReport("native", root, problem, numbered_identity(self._scanner.root))
 

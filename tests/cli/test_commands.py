@@ -77,15 +77,15 @@ def test_status_comes_from_the_ledger_without_a_daemon(ftpsyncd, config_file):
 
 
 def test_status_without_a_daemon_does_not_wait_for_a_disk_that_hangs(config_file, monkeypatch):
-    config, goes_on, is_dir = load(config_file), threading.Event(), Path.is_dir
+    config, goes_on, look = load(config_file), threading.Event(), Path.stat
     monkeypatch.setattr(patience, "ANSWER_S", 0.3)
 
-    def hangs(path: Path) -> bool:
+    def hangs(path: Path, **how: bool) -> os.stat_result:
         if path == config.mappings["shop"].local:
             goes_on.wait(20)
-        return is_dir(path)
+        return look(path, **how)
 
-    monkeypatch.setattr(Path, "is_dir", hangs)
+    monkeypatch.setattr(Path, "stat", hangs)
     began = time.monotonic()
     shown = {mapping.name: mapping for mapping in offline_status(config).mappings}
     assert time.monotonic() - began < 5

@@ -239,6 +239,38 @@ def test_a_local_name_with_a_colon_is_one(ftpsyncd, config_file, monkeypatch):
     assert ftpsyncd("why", "web:/a.jpg", "-c", config_file).out.startswith("not published yet")
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["sync", "gallery"], "cannot be opened: Not a directory"),
+        (["plan", "gallery"], "cannot be opened: Not a directory; nothing is deleted at the server meanwhile"),
+        (["status", "gallery"], "gallery is no folder; a sync, or the daemon, goes on when that is mended"),
+    ],
+)
+def test_of_a_file_in_the_place_of_the_folder_it_is_not_told_that_nothing_is_there(ftpsyncd, config_file, words, said):
+    gallery = config_file.parent / "gallery"
+    shutil.rmtree(gallery, ignore_errors=True)
+    gallery.write_text("x")
+    ended = ftpsyncd(*words, "-c", config_file)
+    told = " ".join((ended.out + ended.err).split())
+    assert said in told
+    assert "is not there" not in told
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.parametrize("command", ["sync", "plan"])
+def test_of_a_link_of_somebody_else_it_is_told_that_it_is_one(ftpsyncd, config_file, tmp_path, command):
+    gallery, elsewhere = config_file.parent / "gallery", tmp_path / "elsewhere"
+    shutil.rmtree(gallery, ignore_errors=True)
+    elsewhere.mkdir()
+    gallery.symlink_to(elsewhere)
+    os.chown(gallery, 65534, 65534, follow_symlinks=False)
+    ended = ftpsyncd(command, "gallery", "-c", config_file)
+    told = " ".join((ended.out + ended.err).split())
+    assert "gallery cannot be opened: " in told
+    assert "chown -h root" in told
+
+
 def test_a_status_without_a_daemon_tells_first_that_the_folder_is_missing(ftpsyncd, config_file):
     """It named the commands that decide about the hold, and decide nothing while the folder is missing."""
     publish(config_file, ["a.jpg"], held=True)
