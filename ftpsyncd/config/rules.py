@@ -16,6 +16,8 @@ from ftpsyncd.config.password import File
 from ftpsyncd.config.places import too_long_for_socket
 from ftpsyncd.config.unfit import closest
 from ftpsyncd.core.filters import GROUPS, Filter
+from ftpsyncd.core.names import on_the_wire
+from ftpsyncd.errors import NameNotSendableError
 from ftpsyncd.expression import Expression
 from ftpsyncd.quoting import as_word
 from ftpsyncd.specs import AlertSpec, MappingSpec, ServerSpec
@@ -43,6 +45,7 @@ def check(
     real = {name: each.real for name, each in seen.items()}
     for mapping in known:
         _check_server(document, mapping, servers)
+        _check_encoding(document, mapping, servers.get(mapping.server))
         if mapping.name in seen:
             _check_local(document, mapping, seen[mapping.name])
             _check_words(document, mapping, seen[mapping.name])
@@ -65,6 +68,20 @@ def _has_local(mapping: MappingSpec) -> bool:
 
 
 # ── One mapping ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _check_encoding(document: Document, mapping: MappingSpec, server: ServerSpec | None) -> None:
+    """Of a directory whose name the server cannot be told, no file could be published."""
+    if server is None:
+        return
+    try:
+        on_the_wire(mapping.remote, server.encoding)
+    except NameNotSendableError as error:
+        why = f"{error.message[:1].lower()}{error.message[1:].rstrip('.')}"
+        text = (
+            f"found a directory of which the server cannot be told: {why}; expected another one, or another `encoding`"
+        )
+        document.complain(_loc(mapping, "remote"), text)
 
 
 def _check_server(document: Document, mapping: MappingSpec, servers: Mapping[str, object]) -> None:

@@ -167,6 +167,26 @@ ONE_VALUE = [
     (to(r"'web:\htdocs\a b'"), "expected a path that begins with `/`; write `web:/htdocs/a b`"),
     (to("web:/a/../b"), "expected a path without `..` and `.`"),
     (to("web:/.."), "expected a path without `..`"),
+    # It loaded, every file was parked, and the advice was to rename them.
+    *(
+        (
+            f"servers: {{web: {{host: h, user: u, encoding: {encoding}}}}}\nmappings:\n  g: {{local: drop, remote: 'web:/{name}'}}\n",
+            f"config.yaml:3:28  mappings.g.remote: found a directory of which the server cannot be told: the name /{name} {why}",
+        )
+        for encoding, name, why in (
+            (
+                "latin-1",
+                "f\u00f6/\u20ac",
+                "cannot be written in the server's encoding latin-1; expected another one, or",
+            ),
+            (
+                "latin-1",
+                "\u00ff",
+                "holds the byte 0xFF, which servers read differently; expected another one, or another",
+            ),
+            ("iso2022_jp", "\u30af", "is none in the server's encoding: that makes slashes; expected another one, or"),
+        )
+    ),
     (to("ftp://h/x"), "expected SERVER:/PATH"),
     (to('"web:/a\\r\\nDELE b"'), "mappings.g.remote: found a carriage return in the value"),
     (SERVERS + "mappings: {g: {local: ~bob/x, remote: 'web:/x'}}", "found `~bob/x`; expected ~/… for your own home"),
