@@ -181,6 +181,8 @@ class Drop:
         """When each inode was changed last (ctime), by the clock of the test."""
         self.locked: set[int] = set()
         """Folders that cannot be read."""
+        self.left: dict[tuple[str, bytes], float] = {}
+        """From which paths files were renamed, with what was in them, and when (monotonic seconds)."""
 
     def remove(self) -> None:
         for writer in self.writers:
@@ -377,6 +379,7 @@ class Drop:
             self._appeared(target, came_from=path)
         else:
             self._note(self.local(target))
+            self.left[path, Path(self.local(target)).read_bytes()] = self._time.now
         self._tell(target)
 
     def delete(self, path: str) -> None:

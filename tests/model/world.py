@@ -11,6 +11,7 @@ compares both sides.
 from __future__ import annotations
 
 import errno
+import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -143,6 +144,11 @@ class World(Life):
         self.drop.contents = {print_: had for print_, had in self.drop.contents.items() if had != file.content}
         file.content = f"edited at the server instead of {len(file.content)} bytes".encode()
         self.drop.finished.add(file.content)
+
+    def set_clock(self, seconds: float) -> None:
+        super().set_clock(seconds)
+        # Who is started afterwards goes by when a file was changed.
+        self.drop.left.clear()
 
     def exclude(self, patterns: tuple[str, ...]) -> None:
         """Another filter comes into force, by a reload."""
@@ -414,7 +420,14 @@ class World(Life):
         """A final name is gone from the server, by a rename."""
         if not source.endswith(SUFFIX):
             trashed = f"/{TRASH}/" in target
-            self._removed(source, folder=target in self.server.dirs, to_trash=trashed, renamed=not trashed)
+            folder = target in self.server.dirs
+            self._removed(source, folder=folder, to_trash=trashed, renamed=not trashed)
+            if folder or trashed:
+                return
+            absent_s = min(self.spec.settle_s, self.spec.delete_after_s)
+            moved = source.removeprefix(f"{BASE}/"), self.server.files[target].content
+            if self.time.now < self.drop.left.get(moved, -math.inf) + absent_s:
+                raise self._broken(f"{source} is missing at the server, where its next version may come in a moment")
 
     def _removed(self, remote: str, *, folder: bool = False, to_trash: bool = False, renamed: bool = False) -> None:
         path = remote.removeprefix(f"{BASE}/")
