@@ -36,6 +36,9 @@ AGES_MORE = 64
 """So many more than twice as many ages as there are files are kept."""
 FAILED_MAX = 10_000
 """Paths that have failed and wait for their next try are noted up to this many: the ledger has them all."""
+NOTED_MAX = 50_000
+"""Files that are not at rest are noted up to this many, in 40 MB; of more, those of which the disk tells by itself when
+they will be are not: `why` reads that off their stamps, and each is looked at when it is."""
 PATHS_AT_ONCE = 10_000
 """Paths that wait for the server, and are looked through in one turn of the engine: some ten milliseconds."""
 RESTLESS_S = 600.0
@@ -84,6 +87,10 @@ class Waits:
         """How many of them a program has open for writing."""
         self._unsettled: dict[str, Pending] = {}
         """Those of them that are not at rest, or wait for what the server may do late."""
+        self._last = ""
+        """Of the files for which there was no room, the one that comes to rest last: it is noted, so that it shows for
+        as long as any of them waits that something does."""
+        self._last_due = 0.0
         self._ages: list[tuple[float, str]] = []
         """A heap: since when each of them waits; what does not agree with them any more means nothing."""
         self.offered: dict[str, float] = {}
@@ -300,11 +307,25 @@ class Waits:
             # However many a server refuses, and for however long.
             self._site.dirty.mark(path, due)
             return
+        if before is None and len(self.pending) >= NOTED_MAX and self._tells_itself(pending, due):
+            if due <= self._last_due and self._last in self.pending:
+                self._site.dirty.mark(path, due)
+                return
+            if (last := self.pending.get(self._last)) and last.sighting is not None and not last.sighting.written:
+                self._end(self._last)
+            self._last, self._last_due = path, due
         self._begin(path, pending)
         if path in self._overtaken:
             self._overtaken[path] = pending
         self._report_restless(path, pending, at)
         self._site.dirty.mark(path, due)
+
+    def _tells_itself(self, pending: Pending, due: float) -> bool:
+        """Whether a file's stamps tell when it will be at rest, however it looked before; a pass that ends gives up."""
+        sighting = pending.sighting
+        if sighting is None or sighting.busy or self._site.one_pass:
+            return False
+        return due < sighting.since + self._site.spec.settle_s
 
     def overtaken(self, path: str, at: Moment) -> None:
         """A worker found that a file has changed before it had been sent: what there is now is tried next."""

@@ -514,6 +514,49 @@ def test_of_very_much_that_failed_and_waits_for_its_next_try_only_some_is_noted(
     assert "79/a" in waits.pending
 
 
+def test_of_very_many_files_that_are_not_at_rest_only_some_are_noted(story: Story, monkeypatch: pytest.MonkeyPatch):
+    """A million that arrived within a `settle` of an hour took 0.8 GB; when each may go its own stamps tell."""
+    monkeypatch.setattr("ftpsyncd.mapping.waits.NOTED_MAX", 50)
+    waits, settle_s = story.mirror.waits, story.mirror.spec.settle_s
+    why, seen = "it changed a moment ago", sight(PICTURE, None, NOW)
+    for number in range(80):
+        waits.wait(f"{number}/a", NOW + settle_s - 1 + number / 100, why, seen, AT)
+    assert len(waits.pending) == 51
+    assert all(story.mirror.dirty.awaits(f"{number}/a") for number in range(80)), "each is looked at when it is quiet"
+    for number in range(50):
+        waits.for_server(f"{number}/a", NOW)
+    assert waits.any_unsettled(), "as long as any of them waits"
+    assert "79/a" in waits.pending
+    for number in range(50, 80):
+        waits.wait(f"{number}/a", NOW + settle_s - 1 + number / 100, why, seen, AT)
+        assert f"{number}/a" in waits.pending, "there is room again"
+
+
+@pytest.mark.parametrize(
+    ("due_s", "seen"),
+    [
+        (2.0, sight(PICTURE, None, NOW)),
+        (1.0, sight(PICTURE, None, NOW, busy=True)),
+        (4.0, sight(PICTURE._replace(ctime_ns=0), None, NOW)),
+    ],
+    ids=["its stamps tell nothing", "it is being written", "its stamps are coarse"],
+)
+def test_of_files_that_are_at_rest_when_they_have_been_seen_so_each_is_noted(
+    story: Story, monkeypatch: pytest.MonkeyPatch, due_s: float, seen: Sighting
+):
+    """Else they would be new at each look, and never be published."""
+    monkeypatch.setattr("ftpsyncd.mapping.waits.NOTED_MAX", 5)
+    waits = story.mirror.waits
+    for number in range(20):
+        waits.wait(f"{number}/a", NOW + due_s, "it changed", seen, AT)
+    assert len(waits.pending) == 20
+    # One for which there is no room takes the place of none of these.
+    for number in range(20, 25):
+        waits.wait(f"{number}/a", NOW + 0.1 + number / 100, "it changed", sight(PICTURE, None, NOW), AT)
+    assert [path for path in waits.pending if waits.pending[path].sighting is seen] == [f"{n}/a" for n in range(20)]
+    assert len(waits.pending) == 21
+
+
 def test_a_directory_under_a_new_name_costs_no_look_at_all_that_failed(story: Story):
     """Many folders of a mapping get other names, of which very much waits for a person."""
     name = "older"
