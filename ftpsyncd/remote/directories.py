@@ -42,7 +42,8 @@ class Shown:
     """What one session has been shown so far."""
 
     told_of: set[str] = field(default_factory=set)
-    """Directories that MLST told of: what it does not tell of in these is not there, whatever the words are."""
+    """Directories that MLST told of: what it does not tell of in these is not there, whatever the words are. Some of
+    them: who asks again has the same answer."""
     lists: bool = False
     """A listing has shown something: LIST works."""
     lists_all: bool = True
@@ -51,6 +52,10 @@ class Shown:
     """A listing of a directory that may be read shows ``.``, too, if that is asked for; None: not seen yet."""
     cut_short: str = ""
     """The server's words where the last listing was not all that there is."""
+
+
+TOLD_OF_MOST = 1000
+"""Directories that are known to be told of; a session may last for months, and come to a million of them."""
 
 
 def list_dir(session: Session, path: str, *, dated: bool = True) -> list[RemoteEntry]:

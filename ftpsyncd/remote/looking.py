@@ -21,7 +21,7 @@ from ftpsyncd.model import Kind
 from ftpsyncd.paths import basename, parent
 from ftpsyncd.quoting import named
 from ftpsyncd.remote import facts, listings, replies
-from ftpsyncd.remote.directories import entries, goes_nowhere
+from ftpsyncd.remote.directories import TOLD_OF_MOST, entries, goes_nowhere
 from ftpsyncd.remote.port import RemoteEntry
 from ftpsyncd.remote.replies import Reply
 from ftpsyncd.remote.standing import HOME
@@ -226,6 +226,8 @@ def _is_absent(session: Session, path: str, reply: Reply) -> bool:
     # Other words may be for everything there (proftpd's, for what a <Limit> denies): would it tell of what is there?
     above = parent(path) or "/"
     if above not in session.shown.told_of and session.exchange([session.command("MLST", above)])[0].code == 250:
+        if len(session.shown.told_of) >= TOLD_OF_MOST:
+            session.shown.told_of.clear()
         session.shown.told_of.add(above)
     return above in session.shown.told_of or _knows_bare(session, above, path)
 

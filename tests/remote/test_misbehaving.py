@@ -2686,6 +2686,22 @@ class TestMachineListings:
                 assert there.size == 5
                 assert missing is None
 
+    def test_of_very_many_directories_only_some_are_known_to_be_told_of(self, monkeypatch):
+        """A session may last for months; who asks again hears the same."""
+        monkeypatch.setattr("ftpsyncd.remote.looking.TOLD_OF_MOST", 10)
+
+        async def tells(line: Connection, path: str) -> None:
+            refused = path.endswith("/a")
+            await line.say("550 Unable to handle command" if refused else f"250-\n type=dir; {path}\n250 End")
+
+        with Scripted(FEAT="211-F\n MLST type*;\n211 End", MLST=tells) as server, account(server)() as session:
+            for _ in range(2):
+                for number in range(25):
+                    assert session.stat(f"/{number}/a") is None
+                    assert 0 < len(session.shown.told_of) <= 10
+            assert session.stat("/24/a") is None
+            assert server.log.count("MLST /24") == 2, "it is known still"
+
     def test_they_are_found_behind_codes(self):
         feat = "211-F\n211-MLST type*;size*;\n211-SIZE\n211 End"
         with Scripted(FEAT=feat, MLST="250-Here\n250-type=dir;size=5; /a\n250 End") as server:
