@@ -27,6 +27,7 @@ from ftpsyncd.errors import (
     ProtocolError,
     RemoteError,
     ServerUnavailableError,
+    TlsError,
     TooManyTransfersError,
 )
 from ftpsyncd.model import Kind
@@ -62,6 +63,8 @@ if TYPE_CHECKING:
 
 AHEAD_LASTS_S = 10.0
 """For so long, a data connection that was agreed on ahead of a file is used; servers and firewalls give up on it."""
+_WITH_DATA = frozenset({"STOR", "APPE", "RETR", "LIST", "NLST", "MLSD"})
+"""Commands that use a data connection."""
 
 
 class Session:
@@ -324,6 +327,14 @@ class Session:
         that there are too many transfers: proftpd says so twice, and then no answer is that to what was said last.
         """
         error = replies.error_of(reply, verb, subject, self.account.spec.encoding)
+        wants_tls = isinstance(error, TlsError) or (reply.code == 522 and verb in _WITH_DATA)
+        if wants_tls and self.control.context is None and verb != "AUTH":
+            # vsftpd and proftpd may let in who has no TLS, and want it for data. (Of EPRT, 522 is about the address.)
+            return TlsError(
+                f"The server takes no data in clear text: {reply.text}",
+                reply=reply.text,
+                remedy="Set `tls: explicit` for this server.",
+            )
         if isinstance(error, ProtocolError):
             self.doubt()
         if isinstance(error, ProtocolError | LoginRefusedError | TooManyTransfersError):

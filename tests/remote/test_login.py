@@ -14,6 +14,7 @@ from ftpsyncd.errors import (
     RemoteError,
     Retry,
     ServerUnavailableError,
+    TlsError,
     TooManyConnectionsError,
 )
 from ftpsyncd.remote.account import Account
@@ -23,6 +24,7 @@ from ftpsyncd.remote.wire import Timeouts
 from ftpsyncd.specs import TlsMode
 from tests.contract.remotes import job, publish
 from tests.remote.scripted import Act, Connection, Scripted
+from tests.servers import running
 from tests.waiting import until
 
 PATIENT = Timeouts(connect_s=60, reply_s=60, close_s=1)
@@ -392,3 +394,22 @@ class TestOneGo:
                 for session in pool.map(lambda _: account(), range(SESSIONS)):
                     session.close()
         assert len(told) == SESSIONS
+
+
+@pytest.mark.real_server
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [("vsftpd", ("force_local_logins_ssl=NO",)), ("proftpd", ("LoadModule mod_tls.c", "TLSRequired data"))],
+)
+def test_one_that_lets_in_without_tls_and_wants_it_for_data_is_told_as_that(kind, settings):
+    """They say 522, which is about the data connection elsewhere: each file was blamed, and tried for ever."""
+    with running(kind, tls="explicit", directives=settings) as server:
+        account = Account(server.spec(tls=TlsMode.OFF, tls_ca=None))
+        with account() as session:
+            (result,) = publish(session, job("/a"))
+        with account() as session, pytest.raises(TlsError) as caught:
+            session.list_dir("/")
+        for error in (result.error, caught.value):
+            assert type(error) is TlsError
+            assert error.message.startswith("The server takes no data in clear text: 522 ")
+            assert error.remedy == "Set `tls: explicit` for this server."
