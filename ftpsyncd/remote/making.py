@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ftpsyncd.errors import AlreadyExistsError, FtpsyncdError, NameRefusedError, RemoteError
+from ftpsyncd.model import Kind
 from ftpsyncd.quoting import named
 from ftpsyncd.remote import naming, reaching, replies
 from ftpsyncd.remote.profile import oddities
@@ -97,9 +98,24 @@ def _made(session: Session, path: str, made: Reply, visit: Reply, home: Reply) -
                 f"{named(path)} is at the server already, and the server does not let us in: {visit.text}",
                 reply=visit.text,
             )
-        raise NameRefusedError(
-            f"{named(path)} is at the server already and is no directory: {made.text}",
-            reply=made.text,
-            remedy="Rename one of the two.",
-        )
+        raise _is_no_directory(path, made)
+    if isinstance(error, NameRefusedError) and session.usable and _is_file(session, path):
+        # vsftpd says the same of whatever it does not make.
+        raise _is_no_directory(path, made)
     raise error
+
+
+def _is_file(session: Session, path: str) -> bool:
+    try:
+        entry = session.stat(path)
+    except NameRefusedError:
+        return False
+    return entry is not None and entry.kind is Kind.FILE
+
+
+def _is_no_directory(path: str, made: Reply) -> NameRefusedError:
+    return NameRefusedError(
+        f"{named(path)} is at the server already and is no directory: {made.text}",
+        reply=made.text,
+        remedy="Rename one of the two.",
+    )
