@@ -5,6 +5,7 @@ Nothing has a thread of its own; `several.Several` has each do a piece of its wo
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
@@ -33,6 +34,7 @@ class Account:
     def __init__(self, several: Several, spec: ServerSpec) -> None:
         self.profile = Profile()
         self.throttle = Throttle(0)
+        self.scratching = threading.Lock()
         self.key = f"{spec.user}@{spec.host}:{spec.port}"
         self._server = several.hosts[spec.host]
 

@@ -361,6 +361,7 @@ class World(Life):
             if self._mirror.removals.hold is None and not parked:
                 break
             self.approve()
+            self._is_asked()
             for path in parked:
                 assert self._engine is not None
                 again.retry(self._mirror, path, self._engine._moment())

@@ -1217,7 +1217,7 @@ MUTATIONS = (
         "G4",
         "what nobody may look at counts as absent",
         "remote/looking.py",
-        "    if (there is None and not moves) or (there == {} and not session.shown.lists):\n",
+        "    if (there is None and not moves) or (there == {} and blind):\n",
         "    if False:\n",
         "tests/contract/test_servers.py::test_what_may_not_be_looked_at_is_not_taken_for_absent",
     ),
