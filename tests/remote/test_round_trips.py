@@ -188,7 +188,7 @@ class TestDirectories:
             assert isinstance(refused, NameRefusedError)
             # Of what is no directory it is told what is there.
             mkd, visits = ["MKD /a", "MKD /b", "MKD /c", "MKD /d"], ["CWD /b", "CWD /d", "CWD /"]
-            assert server.log == [*mkd, *visits, "SIZE /d", "MDTM /d", "CWD /"]
+            assert server.log == [*mkd, *visits, "SIZE /d", "MDTM /d", "SIZE /"]
 
 
 class TestBatches:
