@@ -311,7 +311,8 @@ class Waits:
             if due <= self._last_due and self._last in self.pending:
                 self._site.dirty.mark(path, due)
                 return
-            if (last := self.pending.get(self._last)) and last.sighting is not None and not last.sighting.written:
+            last = self.pending.get(self._last)
+            if last is not None and last.sighting is not None and not (last.sighting.written or last.source):
                 self._end(self._last)
             self._last, self._last_due = path, due
         self._begin(path, pending)
@@ -321,9 +322,12 @@ class Waits:
         self._site.dirty.mark(path, due)
 
     def _tells_itself(self, pending: Pending, due: float) -> bool:
-        """Whether a file's stamps tell when it will be at rest, however it looked before; a pass that ends gives up."""
+        """Whether a file's stamps tell when it will be at rest, however it looked before; a pass that ends gives up.
+
+        Of one that may be renamed nothing else keeps its old name from being counted as deleted.
+        """
         sighting = pending.sighting
-        if sighting is None or sighting.busy or self._site.one_pass:
+        if sighting is None or sighting.busy or pending.source or self._site.one_pass:
             return False
         return due < sighting.since + self._site.spec.settle_s
 

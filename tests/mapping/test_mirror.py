@@ -557,6 +557,19 @@ def test_of_files_that_are_at_rest_when_they_have_been_seen_so_each_is_noted(
     assert len(waits.pending) == 21
 
 
+def test_what_may_be_renamed_by_now_gives_its_place_to_no_file_that_is_not_at_rest(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+):
+    """What is gone from its old name would count as deleted."""
+    monkeypatch.setattr("ftpsyncd.mapping.waits.NOTED_MAX", 0)
+    waits, seen = story.mirror.waits, sight(PICTURE, None, NOW)
+    waits.wait("b", NOW + 1.0, "it changed", seen, AT)
+    waits.wait("b", NOW + 1.0, "it had the name old/a", seen, AT, source="old/a")
+    waits.wait("c", NOW + 1.5, "it changed", seen, AT)
+    assert list(waits.pending) == ["b", "c"]
+    assert story.mirror.site.moves.awaits("old/a")
+
+
 def test_a_directory_under_a_new_name_costs_no_look_at_all_that_failed(story: Story):
     """Many folders of a mapping get other names, of which very much waits for a person."""
     name = "older"

@@ -11,8 +11,10 @@ import pytest
 from ftpsyncd.actions import Delete, Did, Done, RemoveDir, Rename, Upload
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.ledger.book import Ledger
+from ftpsyncd.local.changes import WatchReport
 from ftpsyncd.mapping.moves import Moves
 from ftpsyncd.mapping.waits import RESTLESS_S
+from ftpsyncd.model import Entry, Listing
 from ftpsyncd.specs import DeleteLimit
 from tests.core.vocabulary import M, file, folder
 from tests.mapping.test_mirror import PICTURE
@@ -182,6 +184,41 @@ def test_many_that_wait_for_another_name_are_no_mass_delete():
         tell.goes_on(1.0)
         assert tell.mirror.removals.hold is None
         assert isinstance(tell.begins(), Delete)
+
+
+class Stamped(Tell):
+    """As that, of a disk whose stamps tell when files changed."""
+
+    def changed(self, path: str, entry: Entry) -> None:
+        self.there[path] = entry._replace(ctime_ns=self.at.wall_ns)
+        self.mirror.dirty.mark(path, self.at.now)
+
+    def moves(self, path: str, target: str) -> None:
+        super().moves(path, target)
+        self.changed(target, self.there[target])
+
+    def _listing(self, directory: str, names: frozenset[str] | None) -> Listing:
+        return super()._listing(directory, names)._replace(taken_wall_ns=self.at.wall_ns)
+
+
+def test_however_many_wait_for_another_name_none_of_them_counts_as_deleted(monkeypatch: pytest.MonkeyPatch):
+    """Files that are moved one by one, more than are remembered of those that are not at rest."""
+    monkeypatch.setattr("ftpsyncd.mapping.waits.NOTED_MAX", 1)
+    with Ledger(Path(":memory:")) as ledger:
+        tell = Stamped(ledger, max_deletes=DeleteLimit(0), delete_after_s=1.0)
+        tell.mirror.watcher = WatchReport("native", None, "")
+        tell.changed("inner/x", file(30, inode=11))
+        tell.goes_on(0.5)
+        tell.moves("old/a", "inner/b")
+        tell.moves("inner/a", "old/c")
+        tell.goes_on(0.1)
+        for _ in range(8):
+            assert tell.mirror.site.moves.leaving("") == {"old/a", "inner/a"}
+            assert not tell.mirror.removals.absent, "they are not gone"
+            assert tell.mirror.removals.hold is None
+            tell.goes_on(0.1)
+        tell.goes_on(SETTLE_S)
+        assert {tell.waiting("inner/b"), tell.waiting("old/c")} == {Rename}
 
 
 def test_what_waits_is_told_and_not_as_restless(tell: Tell):
