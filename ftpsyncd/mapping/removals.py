@@ -24,7 +24,7 @@ from ftpsyncd.mapping.site import Moment, Site
 from ftpsyncd.mapping.source import Source
 from ftpsyncd.mapping.toomany import Limit
 from ftpsyncd.model import Hold, HoldKind, Kind, Listing
-from ftpsyncd.paths import parent
+from ftpsyncd.paths import above, parent
 from ftpsyncd.specs import DeletePolicy
 
 LOOK_AGAIN_S = 1.0
@@ -220,7 +220,9 @@ class Removals:
     def _files_to_go(self, directory: str) -> int:
         """How many published files are below a directory that is gone, but for those that get other names."""
         site = self._site
-        leaving = sum(self._files_at(path) for path in site.moves.leaving(directory))
+        paths = site.moves.leaving(directory)
+        # What leaves a directory that gets another name itself is among its files.
+        leaving = sum(self._files_at(path) for path in paths if paths.isdisjoint(above(path)))
         return max(0, site.ledger.in_bulk.files_below(site.id, directory) - leaving)
 
     def _files_at(self, path: str) -> int:
@@ -236,7 +238,11 @@ class Removals:
 
     def leaves(self, path: str) -> None:
         """What is published here gets another name: it is not deleted with a directory above it that is gone."""
-        self.absent.leaves(path, self._files_at(path))
+        if any(self._site.moves.leaves(each) for each in above(path)):
+            return
+        row = self._site.ledger.row(self._site.id, path)
+        whole = row is not None and row.kind is Kind.DIR
+        self.absent.leaves(path, self._files_to_go(path) if whole else self._files_at(path))
 
     def _gone_for_good(self, path: str, kind: Kind, at: Moment) -> bool:
         """Nothing is to be awaited any more; the answer is that of `gone`."""

@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 
 from ftpsyncd.actions import Delete, Did, Done, RemoveDir, Rename, Upload
+from ftpsyncd.core.gate import Breaker
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.local.changes import WatchReport
 from ftpsyncd.mapping.moves import Moves
 from ftpsyncd.mapping.waits import RESTLESS_S
-from ftpsyncd.model import Entry, Listing
+from ftpsyncd.model import Entry, Kind, Listing
 from ftpsyncd.specs import DeleteLimit
-from tests.core.vocabulary import M, file, folder
+from tests.core.vocabulary import M, file, folder, made, published
 from tests.mapping.test_mirror import PICTURE
 from tests.mapping.test_passed_over import AFTER_S, Tale
 
@@ -171,6 +172,40 @@ def test_what_leaves_a_directory_that_goes_is_none_of_its_deletes(tell: Tell):
     tell.ends(Done(action, Did.RENAMED))
     tell.goes_on(AFTER_S)
     assert tell.begins() == RemoveDir(M, "old")
+
+
+def with_more(ledger: Ledger) -> Tell:
+    """The same, with a directory ``top``, in which are three files and ``old``, which has as many; too many to delete."""
+    number = ledger.mappings.number(M, "there")
+    there = {"top": folder(70), "top/old": folder(71)}
+    for each in range(3):
+        there |= {f"top/x{each}": file(inode=80 + each), f"top/old/{each}": file(inode=90 + each)}
+    for path, entry in there.items():
+        ledger.put(number, path, published(entry) if entry.kind is Kind.FILE else made(entry.fingerprint.inode))
+    tell = Tell(ledger, max_deletes=DeleteLimit(2))
+    tell.there |= there
+    return tell
+
+
+@pytest.mark.parametrize("gone_first", [False, True])
+def test_what_leaves_a_directory_that_gets_another_name_is_taken_off_what_is_gone_once(gone_first: bool):  # noqa: FBT001
+    """As many of what was deleted beside it did not count, and was deleted at a full server without a person."""
+    with Ledger(Path(":memory:")) as ledger:
+        tell = with_more(ledger)
+        before, tell.there = tell.there, {path: each for path, each in tell.there.items() if "top" not in path}
+        tell.there |= {"inner/0": before["top/old/0"], "inner/old": before["top/old"]}
+        tell.there |= {f"inner/old/{each}": before[f"top/old/{each}"] for each in (1, 2)}
+        for path in ("top", "inner/0", "inner/old") if gone_first else ("inner/0", "inner/old", "top"):
+            tell.mirror.dirty.mark(path, tell.at.now)
+            tell.goes_on()
+        assert tell.queue.moves_from(M, "top/old")
+        assert tell.mirror.removals.absent.files == 3
+        tell.queue.gate.failed(tell.at.now, Breaker.FULL, "no space")
+        tell.goes_on(AFTER_S + 1)
+        tell.goes_on()
+        assert tell.mirror.removals.hold is not None
+        assert tell.mirror.removals.held == 3
+        assert not isinstance(tell.begins(), Delete)
 
 
 def test_many_that_wait_for_another_name_are_no_mass_delete():
