@@ -8,6 +8,7 @@ mapping, used on the engine's thread.
 
 from __future__ import annotations
 
+from ftpsyncd.core.inside import Inside
 from ftpsyncd.core.schedule import Queue
 
 
@@ -35,6 +36,7 @@ class Moves:
         self._queue = queue
         self._mapping = mapping
         self._to_come: dict[str, _ToCome] = {}
+        self._inside = Inside(self._to_come)
 
     def __repr__(self) -> str:
         return f"<Moves {len(self._to_come)} to come>"
@@ -42,6 +44,7 @@ class Moves:
     def clear(self) -> None:
         """Nothing can be seen: what was noted may be over."""
         self._to_come.clear()
+        self._inside.clear()
 
     def awaits(self, source: str) -> bool:
         """Whether a rename away from a path is still to be begun."""
@@ -63,9 +66,7 @@ class Moves:
 
     def leaving(self, directory: str) -> set[str]:
         """The paths below a directory that get other names."""
-        prefix = f"{directory}/" if directory else ""
-        to_come = [path for path in self._to_come if path.startswith(prefix)]
-        return {*self._queue.leaving(self._mapping, directory), *to_come}
+        return {*self._queue.leaving(self._mapping, directory), *self._inside.below(directory)}
 
     def wait(self, source: str, path: str, since: float | None) -> None:
         """What is published under one path is here under another one: whether it stays gone is awaited.
@@ -78,6 +79,7 @@ class Moves:
         to_come = self._to_come.get(source)
         if to_come is None:
             to_come = self._to_come[source] = _ToCome(since)
+            self._inside.add(source)
         to_come.paths[path] = None
 
     def over(self, source: str, path: str) -> bool:
@@ -92,9 +94,10 @@ class Moves:
         to_come.paths.pop(path, None)
         if to_come.paths:
             return False
-        del self._to_come[source]
+        self.back(source)
         return True
 
     def back(self, source: str) -> None:
         """The old path is there again: should it go once more, that counts from then."""
-        self._to_come.pop(source, None)
+        if self._to_come.pop(source, None) is not None:
+            self._inside.discard(source)

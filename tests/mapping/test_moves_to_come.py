@@ -287,3 +287,29 @@ def test_a_file_of_several_names_is_spared_until_none_of_them_waits():
     assert not moves.over("a", "c")
     assert moves.target("a") is None
     assert moves.since("a") is None
+
+
+class Unread(str):
+    """The path of a file that has nothing to do with what is asked."""
+
+    __slots__ = ()
+
+    def startswith(self, *_: Any) -> bool:
+        raise AssertionError(str(self))
+
+
+def test_what_leaves_a_directory_costs_no_look_at_all_that_leaves_others():
+    """Where 50,000 files get other names, and the 500 directories go that they were in, it took the engine seconds."""
+    moves = Moves(Queue(4), M)
+    for path in (Unread("other/a"), "old/a", "old/inner/b", Unread("older/a")):
+        moves.wait(path, "new", None)
+    assert moves.leaving("old") == {"old/a", "old/inner/b"}
+    assert moves.leaving("old/inner") == {"old/inner/b"}
+    assert moves.over("old/inner/b", "new")
+    assert moves.leaving("old") == {"old/a"}
+    moves.back("old/a")
+    moves.back("old/a")
+    assert moves.leaving("old") == set()
+    assert moves.leaving("") == {"other/a", "older/a"}
+    moves.clear()
+    assert moves.leaving("") == set()
