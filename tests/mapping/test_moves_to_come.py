@@ -86,6 +86,18 @@ def test_what_is_written_anew_meanwhile_replaces_the_old_version_and_that_is_sen
     assert actions == {"old/a": Upload, "inner/b": Upload}
 
 
+@pytest.mark.parametrize("first", ["old/a", "inner/a"])
+def test_two_that_swap_their_names_are_sent_and_neither_is_missing_meanwhile(tell: Tell, first: str):
+    tell.there["old/a"], tell.there["inner/a"] = tell.there["inner/a"], tell.there["old/a"]
+    for path in (first, "old/a", "inner/a"):
+        tell.mirror.dirty.mark(path, tell.at.now)
+        tell.goes_on()
+    tell.goes_on(SETTLE_S)
+    tell.goes_on(SETTLE_S)
+    actions = {action.path: type(action) for _ in range(3) if (action := tell.begins()) is not None}
+    assert actions == {"old/a": Upload, "inner/a": Upload}
+
+
 def test_while_the_old_name_is_written_the_old_version_is_sent_under_the_new_one(tell: Tell):
     tell.moves("old/a", "old/b")
     tell.goes_on(1.0)
