@@ -190,9 +190,9 @@ def _names_something(session: Session, path: str) -> bool:
     _visit(session, path)
     try:
         text = whole.read_all(session, b"NLST", "NLST", path)
-    except RemoteError:
-        if not session.usable:
-            raise
+    except RemoteError as error:
+        if not session.usable or error.reply[:3] in _BROKEN:
+            raise  # what is in it would be taken for absent
         return False
     names = (line.rpartition(b"/")[2] for line in _lines(text))
     name = next((name for name in names if name not in {b"", b".", b".."} and b"\r" not in name), None)

@@ -2926,6 +2926,21 @@ class TestListings:
             assert server.log[-1] == "CWD /"
             assert session.list_dir("/empty") == []
 
+    def test_nor_has_it_where_the_names_that_show_that_break(self):
+        """What is in it would be taken for absent."""
+
+        async def breaks(connection: Connection, _argument: str) -> None:
+            await connection.say("150 Here it comes.")
+            await connection.data()
+            await connection.end_data()
+            await connection.say("426 Connection closed; transfer aborted.")
+
+        with Scripted(LIST=self.shows(), NLST=breaks) as server, account(server)() as session:
+            server.files["/a"] = b"12345"
+            with pytest.raises(TransferFailedError, match="426"):
+                session.list_dir("/")
+            assert server.log[-1] == "CWD /"
+
     def test_a_name_of_something_that_is_not_there_makes_no_directory_full(self):
         async def names(connection: Connection, argument: str) -> None:
             await connection.say("150 Here it comes.")
