@@ -330,6 +330,8 @@ class Session:
         wants_tls = isinstance(error, TlsError) or (reply.code == 522 and verb in _WITH_DATA)
         if wants_tls and self.control.context is None and verb != "AUTH":
             # vsftpd and proftpd may let in who has no TLS, and want it for data. (Of EPRT, 522 is about the address.)
+            if verb in _WITH_DATA:
+                self.abandon()  # whatever the code is (IIS: 534): over this one, each file would be refused in turn
             return TlsError(
                 f"The server takes no data in clear text: {reply.text}",
                 reply=reply.text,

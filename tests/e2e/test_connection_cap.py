@@ -91,3 +91,23 @@ def test_where_others_have_all_transfers_the_server_is_paused(tmp_path: Path, co
     assert ended.returncode == 75
     assert "allows no further transfer at the same time" in ended.stdout
     assert server.verbs().count("USER") <= 10 * connections, "what was handed to the workers, each once"
+
+
+@pytest.mark.parametrize("publish", ["atomic", "direct"])
+@pytest.mark.parametrize("refusal", ["522 Data connections must be encrypted.", "534 Policy requires SSL."])
+def test_where_data_is_wanted_under_tls_the_server_is_paused(tmp_path: Path, refusal: str, publish: str) -> None:
+    """It lets in without: vsftpd and proftpd say 522, IIS 534. Each file was tried fifteen times, and blamed."""
+    with (
+        running("pyftpdlib") as unused,
+        Scripted(STOR=refusal) as server,
+        site(unused, tmp_path, publish=publish, server_keys={"connections": 2}) as s,
+    ):
+        config = json.loads(s.config.read_text())
+        config["servers"]["web"]["port"] = server.port
+        s.config.write_text(json.dumps(config))
+        for number in range(30):
+            (s.drop / f"{number}.jpg").write_bytes(b"x" * 2_000)
+        ended = s.command("sync", ok=False)
+    assert ended.returncode == 75
+    assert "takes no data in clear text" in ended.stdout
+    assert server.verbs().count("STOR") <= 10, "some for each connection, and not all of each file"
