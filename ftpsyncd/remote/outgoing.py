@@ -20,6 +20,7 @@ from ftpsyncd.errors import (
     NO_ANSWER,
     FtpsyncdError,
     InUseError,
+    LocalError,
     LocalUnreadableError,
     NameRefusedError,
     NotFoundError,
@@ -431,7 +432,9 @@ def _renames_nothing(session: Session, upload: Outgoing, failure: RemoteError) -
 def remove(session: Session, upload: Outgoing) -> None:
     """Delete the temporary file of a failed upload, as far as that can be done."""
     if upload.stored and session.usable:
-        if type(upload.error) is NameRefusedError and not upload.is_hidden and _is_directory(session, upload.temporary):
+        local = isinstance(upload.error, LocalError) and upload.reply.startswith("5")
+        refused = local or type(upload.error) is NameRefusedError
+        if refused and not upload.is_hidden and _is_directory(session, upload.temporary):
             # ftp-srv begins the transfer before it finds that out, and its DELE removes directories.
             upload.stored = False
             return

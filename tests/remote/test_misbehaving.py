@@ -1966,6 +1966,22 @@ class TestNoRename:
             assert (type(result.error), result.in_place) == (AlreadyExistsError, False)
             assert "DELE /d" not in server.log
 
+    def test_nor_is_it_where_our_disk_fails_before_that_is_said(self):
+        """The try ends of that, and what the server says of the name is told behind it."""
+
+        async def late(connection: Connection, _path: str) -> None:
+            with contextlib.suppress(ConnectionError):
+                await connection.receive()
+            await connection.end_data()
+            await connection.say("550 EISDIR: illegal operation on a directory, open '/d'")
+
+        content = b"x" * 1_000_000
+        with Scripted(STOR=[late]) as server, account(server, Profile(renames=False))() as session:
+            server.dirs.add("/d")
+            (result,) = publish(session, job("/d", content, open=lambda: Unreadable(content)))
+            assert (type(result.error), result.in_place) == (LocalUnreadableError, False)
+            assert "DELE /d" not in server.log
+
     def test_a_line_that_ends_under_a_rename_before_the_next_file_leaves_neither_published(self):
         """Where each command is said alone, the rename is answered before STOR is said."""
         with Scripted(RNTO=hang_up) as server, account(server)() as session:
