@@ -433,6 +433,11 @@ class TransferFailedError(RemoteError):
         """Whether nothing moved for too long: what the server says then answers our reset."""
         return isinstance(self.__cause__, TimeoutError)
 
+    @property
+    def broke(self) -> bool:
+        """Whether that is about the data connection: what the server says of a file has another code, as 451."""
+        return self.reply[:3] in {"", "425", "426"}
+
 
 class VerificationError(TransferFailedError):
     """What the server holds is not what was sent."""

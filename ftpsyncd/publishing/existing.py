@@ -21,6 +21,7 @@ from ftpsyncd.errors import (
     PlaceTakenError,
     RemoteError,
     Retry,
+    TransferFailedError,
 )
 from ftpsyncd.model import Fingerprint, Kind
 from ftpsyncd.paths import parent, remote_join
@@ -178,9 +179,9 @@ class Existing:
         try:
             if size:
                 session.fetch(remote, end, offset=offset)
-        except RemoteError:
-            # One may not read there, or not begin in the middle: nothing is known.
-            if not session.usable:
+        except RemoteError as error:
+            # One may not read there, or not begin in the middle: nothing is known. What broke is tried again.
+            if not session.usable or _broke(error):
                 raise
             return False
         with open_planned(spec, upload)[0] as file:
@@ -220,13 +221,18 @@ class Existing:
             # It is another one by now, which is published anyway.
             return True
         except RemoteError as error:
-            # One may not read there: size and date have to do.
-            if not session.usable or error.retry is Retry.SERVER:
+            # One may not read there: size and date have to do. What broke is no such refusal: it is asked again.
+            if not session.usable or error.retry is Retry.SERVER or _broke(error):
                 raise
             return True
 
     def _remote(self, mapping: str, path: str) -> str:
         return remote_join(self._folder(mapping).spec.remote, path)
+
+
+def _broke(error: RemoteError) -> bool:
+    """Whether a look at a file was broken off, and not refused (proftpd: 451 where one may not begin in the middle)."""
+    return isinstance(error, TransferFailedError) and error.broke
 
 
 def require_vacant(session: RemoteSession, path: str, temporary: str = "") -> None:

@@ -41,6 +41,7 @@ from ftpsyncd.errors import (
     PlaceTakenError,
     RemoteError,
     ServerUnavailableError,
+    TransferFailedError,
 )
 from ftpsyncd.local.scan import fingerprint_of
 from ftpsyncd.local.tree import root_identity
@@ -308,6 +309,19 @@ def test_where_nobody_may_read_size_and_date_have_to_do(worker: Worker):
     worker.server.fail("RETR", ServerUnavailableError("Nothing passes any more."))
     [outcome] = worker.does(Sweep(M, "a", "", exposed=EXPOSED, published=seen))
     assert isinstance(outcome, Failed), "it is asked again"
+
+
+@pytest.mark.parametrize("exposed", [EXPOSED, None])
+def test_a_look_that_breaks_is_not_one_that_is_not_allowed(worker: Worker, exposed: Exposure | None):
+    """What has a hole counted as whole, and stayed on air."""
+    (worker.local / "a").write_bytes(LARGE)
+    seen = worker.sees("a")
+    worker.server.files[f"{BASE}/a"] = MemoryFile(b"\0" * 9 + LARGE[9:], seen.mtime_ns // 10**9 + (exposed is None))
+    worker.server.fail("RETR", TransferFailedError("426 Connection closed; transfer aborted."))
+    sweep = Sweep(M, "a", "", exposed=exposed, published=seen)
+    [outcome] = worker.does(sweep)
+    assert isinstance(outcome, Failed), "it is asked again"
+    assert did(worker.does(sweep)) == [Did.SPOILED]
 
 
 def test_a_server_that_counts_sizes_in_32_bits_is_believed_about_what_it_has(
@@ -994,13 +1008,32 @@ def test_a_place_is_taken_by_what_is_not_what_was_sent():
                 require_vacant(session, path, temporary)
 
 
-def test_a_part_that_nobody_may_read_is_kept(worker: Worker):
+@pytest.mark.parametrize(
+    "refusal",
+    [NameRefusedError("No."), TransferFailedError("No.", reply="451 Append/Restart not permitted, try again")],
+)
+def test_a_part_that_nobody_may_read_is_kept(worker: Worker, refusal: RemoteError):
     worker.spec = worker.spec._replace(existing=ExistingPolicy.KEEP, publish=PublishMode.DIRECT)
     (worker.local / "a").write_bytes(CONTENT)
     worker.server.files[f"{BASE}/a"] = MemoryFile(CONTENT[:3], 1)
-    worker.server.fail("RETR", NameRefusedError("No."))
+    worker.server.fail("RETR", refusal)
     seen = worker.sees("a")
     assert did(worker.does(Upload(M, "a", seen, ours=(seen,)))) == [Did.KEPT]
+
+
+def test_one_that_could_not_be_read_to_its_end_is_not_kept(worker: Worker):
+    """By an accident of the data connection it counted as somebody else's, and half a file stayed on air."""
+    worker.spec = worker.spec._replace(existing=ExistingPolicy.KEEP, publish=PublishMode.DIRECT)
+    (worker.local / "a").write_bytes(CONTENT)
+    worker.server.files[f"{BASE}/a"] = MemoryFile(CONTENT[:3], 1)
+    reply = "426 Connection closed; transfer aborted."
+    worker.server.fail("RETR", TransferFailedError(reply, reply=reply))
+    seen = worker.sees("a")
+    upload = Upload(M, "a", seen, ours=(seen,))
+    [outcome] = worker.does(upload)
+    assert isinstance(outcome, Failed), "it is tried again"
+    assert did(worker.does(upload)) == [Did.PUBLISHED]
+    assert worker.server.files[f"{BASE}/a"].content == CONTENT
 
 
 @pytest.mark.parametrize("refusal", [NameRefusedError("No."), NotFoundError("No."), NotSupportedError("No.")])
