@@ -196,7 +196,13 @@ def _names_something(session: Session, path: str) -> bool:
         return False
     names = (line.rpartition(b"/")[2] for line in _lines(text))
     name = next((name for name in names if name not in {b"", b".", b".."} and b"\r" not in name), None)
-    return name is not None and any(reply.good for reply in session.exchange([b"SIZE " + name, VISIT + name]))
+    if name is None:
+        return False
+    size, visit = session.exchange([b"SIZE " + name, VISIT + name])
+    if size.code in {500, 502, 504}:
+        # No command tells of files: words with a space may be those of a program, all others are a name.
+        return visit.good or b" " not in name
+    return size.good or visit.good
 
 
 def _lists_itself(session: Session) -> bool:

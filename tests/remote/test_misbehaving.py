@@ -2957,6 +2957,26 @@ class TestListings:
                 session.list_dir("/")
             assert server.log[-1] == "CWD /"
 
+    @pytest.mark.parametrize("reply", ["500 What?", "502 No."])
+    @pytest.mark.parametrize(("line", "there"), [(b"a", True), (b"ls: no files", False)])
+    def test_nor_has_it_where_no_command_tells_of_files(self, reply, line, there):
+        """What the names show would be taken for absent."""
+
+        async def names(connection: Connection, _argument: str) -> None:
+            await connection.say("150 Here it comes.")
+            _, writer = await connection.data()
+            writer.write(line + b"\r\n")
+            await writer.drain()
+            await connection.end_data()
+            await connection.say("226 Done.")
+
+        with (
+            Scripted(SIZE=reply, MDTM=reply, LIST=self.shows(), NLST=names) as server,
+            account(server)() as session,
+            pytest.raises(NameRefusedError, match="LIST does not work") if there else contextlib.nullcontext(),
+        ):
+            assert session.stat_many(["/a"]) == [None]
+
     def test_a_name_of_something_that_is_not_there_makes_no_directory_full(self):
         async def names(connection: Connection, argument: str) -> None:
             await connection.say("150 Here it comes.")
