@@ -125,10 +125,13 @@ class Places:
         formerly = {None, numbered}
         if self.root is not None and numbered is not None:
             formerly.add(RootIdentity(numbered.inode, self.root.filesystem))
-        if self.published in formerly or self._ledger.is_empty(self._mapping):
-            self._accept_root()
-            return True
-        return False
+        known = self.published in formerly
+        if not known and not self._ledger.is_empty(self._mapping):
+            return False
+        if not known:
+            self._lose_sight([""])
+        self._accept_root()
+        return True
 
     def why_held(self, *, two: bool) -> tuple[HoldKind, str]:
         """Why nothing can be deleted because of the folder in the root's place, in words.
@@ -304,19 +307,36 @@ class Places:
     def accept(self) -> None:
         """From now on everything is as it should be: it is what is published.
 
-        What is on its way and was seen elsewhere than there still is out of sight when it arrives.
+        What is on its way and was seen elsewhere than there still is out of sight when it arrives. So is what was seen
+        in the folder, or on the disk, that was published until now.
         """
         accepted = set(self._swapped)
         if self.root != self.published:
             accepted.add("")
+        dropped = [path for path, where in self._elsewhere.items() if where in accepted]
+        self._drop(dropped)
+        self._lose_sight(accepted, dropped)
         self._accept_root()
-        self._drop([path for path, where in self._elsewhere.items() if where in accepted])
         for path, swapped in (*self._swapped.items(), *self._links.items()):
             row = self._ledger.row(self._mapping, path)
             if row is not None:
                 self._ledger.put(self._mapping, path, row._replace(device=swapped.filesystem or int(swapped.mounted)))
         self._swapped.clear()
         self._links.clear()
+
+    def _lose_sight(self, places: Collection[str], but: Collection[str] = ()) -> None:
+        """New files that are on their way, below what another folder or disk is in the place of, are not of that.
+
+        Args:
+            places: directories that are on another disk from now on; empty: another folder is in the root's place.
+            but: these were seen on it. What has a row was seen to be gone, and is part of the decision.
+        """
+        for path, intent in self._ledger.begun.of(self._mapping) if places else ():
+            where = next((place for place in sorted(places) if not place or path.startswith(f"{place}/")), None)
+            if where is None or path in but or path in self._elsewhere or not intent.fingerprints:
+                continue
+            if intent.kind is Kind.FILE and self._ledger.row(self._mapping, path) is None:
+                self._was_seen(path, where)
 
     def _accept_root(self) -> None:
         if self.root is not None:

@@ -944,6 +944,44 @@ def test_a_discard_keeps_also_what_was_sent_of_another_folder_and_is_not_known_y
         assert world._mirror.removals.hold is None
 
 
+@pytest.mark.parametrize("away", ["disk", "beside"])
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_discard_keeps_also_what_was_sent_of_the_folder_before_and_is_not_known_yet_to_have_arrived(
+    away: str, *, killed: bool
+):
+    """The other way round: ours is away, and the folder in its place accepted, before the server tells."""
+    with begun() as world:
+        world.all(("write", "new", 200), ("fault_after", "RNTO", "unavailable", 1))
+        world.all(("upon", "RNTO", ("later", 1, ("offline",))), ("go_on", 10.0))
+        world.all(("vanish", away), ("go_on", 30.0), ("discard",), ("go_on", 30.0))
+        published = world._published().keys()
+        assert "new" in published
+        if killed:
+            world.all(("crash",), ("start",))
+        world.all(("online",), ("go_on", 400.0))
+        assert world._published().keys() == published
+        assert world._mirror.removals.hold is not None
+        world.all(("discard",), ("go_on", 400.0))
+        assert world._published().keys() == published
+        assert world._mirror.removals.hold is None
+
+
+@pytest.mark.parametrize("away", ["disk", "beside"])
+def test_the_first_files_are_not_deleted_either_when_they_turn_out_to_have_arrived_after_their_folder_has_gone(
+    away: str,
+):
+    """Nothing was recorded yet that could be lost, so that the folder in its place is the published one unasked."""
+    with World() as world:
+        world.all(("write", "new", 200), ("fault_after", "RNTO", "unavailable", 1))
+        world.all(("upon", "RNTO", ("later", 1, ("offline",))), ("go_on", 10.0), ("vanish", away), ("go_on", 30.0))
+        world.all(("online",), ("go_on", 400.0))
+        assert world._published().keys() == {"new"}
+        assert world._mirror.removals.hold is not None
+        assert world._mirror.removals.hold.kind is HoldKind.TWO_SOURCES
+        world.all(("approve",), ("go_on", 400.0))
+        assert not world._published()
+
+
 @pytest.mark.parametrize("away", ["disk", "beside", "nowhere"])
 @pytest.mark.parametrize("start", [(), (("restart",),), (("crash",), ("start",))], ids=["it runs", "restart", "crash"])
 def test_a_mass_delete_is_held_for_a_person_also_when_another_folder_has_come_and_gone(start: Sequence[Op], away: str):
