@@ -1029,6 +1029,28 @@ class TestADiskOverWhatIsPublished:
         assert story.mirror.removals.hold is None
 
 
+@pytest.mark.parametrize("decided", ["approve", "discard"])
+@pytest.mark.parametrize(("path", "seen"), [("card/b", True), ("b", False), ("card/known", False)])
+def test_what_is_on_its_way_of_a_disk_is_not_deleted_where_another_one_is_accepted_before_it_is_known_to_have_arrived(
+    ledger: Ledger, decided: str, path: str, *, seen: bool
+):
+    story = Story(ledger)
+    places = story.mirror.removals.source.places
+    places.published = places.root = RootIdentity(1, 1)
+    ledger.put(story.id, "card", made(50, mount_point=True)._replace(device=1 << 40))
+    ledger.put(story.id, "card/known", Row(Kind.FILE, PICTURE.fingerprint, b"", 0))
+    ledger.begun.put(story.id, path, Intent(Kind.FILE, fingerprints=(PICTURE.fingerprint,)))
+    other = Listing("card", Presence.PRESENT, {}, inode=50, device=OTHER_DISK, mount_point=True, filesystem=1 << 41)
+    story.mirror.on_answer(other, AT)
+    assert story.mirror.removals.hold is not None
+    getattr(story.mirror.removals, decided)(AT)
+    assert story.mirror.removals.hold is None
+    assert ledger.begun.elsewhere(story.id) == ({path: "card"} if seen else {})
+    story.mirror.removals.source.arrived(path, AT)
+    hold = story.mirror.removals.hold
+    assert (hold.kind if hold is not None else None) is (HoldKind.REPLACED_SOURCE if seen else None)
+
+
 def test_which_disk_a_new_directory_is_on_is_recorded_with_it(ledger: Ledger):
     """With `empty_dirs` the next pass took whatever was mounted there by then for it, and deleted what that lacked."""
     story = Story(ledger, empty_dirs=True)
