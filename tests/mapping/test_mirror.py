@@ -1042,7 +1042,8 @@ def test_what_is_on_its_way_of_a_disk_is_not_deleted_where_another_one_is_accept
     ledger.begun.put(story.id, path, Intent(Kind.FILE, fingerprints=(PICTURE.fingerprint,)))
     other = Listing("card", Presence.PRESENT, {}, inode=50, device=OTHER_DISK, mount_point=True, filesystem=1 << 41)
     story.mirror.on_answer(other, AT)
-    assert story.mirror.removals.hold is not None
+    held = story.mirror.removals.hold
+    assert held is not None
     getattr(story.mirror.removals, decided)(AT)
     assert story.mirror.removals.hold is None
     assert ledger.begun.elsewhere(story.id) == ({path: "card"} if seen else {})
