@@ -8,6 +8,7 @@ microsecond takes longer than a tick of the file system's clock elsewhere.
 from __future__ import annotations
 
 import bisect
+import math
 import os
 import shutil
 import tempfile
@@ -182,7 +183,11 @@ class Drop:
         self.locked: set[int] = set()
         """Folders that cannot be read."""
         self.left: dict[tuple[str, bytes], float] = {}
-        """From which paths files were renamed, with what was in them, and when (monotonic seconds)."""
+        """From which paths files have gone, with what was in them, and when one was renamed (monotonic seconds).
+
+        `-inf` for what has gone in another way, or more than once: what was begun before may go on for it. A worker
+        looks whether it is there right before a rename, and may meet it gone again.
+        """
 
     def remove(self) -> None:
         for writer in self.writers:
@@ -362,6 +367,14 @@ class Drop:
         self._tell(path)
         self._appeared(path)
 
+    def _leaves(self, path: str, when: float) -> None:
+        """Something goes from a path, with all that is below."""
+        for each in self.below(path):
+            file = Path(self.local(each))
+            if file.is_file():
+                gone = each, file.read_bytes()
+                self.left[gone] = -math.inf if gone in self.left else when
+
     def rename(self, path: str, target: str) -> None:
         """Rename a file or a folder; a file may take another's place."""
         if not self.exists(path) or not self._has_folder(target) or target == path or target.startswith(f"{path}/"):
@@ -369,6 +382,7 @@ class Drop:
         if self.exists(target) and (self.is_folder(path) or self.is_folder(target)):
             return
         is_folder = self.is_folder(path)
+        self._leaves(path, -math.inf if is_folder else self._time.now)
         self._changed(self.below(path))
         self._tell(path)
         if not (self.exists(target) and Path(self.local(path)).samefile(self.local(target))):
@@ -379,13 +393,13 @@ class Drop:
             self._appeared(target, came_from=path)
         else:
             self._note(self.local(target))
-            self.left[path, Path(self.local(target)).read_bytes()] = self._time.now
         self._tell(target)
 
     def delete(self, path: str) -> None:
         """Delete a file or a folder with everything in it."""
         if not self.exists(path):
             return
+        self._leaves(path, -math.inf)
         gone = self.below(path)
         self._changed(gone)
         for each in sorted(gone, reverse=True):
@@ -401,6 +415,7 @@ class Drop:
         if not self.exists(path) or self._on_other_disk() or len(list(self.outside.iterdir())) >= 3:
             return
         self._serial += 1
+        self._leaves(path, -math.inf)
         self._changed(self.below(path))
         self._tell(path)
         self._name_moved(os.path.realpath(self.local(path)), str(self.outside / f"{self._serial}"))

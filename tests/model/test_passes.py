@@ -59,6 +59,7 @@ class _World(Passing, Racing, Recorded):
 
     def adjust(self, key: str, value: object) -> None:
         """A setting has another value from the next pass on."""
+        self.note_patience()
         self.spec = self.spec._replace(**{key: value})  # type: ignore[arg-type]
 
     def compare_again(self) -> None:

@@ -75,6 +75,7 @@ class _World(Racing, Recorded):
         """A setting has another value, by a reload."""
         if self._put_off("adjust", key, value):
             return
+        self.note_patience()
         managed = self._all_managed
         self._reload(self.spec._replace(**{key: value}))  # type: ignore[arg-type]
         self._all_managed = managed

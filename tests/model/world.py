@@ -82,6 +82,8 @@ class World(Life):
         self._known_root: RootIdentity | None = None
         self._may_accept = True
         self._deleted = self._approved = 0
+        self._absent_s = math.inf
+        """How long the old name of a file has to be gone, under any of the settings so far."""
         self._patches = (
             mock.patch.object(tree, "open_directory", self._guarded(tree.open_directory)),
             mock.patch.object(lastlook, "_look_at", self._look_at(lastlook._look_at)),
@@ -144,6 +146,10 @@ class World(Life):
         self.drop.contents = {print_: had for print_, had in self.drop.contents.items() if had != file.content}
         file.content = f"edited at the server instead of {len(file.content)} bytes".encode()
         self.drop.finished.add(file.content)
+
+    def note_patience(self) -> None:
+        """What was offered under settings of before may be done under those of now."""
+        self._absent_s = min(self._absent_s, self.spec.settle_s, self.spec.delete_after_s)
 
     def set_clock(self, seconds: float) -> None:
         super().set_clock(seconds)
@@ -425,9 +431,9 @@ class World(Life):
             self._removed(source, folder=folder, to_trash=trashed, renamed=not trashed)
             if folder or trashed:
                 return
-            absent_s = min(self.spec.settle_s, self.spec.delete_after_s)
+            self.note_patience()
             moved = source.removeprefix(f"{BASE}/"), self.server.files[target].content
-            if self.time.now < self.drop.left.get(moved, -math.inf) + absent_s:
+            if self.time.now < self.drop.left.get(moved, -math.inf) + self._absent_s:
                 raise self._broken(f"{source} is missing at the server, where its next version may come in a moment")
 
     def _removed(self, remote: str, *, folder: bool = False, to_trash: bool = False, renamed: bool = False) -> None:
