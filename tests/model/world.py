@@ -46,6 +46,10 @@ from tests.model.stage import NO_RESCAN_S, SETTLE_S, WORKERS, Shift
 M, SERVER, BASE = "gallery", "web", "/site"
 
 
+ROUNDING_S = 1e-3
+"""Stamps are whole nanoseconds, and times are not."""
+
+
 class World(Life):
     """Everything, and what may happen to it."""
 
@@ -433,8 +437,9 @@ class World(Life):
                 return
             self.note_patience()
             moved = source.removeprefix(f"{BASE}/"), self.server.files[target].content
-            if self.time.now < self.drop.left.get(moved, -math.inf) + self._absent_s:
-                raise self._broken(f"{source} is missing at the server, where its next version may come in a moment")
+            gone_s = self.time.now - self.drop.left.get(moved, -math.inf)
+            if gone_s < self._absent_s - ROUNDING_S:
+                raise self._broken(f"{source} is missing at the server {gone_s} s after it has gone here")
 
     def _removed(self, remote: str, *, folder: bool = False, to_trash: bool = False, renamed: bool = False) -> None:
         path = remote.removeprefix(f"{BASE}/")
