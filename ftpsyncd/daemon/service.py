@@ -20,7 +20,8 @@ from ftpsyncd.config import Config, Missing, UnansweredError, missing_secrets
 from ftpsyncd.daemon.onepass import Progress, paused_message, progress_of
 from ftpsyncd.daemon.reloading import TURN_S, Reload
 from ftpsyncd.daemon.roster import Roster
-from ftpsyncd.engine.loop import ENGINE_STUCK_S, Engine
+from ftpsyncd.engine.board import ENGINE_STUCK_S
+from ftpsyncd.engine.loop import Engine
 from ftpsyncd.errors import CommandRefusedError, ConfigError, LedgerLostError, NoDescriptorError, UsageError
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.journal import Journal

@@ -16,7 +16,8 @@ from ftpsyncd.config import Config
 from ftpsyncd.control.port import ANSWER_S, MARGIN_S, Daemon, left_s, still_asked
 from ftpsyncd.daemon.knows import known_now
 from ftpsyncd.engine import again
-from ftpsyncd.engine.loop import ENGINE_STUCK_S, Engine
+from ftpsyncd.engine.board import ENGINE_STUCK_S
+from ftpsyncd.engine.loop import Engine
 from ftpsyncd.engine.mailbox import BegunError
 from ftpsyncd.errors import CommandRefusedError, ControlError, UsageError
 from ftpsyncd.inspection.reasons import Known, known_of, together

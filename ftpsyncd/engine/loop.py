@@ -8,23 +8,20 @@ every message only says what to look at.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from ftpsyncd import __version__
 from ftpsyncd.actions import Done, Failed, Outcome, Upload
 from ftpsyncd.core.extent import Key
 from ftpsyncd.core.gate import Breaker
 from ftpsyncd.engine import answering
-from ftpsyncd.engine.awaited import awaited
+from ftpsyncd.engine.board import Board
 from ftpsyncd.engine.counters import Counters
 from ftpsyncd.engine.done import record_some
 from ftpsyncd.engine.handout import Server, ask_what_is_left, busy, go_on_without, hand, many_small_files, take
 from ftpsyncd.engine.mailbox import Mailbox, Message
 from ftpsyncd.engine.outcomes import Outcomes
-from ftpsyncd.engine.report import outdated, problems_of, server_status, transfer_of, unreadable_of
 from ftpsyncd.engine.rounds import Rounds
 from ftpsyncd.engine.shortage import AGAIN_S, Shortage
 from ftpsyncd.engine.upkeep import Upkeep
@@ -36,13 +33,10 @@ from ftpsyncd.local.changes import Changes, WatchReport
 from ftpsyncd.mapping.mirror import Mirror
 from ftpsyncd.mapping.site import Clock, Moment
 from ftpsyncd.model import Listing
-from ftpsyncd.status import DaemonStatus, Status
+from ftpsyncd.status import Status
 from ftpsyncd.threads import begin
 from ftpsyncd.together import Together
 
-STATUS_EVERY_S = 0.25
-ENGINE_STUCK_S = 60.0
-"""An engine whose loop has not turned for so long is not alive."""
 TURN_S = 0.1
 """A turn that has taken so long handles no further message, and goes on with no further mapping, before the next one:
 what is to be handed out, and who asks, does not wait for all of them."""
@@ -75,7 +69,6 @@ class Engine:
     ) -> None:
         self.ledger = ledger
         self._ended = ended
-        self._notice = notice
         self._clock = clock
         self._show = show
         self.emit = emit
@@ -103,12 +96,12 @@ class Engine:
         self._rounds = Rounds(self.mirrors)
         self._checked = 0
         """Folders that were checked in the last turn: their disks answer at about the same time."""
-        self._status = Status(DaemonStatus(True, os.getpid(), __version__, 0.0), (), (), ())  # noqa: FBT003
-        self._status_at = 0.0
         self._wall = WallClock(clock, ledger.history.known_ns())
         self._upkeep = Upkeep(ledger, self._wall, emit)
-        self._unheard = ""
         self._shortage = Shortage()
+        self._board = Board(
+            ledger, self.mirrors, self.servers, self._rounds, self._shortage, now=self.started, notice=notice
+        )
         self._thread = threading.Thread(target=self._run, name="ftpsyncd-engine", daemon=True)
 
     def __repr__(self) -> str:
@@ -119,7 +112,7 @@ class Engine:
     def start(self) -> None:
         """Start the engine's thread."""
         # Who asks before the first turn is over hears of what there is, too.
-        self._status = self._snapshot(self._moment())
+        self._board.renew(self._moment())
         begin(self._thread)
 
     def without(self, server: str, message: str) -> None:
@@ -194,7 +187,7 @@ class Engine:
         """Why people cannot be told of what needs them; nothing: they can."""
 
         def note(_at: Moment) -> None:
-            self._unheard = trouble
+            self._board.unheard = trouble
 
         self.mailbox.put(note)
 
@@ -254,13 +247,13 @@ class Engine:
     def tell_of(self, at: Moment) -> None:
         """On the engine's thread: have `status` tell of this moment."""
         if self.whole.is_set():
-            self._status = self._snapshot(at)
+            self._board.renew(at)
 
     @property
     def status(self) -> Status:
         """The latest status; at most a quarter of a second old while things happen. If it is much older, it says so."""
         still_s = self._clock.monotonic() - self.last_woken
-        return self._status if still_s < ENGINE_STUCK_S else outdated(self._status, self.ledger.path.parent, still_s)
+        return self._board.read(still_s)
 
     @property
     def alive(self) -> bool:
@@ -304,8 +297,8 @@ class Engine:
             dues.append(due)
         if not self._shortage.holds(now):
             dues.extend(due for server in self.servers.values() if (due := server.queue.next_due(now)) is not None)
-        if self._status_at < self.last_turn or any(server.queue.in_flight for server in self.servers.values()):
-            dues.append(self._status_at + STATUS_EVERY_S)
+        if self._board.due_of < self.last_turn or any(server.queue.in_flight for server in self.servers.values()):
+            dues.append(self._board.next_due)
         return min(dues)
 
     def turn(self, messages: list[Message]) -> None:
@@ -339,10 +332,10 @@ class Engine:
         if idle and not self._idle:
             self._outcomes.tries.rest(self._is_failing)
         finished = idle and not rounds.cut_short and rounds.finished(at.now)
-        if at.now >= self._status_at + STATUS_EVERY_S:
-            self._status_at = at.now
+        if at.now >= self._board.next_due:
+            self._board.due_of = at.now
             self.tell_of(at)
-            self._show(self._status)
+            self._show(self._board.latest)
             self.turned.set()
         elif (idle and not self._idle) or (finished and not self._finished):
             # Who waits for this need not wait for the next status.
@@ -477,25 +470,3 @@ class Engine:
         mirror = self._stirred(upload.mapping)
         if mirror is not None:
             mirror.intents.exposures.begun(upload, at)
-
-    # ── the status ───────────────────────────────────────────────────────────────────────────────────────────
-
-    def _snapshot(self, at: Moment) -> Status:
-        uptime_s = round(at.now - self.started, 1)
-        troubles = (self.ledger.trouble, self._notice, self._unheard, self._shortage.told)
-        daemon = DaemonStatus(True, os.getpid(), __version__, uptime_s, *troubles)  # noqa: FBT003
-        return Status(
-            daemon,
-            self._rounds.status(at),
-            tuple(server_status(s.name, s.queue, s.crew.connections, at, s.limits) for s in self.servers.values()),
-            tuple(transfer_of(p, at.now) for s in self.servers.values() for p in s.crew.transfers()),
-            (
-                *unreadable_of(self.mirrors.values()),
-                *problems_of(
-                    self.ledger,
-                    {m.spec.name: m.id for m in self.mirrors.values()},
-                    at.wall_ns,
-                    lambda name, path, failure: awaited(self.mirrors[name], path, failure),
-                ),
-            ),
-        )

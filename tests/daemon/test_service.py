@@ -27,8 +27,7 @@ from ftpsyncd.core import schedule
 from ftpsyncd.daemon import process as daemon
 from ftpsyncd.daemon import reloading, roster, service
 from ftpsyncd.daemon.service import Service
-from ftpsyncd.engine import loop as engine
-from ftpsyncd.engine import rounds
+from ftpsyncd.engine import board, rounds
 from ftpsyncd.engine.loop import Engine
 from ftpsyncd.engine.mailbox import Message
 from ftpsyncd.errors import CommandRefusedError, ControlSocketError, LedgerError, LedgerLostError, ThreadLimitError
@@ -61,7 +60,7 @@ def written(path: Path, port: int, mapping: str = "") -> Path:
 
 @pytest.mark.parametrize("files", [0, 3])
 def test_the_end_of_a_pass_is_told(files: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "STATUS_EVERY_S", 120.0)
+    monkeypatch.setattr(board, "STATUS_EVERY_S", 120.0)
     monkeypatch.setattr(service, "LOOK_AGAIN_S", 120.0)
     monkeypatch.setenv("FTP_PASSWORD", PASSWORD)
     (tmp_path / "in").mkdir()
@@ -609,13 +608,13 @@ def test_a_disk_that_stops_to_answer_is_shown_until_it_does(tmp_path: Path, monk
 
 def test_all_mappings_are_told_of_before_the_first_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who asks right after the start would hear that there is no mapping of that name."""
-    turns, turn = threading.Event(), engine.Engine.turn
+    turns, turn = threading.Event(), Engine.turn
 
-    def later(one: engine.Engine, messages: list[Callable[[Moment], None]]) -> None:
+    def later(one: Engine, messages: list[Callable[[Moment], None]]) -> None:
         turns.wait(60)
         turn(one, messages)
 
-    monkeypatch.setattr(engine.Engine, "turn", later)
+    monkeypatch.setattr(Engine, "turn", later)
     one = Service(load(several(tmp_path)), one_pass=True)
     one.start()
     try:

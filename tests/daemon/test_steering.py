@@ -96,7 +96,7 @@ def test_an_engine_that_hangs_is_not_healthy_and_one_that_goes_on_is(config: Con
 
 def test_an_engine_that_hangs_does_not_tell_that_all_is_well(config: Config, monkeypatch):
     """For as long as nobody restarted it: by `status`, and by alerts, which told nobody."""
-    monkeypatch.setattr("ftpsyncd.engine.loop.ENGINE_STUCK_S", 0.5)
+    monkeypatch.setattr("ftpsyncd.engine.board.ENGINE_STUCK_S", 0.5)
     monkeypatch.setattr("ftpsyncd.engine.rounds.CHECK_EVERY_S", 0.05)
     let_go = threading.Event()
     with engine_of(config) as engine:
@@ -249,7 +249,7 @@ def test_who_hears_nothing_in_the_middle_of_a_decision_is_told_that_some_of_it_w
 
 def test_who_asks_after_a_command_hears_of_what_it_did(config: Config, monkeypatch: pytest.MonkeyPatch):
     # Too long for the engine to show by itself what is new.
-    monkeypatch.setattr("ftpsyncd.engine.loop.STATUS_EVERY_S", 60.0)
+    monkeypatch.setattr("ftpsyncd.engine.board.STATUS_EVERY_S", 60.0)
     with engine_of(config) as engine:
         mirror_of(config, engine)
         engine.start()
