@@ -12,7 +12,7 @@ import pytest
 from ftpsyncd.claim import Claim
 from ftpsyncd.config import load
 from ftpsyncd.daemon.service import Service
-from ftpsyncd.inspection.probe import Probing
+from ftpsyncd.inspection.stage import Stage
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.remote.keeping import _READ
 from ftpsyncd.remote.profile import Resuming
@@ -98,15 +98,15 @@ def test_a_running_daemon_is_told_uses_it_and_keeps_it(ftpsyncd, config, server)
 def test_what_it_may_have_left_a_running_daemon_removes(ftpsyncd, config, server, monkeypatch):
     """A STOR that hung on a line comes when all has been cleaned up: that was forgotten with the measurement."""
 
-    class Late(Probing):
-        def _clean(self) -> None:
-            super()._clean()
+    class Late(Stage):
+        def clean(self) -> None:
+            super().clean()
             late = f"{self.directory}/x.0a1b2c3d.filepart"
-            self.profile.scratch = {f"DELE {late}": time.monotonic()}
+            self.account.profile.scratch = {f"DELE {late}": time.monotonic()}
             (server.home / late.strip("/")).parent.mkdir(exist_ok=True)
             (server.home / late.strip("/")).write_bytes(b"late")
 
-    monkeypatch.setattr("ftpsyncd.cli.probe.Probing", Late)
+    monkeypatch.setattr("ftpsyncd.inspection.probe.Stage", Late)
     service = Service(load(config))
     service.start()
     try:
