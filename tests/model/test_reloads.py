@@ -7,6 +7,7 @@ had published there is not deleted, and no temporary file is left at a server th
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,13 @@ class _Reloader(Configured):
         """This is at a server by now."""
         if path not in self.hosts[server].files:
             raise self._broken(f"{path} is not at {server}; {self._state}")
+
+
+def _upon_each(told: Sequence[str], op: Op) -> Op:
+    """Let something happen after all this, one after the other: each command is told of before and behind it."""
+    for what in reversed(told):
+        op = ("upon", what, op)
+    return op
 
 
 def change(begin: tuple[MappingSpec, ...], ops: list[Op], *, replaces: bool = True) -> None:
@@ -203,15 +211,17 @@ def test_what_an_earlier_mapping_left_is_not_swept_when_another_one_publishes_th
     """A slow server kept the sweep waiting for longer than a reload waits for it; then the other one's file was deleted."""
     (one,), (two,), (three,) = _mapping("p"), _mapping("q", "/t", "two"), _mapping("p", name="three")
     three = three._replace(publish=publish, settle_s=0.0)
+    meanwhile: Op = ("all", ("reload", (two, three)), *(60 * (("step",),)))
     change(
         (one._replace(publish=PublishMode.DIRECT), two),
         [
-            ("upon", "block", ("crash",)),
+            _upon_each(("block", "block"), ("crash",)),  # with a part of it there
             ("write", "p/1", 200),
             ("go_on", 3.0),
             ("reload", (two,)),
             ("write", "p/1", 100),
-            ("upon", "MLST", ("all", ("reload", (two, three)), *(60 * (("step",),)))),
+            # The temporary name goes first; then the final one is looked at, and not deleted yet.
+            _upon_each(("DELE", "DELE", "MLST", "MLST"), meanwhile),
             ("start",),
             ("go_on", 30.0),
             ("expect", "web", "/s/1"),
