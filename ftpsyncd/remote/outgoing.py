@@ -302,9 +302,7 @@ def _patiently(session: Session, upload: Outgoing) -> Reply:
 
 
 def rename(session: Session, upload: Outgoing) -> list[bytes]:
-    """What ends an upload: the rename, or the removal of what must not be seen."""
-    if upload.error is not None:
-        return [session.command("DELE", upload.temporary)]
+    """What ends an upload that is complete, and of a file that did not change."""
     if not upload.is_hidden:
         return []
     commands = renaming.commands(session, upload.temporary, upload.job.path)
@@ -320,9 +318,6 @@ def rename(session: Session, upload: Outgoing) -> list[bytes]:
 def renamed(session: Session, upload: Outgoing, answers: Sequence[Reply]) -> None:
     """Judge the answers to `rename`; errors stay in the upload."""
     if not answers:
-        return
-    if upload.error is not None:
-        upload.stored = not answers[0].good
         return
     left = answers[-1] if upload.looked else None
     *before, began, ended = answers[:-1] if upload.looked else answers

@@ -172,9 +172,9 @@ MUTATIONS = (
     Mutation(
         "G1",
         "a file that changed while it was sent gets its name where its confirmation has cost the next data connection",
-        "remote/outgoing.py",
-        '    if upload.error is not None:\n        return [session.command("DELE", upload.temporary)]\n',
-        "",
+        "remote/upload.py",
+        "            yield from self._verify(another=True)\n            yield from self._lost()\n",
+        "            yield from self._verify(another=True)\n",
         f"{SCRIPTED}::TestDates"
         "::test_a_file_that_is_not_to_be_published_is_not_although_its_confirmation_used_the_data_connection",
     ),
