@@ -26,11 +26,13 @@ from ftpsyncd.ledger.inbulk import InBulk
 from ftpsyncd.ledger.inodes import Inodes
 from ftpsyncd.ledger.mappings import Mappings
 from ftpsyncd.ledger.tables import (
+    FILES_AND_BYTES,
     HISTORY_SINCE,
     LAST_SINCE,
     MIGRATIONS,
     PROFILES_SINCE,
     columns,
+    files_and_bytes,
     inside,
     key_of,
     row_of,
@@ -295,8 +297,8 @@ class Ledger:
 
     def _forget_where(self, mapping: int, where: str, values: Sequence[object]) -> int:
         """Drop some rows; how many those are."""
-        sql = f"SELECT count(*), ifnull(sum(size),0) FROM entry WHERE mapping=? AND kind=0 AND {where}"  # noqa: S608 - constants
-        files, size = self._read(sql, (mapping, *values)).fetchone()
+        sql = f"SELECT {FILES_AND_BYTES} FROM entry WHERE mapping=? AND kind=0 AND {where}"  # noqa: S608 - constants
+        files, size = files_and_bytes(self._read(sql, (mapping, *values)).fetchone())
         self.mappings.count(mapping, -files, -size)
         dropped = self._write(f"DELETE FROM entry WHERE mapping=? AND {where}", (mapping, *values))  # noqa: S608 - constants
         self._rows.clear()
@@ -373,9 +375,8 @@ class Ledger:
 
     def _published(self, mapping: int) -> tuple[int, int]:
         """Files and bytes of a mapping, counted."""
-        sql = "SELECT count(*), ifnull(sum(size),0) FROM entry WHERE mapping=? AND kind=0"
-        files, size = self._read(sql, (mapping,)).fetchone()
-        return files, size
+        sql = f"SELECT {FILES_AND_BYTES} FROM entry WHERE mapping=? AND kind=0"  # noqa: S608 - constants
+        return files_and_bytes(self._read(sql, (mapping,)).fetchone())
 
     def _some_below(self, mapping: int, directory: str) -> tuple[str, tuple[bytes, ...]] | None:
         """A condition for the first `MOVED_AT_ONCE` rows below a directory; None if there are not so many any more."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ftpsyncd.ledger.database import Cursor
+from ftpsyncd.ledger.tables import loaded, stored
 from ftpsyncd.model import RootIdentity
 from ftpsyncd.specs import Overlap, overlap
 
@@ -56,7 +57,8 @@ class Mappings:
 
     def all(self) -> list[tuple[str, str, int, int]]:
         """Name, destination, files and bytes of everything that was ever published, configured or not."""
-        return list(self._read("SELECT name, destination, files, bytes FROM mapping ORDER BY name, destination", ()))
+        found = self._read("SELECT name, destination, files, bytes FROM mapping ORDER BY name, destination", ())
+        return [(name, destination, files, loaded(size)) for name, destination, files, size in found]
 
     def find(self, name: str, destination: str) -> int | None:
         """The number of a mapping that is known already."""
@@ -114,8 +116,9 @@ class Mappings:
     def totals(self, mapping: int) -> Totals:
         """Files and bytes published."""
         self.flush()
-        row = self._read("SELECT files, bytes, last_publish_ns FROM mapping WHERE id=?", (mapping,)).fetchone()
-        return Totals(*row)
+        sql = "SELECT files, bytes, last_publish_ns FROM mapping WHERE id=?"
+        files, size, last_publish_ns = self._read(sql, (mapping,)).fetchone()
+        return Totals(files, loaded(size), last_publish_ns)
 
     def redate(self, mapping: int, since_ns: int, until_ns: int, by_ns: int) -> None:
         """The clock was set: what was published last between two moments was so by so much later."""
@@ -133,11 +136,16 @@ class Mappings:
         sums.last_publish_ns = max(sums.last_publish_ns, published_ns)
 
     def flush(self) -> None:
-        """Write what was counted, which is cheaper at once."""
+        """Write what was counted, which is cheaper at once.
+
+        The bytes are summed up here: two files of which nothing but the end is written (sparse ones) may have more
+        together than SQLite can count.
+        """
         sums, self._sums = self._sums, {}
         for mapping, change in sums.items():
+            (size,) = self._read("SELECT bytes FROM mapping WHERE id=?", (mapping,)).fetchone()
             self._write(
-                "UPDATE mapping SET files=files+?, bytes=bytes+?,"
+                "UPDATE mapping SET files=files+?, bytes=?,"
                 " last_publish_ns=nullif(max(ifnull(last_publish_ns,0),?),0) WHERE id=?",
-                (change.files, change.bytes, change.last_publish_ns, mapping),
+                (change.files, stored(loaded(size) + change.bytes), change.last_publish_ns, mapping),
             )

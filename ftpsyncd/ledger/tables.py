@@ -222,13 +222,23 @@ def among(names: Sequence[str]) -> tuple[str, list[bytes]]:
 
 
 def stored(number: int) -> int | bytes:
-    """A number that may exceed SQLite's integers: file systems know dates far beyond the year 2262."""
+    """A number that may exceed SQLite's integers: there are dates far beyond the year 2262, and sparse files."""
     return number if -(1 << 63) <= number < 1 << 63 else number.to_bytes(16, "big", signed=True)
 
 
 def loaded(value: int | bytes) -> int:
     """Undo `stored`."""
     return int.from_bytes(value, "big", signed=True) if isinstance(value, bytes) else value
+
+
+FILES_AND_BYTES = "count(*), ifnull(sum(size>>32),0), ifnull(sum(size&4294967295),0)"
+"""Of rows of ``entry``, for `files_and_bytes`: of files of 8 EiB, the most that there are, two sum up to an error."""
+
+
+def files_and_bytes(r: tuple[int, int, int]) -> tuple[int, int]:
+    """How many files, and how many bytes they have together."""
+    files, high, low = r
+    return files, (high << 32) + low
 
 
 def intent_values(mapping: int, path: str, intent: Intent) -> tuple[object, ...]:

@@ -174,6 +174,25 @@ def test_large_files_are_counted(ledger: Ledger, mapping: int):
     assert ledger.mappings.totals(mapping) == Totals(2, 2**41, NS)
 
 
+def test_sparse_files_may_have_more_bytes_together_than_sqlite_counts(path: Path):
+    """Whoever may write into a folder makes one of 8 EiB at once; two that the server had ended the daemon."""
+    with Ledger(path) as ledger:
+        mapping = ledger.mappings.number("gallery", "here")
+        for inode, name in enumerate(("a", "b", "d/c", "d/e", "x"), 1):
+            ledger.put(mapping, name, file(size=LARGEST, inode=inode))
+        ledger.commit()
+        assert ledger.mappings.totals(mapping) == Totals(5, 5 * LARGEST, NS)
+    with Ledger(path) as ledger:
+        assert ledger.mappings.all() == [("gallery", "here", 5, 5 * LARGEST)]
+        ledger.rename_all(mapping, [("a", "y", file(size=LARGEST, inode=1))])
+        ledger.forget_tree(mapping, "d")
+        ledger.put(mapping, "x", file(size=1))
+        assert ledger.mappings.totals(mapping) == Totals(3, 2 * LARGEST + 1, NS)
+        ledger.forget(mapping, "b")
+        ledger.commit()
+        assert ledger.mappings.totals(mapping) == Totals(2, LARGEST + 1, NS)
+
+
 def test_a_directory_keeps_whether_it_was_a_mount_point(ledger: Ledger, mapping: int):
     ledger.put(mapping, "d", folder(device=1))
     assert ledger.row(mapping, "d") == folder(device=1)
