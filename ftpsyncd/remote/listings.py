@@ -55,9 +55,9 @@ def _are_facts(facts_part: bytes, name: bytes) -> bool:
     return bool(name) and (not facts_part or b"=" in facts_part)
 
 
-_NAMING = re.compile(rb"(?i)(?:[a-z.]*(?:owner|group|user)[a-z.]*|type=os\.unix)=")
+_NAMING = re.compile(rb"(?i)(?:[a-z.]{0,40}?(?:owner|group|user)[a-z.]{0,40}|type=os\.unix)=")
 """Facts that are names: of somebody, as of Windows' groups (``UNIX.groupname=domain users``), or where a link leads to
-(``type=OS.unix=slink:``)."""
+(``type=OS.unix=slink:``). Bounded: whatever a server sends as one, it must not be searched for minutes."""
 
 
 def _halves(line: bytes) -> tuple[bytes, bytes]:

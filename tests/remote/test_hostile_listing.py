@@ -6,6 +6,7 @@ import asyncio
 import os
 import stat
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +23,7 @@ from ftpsyncd.errors import (
     TransferFailedError,
     VerificationError,
 )
-from ftpsyncd.remote import Ftp, Step, fetchtree, whole
+from ftpsyncd.remote import Ftp, Step, fetchtree, listings, whole
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.arrival import REPEATED
 from ftpsyncd.remote.fetchtree import unfit
@@ -516,3 +517,10 @@ def test_without_another_connection_the_first_refusal_is_told(target):
     refused = pytest.raises(TransferFailedError, match="425 No")
     with Hostile(tree, RETR="425 No.") as server, connected(server) as ftp, refused:
         list(ftp.download_tree("/t", target))
+
+
+def test_a_fact_without_end_is_read_at_once():
+    """A line of 200 kB took minutes, in which no other thread of the daemon had its turn."""
+    began = time.process_time()
+    assert not listings.has_facts(b"user" * 50_000 + b" x")
+    assert time.process_time() - began < 5
