@@ -195,13 +195,13 @@ def _names_something(session: Session, path: str) -> bool:
             raise  # what is in it would be taken for absent
         return False
     names = (line.rpartition(b"/")[2] for line in _lines(text))
-    name = next((name for name in names if name not in {b"", b".", b".."} and b"\r" not in name), None)
-    if name is None:
+    told = [name for name in names if name not in {b"", b".", b".."} and b"\r" not in name]
+    if not told:
         return False
-    size, visit = session.exchange([b"SIZE " + name, VISIT + name])
+    size, visit = session.exchange([b"SIZE " + told[0], VISIT + told[0]])
     if size.code in {500, 502, 504}:
         # No command tells of files: words with a space may be those of a program, all others are a name.
-        return visit.good or b" " not in name
+        return visit.good or any(b" " not in name for name in told)
     return size.good or visit.good
 
 

@@ -2958,7 +2958,7 @@ class TestListings:
             assert server.log[-1] == "CWD /"
 
     @pytest.mark.parametrize("reply", ["500 What?", "502 No."])
-    @pytest.mark.parametrize(("line", "there"), [(b"a", True), (b"ls: no files", False)])
+    @pytest.mark.parametrize(("line", "there"), [(b"a", True), (b"a 1\r\nb", True), (b"ls: no files", False)])
     def test_nor_has_it_where_no_command_tells_of_files(self, reply, line, there):
         """What the names show would be taken for absent."""
 
