@@ -83,7 +83,6 @@ class Engine:
         self.watching = threading.Event()
         self.turned = threading.Event()
         self.mailbox = Mailbox()
-        self._outcomes = Outcomes(self._is_alone)
         self._together = together
         self._stopping = False
         self._idle, self._finished = True, False
@@ -94,6 +93,7 @@ class Engine:
         self.whole.set()
         self._reported: set[str] = set()
         self._rounds = Rounds(self.mirrors)
+        self._outcomes = Outcomes(self._beside, self._rounds.stir)
         self._checked = 0
         """Folders that were checked in the last turn: their disks answer at about the same time."""
         self._wall = WallClock(clock, ledger.history.known_ns())
@@ -449,9 +449,10 @@ class Engine:
             message = f"{error.message} Nothing is lost: what is to be done waits until that is possible."
             self.emit(Event(EventKind.SHORTAGE, message=message, remedy=error.remedy))
 
-    def _is_alone(self, mirror: Mirror) -> bool:
-        """Whether no other mapping publishes to the same server."""
-        return sum(each.spec.server == mirror.spec.server for each in self.mirrors.values()) == 1
+    def _beside(self, mirror: Mirror) -> list[Mirror]:
+        """The other mappings that publish to the same server."""
+        server = mirror.spec.server
+        return [each for each in self.mirrors.values() if each.spec.server == server and each is not mirror]
 
     def _is_failing(self, key: Key) -> bool:
         """Whether something has failed, and is tried again, or waits for a person."""

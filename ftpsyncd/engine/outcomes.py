@@ -6,7 +6,7 @@ retry verdict is the error's own (`errors.Retry`); the numbers are those of docs
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from ftpsyncd.actions import Action, Did, Done, Failed, Outcome, Probe, RenameDir, Sweep, Upload, is_answer
 from ftpsyncd.core.extent import MAKES_ROOM, SENDS
@@ -55,12 +55,17 @@ class Outcomes:
     """Applies outcomes; remembers of failed tries what only matters while the daemon runs.
 
     Args:
-        is_alone: whether a mapping is the only one of its server.
+        beside: the other mappings of a mapping's server.
+        stir: has a mapping gone on with that another one's outcome is about.
     """
 
-    def __init__(self, is_alone: Callable[[Mirror], bool] = lambda _mirror: True) -> None:
+    def __init__(
+        self,
+        beside: Callable[[Mirror], Collection[Mirror]] = lambda _mirror: (),
+        stir: Callable[[str], None] = lambda _name: None,
+    ) -> None:
         self.tries = Tries()
-        self._is_alone = is_alone
+        self._beside, self._stir = beside, stir
 
     def apply(self, mirror: Mirror, outcome: Outcome, at: Moment) -> bool:
         """Apply an outcome of one mapping.
@@ -77,6 +82,10 @@ class Outcomes:
             elif outcome.did is Did.DELETED:
                 _made_room(mirror, action, at)
             done.apply(mirror, outcome, at, lost=lost)
+            if outcome.did is Did.PUBLISHED and isinstance(action, SENDS):
+                for each in self._beside(mirror):
+                    if each.stalls.passed(action.fingerprint.size, at):
+                        self._stir(each.spec.name)
             requeue = False
         else:
             requeue = self._failed(mirror, outcome, at)
@@ -169,7 +178,7 @@ class Outcomes:
         if full is None:
             return
         key, is_news = full
-        if key == SERVER or (key == name and self._is_alone(mirror)):
+        if key == SERVER or (key == name and not self._beside(mirror)):
             space.clear()
             message = f"no space left at the server: {error.message}"
             mirror.queue.gate.failed(at.now, Breaker.FULL, message, connects=True)

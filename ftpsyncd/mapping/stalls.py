@@ -5,8 +5,8 @@ smallest. Nobody tells of its end, and each of the files would wait for its own 
 arrived, and is as large, shows that it is over. If a file stalls all the same, it may be itself to blame, and what
 arrives besides brings its next try forward ever more rarely.
 
-In: what became of uploads. Out: failures that wait no longer, marks. One per mapping, used by its `mirror` on the
-engine's thread. After a restart, files wait for their own tries.
+In: what became of uploads, also of those of the server's other mappings. Out: failures that wait no longer, marks. One
+per mapping, used by its `mirror` on the engine's thread. After a restart, files wait for their own tries.
 """
 
 from __future__ import annotations
@@ -63,8 +63,15 @@ class Stalls:
     def arrived(self, path: str, size: int, at: Moment) -> None:
         """A file was published: what stalled and is no larger, as far as that matters, may be as well."""
         self._of.pop(path, None)
+        self.passed(size, at)
+
+    def passed(self, size: int, at: Moment) -> bool:
+        """A file of this mapping, or of another one of its server, was published; whether any is tried again for it."""
+        brought = False
         for other, stalled in list(self._of.items()):
             if not stalled.brought and at.now >= stalled.due and size >= min(stalled.size, ENOUGH_BYTES):
+                brought = True
                 self._of[other] = stalled._replace(brought=True)
                 self._site.ledger.failures.release(self._site.id, other)
                 self._site.dirty.mark(other, at.now)
+        return brought

@@ -335,6 +335,18 @@ class TestAFileWhoseTransferMovedNothing:
         assert self.waits_s(story) == 0
         assert story.mirror.dirty.next_due() == NOW + 1000
 
+    def test_is_tried_again_when_one_of_another_mapping_of_its_server_arrives(self, story: Story):
+        """The network is the same; it waited for its hour where nothing else came into its own folder."""
+        for _ in range(QUICK_TRIES):
+            self.stall(story)
+        stirred: list[str] = []
+        other = Story(story.ledger, name="other", queue=story.queue)
+        other.outcomes = Outcomes(lambda _mirror: [story.mirror], stirred.append)
+        for size, waits_s, named in ((1000, HOUR_S, []), (ENOUGH_BYTES, 0, [M]), (ENOUGH_BYTES, 0, [M])):
+            found = Fingerprint(size, 1, 2)
+            other.apply(Done(Upload("other", "b", found), Did.PUBLISHED, found, SHA), NOW + 1000)
+            assert (self.waits_s(story), stirred) == (waits_s, named)
+
     def test_waits_ever_longer_where_it_alone_stalls(self, story: Story):
         """Each try takes a connection for two minutes."""
         now, brought = NOW, list[float]()
@@ -1038,7 +1050,7 @@ def test_a_second_file_without_space_pauses_the_server(story: Story):
 
 
 def test_while_others_are_sent_a_mapping_tells_of_what_finds_no_space(story: Story):
-    story.outcomes = Outcomes(lambda _mirror: False)
+    story.outcomes = Outcomes(lambda _mirror: [story.mirror])
     for name in "abc":
         story.apply(Failed(other_file(f"{name}/1"), FULL))
     assert story.queue.space.awaits(M, "z", NOW)
@@ -1282,7 +1294,7 @@ def test_since_when_a_directory_is_full_is_told_and_when_it_is_tried_again(story
 
 
 def test_a_mapping_without_space_pauses_its_server_only_where_there_is_no_other(story: Story):
-    story.outcomes = Outcomes(lambda _mirror: False)
+    story.outcomes = Outcomes(lambda _mirror: [story.mirror])
     for name in "abc":
         story.apply(Failed(other_file(f"{name}/1"), FULL))
     assert story.queue.gate.state is Breaker.CLOSED
