@@ -170,7 +170,7 @@ def _all_rights(
                 # What this one has learned counts for the next one.
                 try:
                     with session.account() as another:
-                        return (yield from _all_rights(mappings[done:], another, missed + 1))
+                        return (yield from _all_rights(mappings[done:], another, missed + bool(others)))
                 except FtpsyncdError as none:
                     yield _failure(f"mapping {mapping.name}", none)
                 return False

@@ -18,7 +18,15 @@ from ftpsyncd import patience
 from ftpsyncd.cli.probe import _show
 from ftpsyncd.config import Config, ControlSpec, load
 from ftpsyncd.control import whereabouts
-from ftpsyncd.errors import LoginRefusedError, NameRefusedError, ServerFullError, ServerUnavailableError
+from ftpsyncd.errors import (
+    DataUnreachableError,
+    LoginRefusedError,
+    NameRefusedError,
+    PathsRefusedError,
+    RemoteError,
+    ServerFullError,
+    ServerUnavailableError,
+)
 from ftpsyncd.inspection.check import check
 from ftpsyncd.inspection.findings import Area, Finding, Level, exit_code
 from ftpsyncd.inspection.machine import machine
@@ -259,6 +267,26 @@ def test_where_a_host_has_other_addresses_one_without_data_connections_is_passed
     ((_, message),) = [each for each in errors(failed) if "gallery" in each[0]]
     assert "data connection" in message
     assert set(good.files) == set()
+
+
+def test_a_server_that_takes_only_relative_names_leaves_the_other_addresses_to_be_tried(config, monkeypatch):
+    """It had been counted as an address without data connections, of which a host with two has no more to try."""
+    unreached = DataUnreachableError("No data connection.")
+    unreached.others = 1
+    refusals: list[RemoteError] = [PathsRefusedError("Relative names only."), unreached]
+
+    def rights(_mapping: object, _session: object) -> Finding:
+        if refusals:
+            raise refusals.pop(0)
+        return Finding(Level.OK, Area.DIRECTORY, "mapping g", "Fine.")
+
+    monkeypatch.setattr("ftpsyncd.inspection.check.rights", rights)
+    with Scripted() as server:
+        only = config._replace(
+            servers={"web": server.spec(name="web")}, mappings={"gallery": config.mappings["gallery"]}
+        )
+        found = [each.message for each in check(only, offline=False)]
+    assert "Fine." in found
 
 
 class TestALoginThatLeadsElsewhere:
