@@ -20,7 +20,7 @@ from ftpsyncd.quoting import one_line
         "ftpsyncd why --json sunset.jpg              with its receipt",
     )
 )
-@click.argument("path")
+@click.argument("path", type=click.Path())
 @json_option
 @common_options
 def why(path: str, *, as_json: bool) -> None:

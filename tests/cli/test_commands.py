@@ -196,6 +196,13 @@ def test_the_shell_completes_names(config_file, words, completed, named):
     assert [each.removeprefix("plain,") for each in ended.stdout.split()] == completed
 
 
+def test_the_shell_completes_the_file_that_why_is_asked_about(config_file):
+    line = f"ftpsyncd why -c {config_file} sun"
+    environ = {**os.environ, "_FTPSYNCD_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": "4"}
+    ended = nursery.run([sys.executable, "-m", "ftpsyncd"], env=environ)
+    assert (ended.stdout.split(), ended.stderr) == (["file,sun"], "")
+
+
 def test_watching_without_a_terminal_shows_the_status_once(ftpsyncd, config_file, daemon):
     ended = ftpsyncd("status", "--watch", "-c", config_file)
     assert (ended.code, ended.err) == (0, "")
