@@ -60,7 +60,12 @@ COLOURS = {
 )
 @click.option("--since", metavar="WHEN", help="How long ago (90m, 2h, 1d), a day, or a local time (2026-01-31T18:00).")
 @click.option("--until", metavar="WHEN", help="Before this; written the same way.")
-@click.option("--path", metavar="PATH", help="Only this file, or what is in this folder; SERVER:/PATH, too.")
+@click.option(
+    "--path",
+    metavar="PATH",
+    help="Only this file, or what is in this folder, and what was renamed, or kept at the server, with a folder above"
+    " it; SERVER:/PATH, too.",
+)
 @click.option("--limit", type=Count(min=0), default=SHOWN, show_default=True, help="The newest N; 0: all.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, safe to open in a spreadsheet.")
 @json_option

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ftpsyncd.events import Event, EventKind
+from ftpsyncd.paths import above
 
 if TYPE_CHECKING:
     # Who records and never reads back, a `sync`, need not load it.
@@ -66,6 +67,9 @@ RECORDED = frozenset(
 
 ARRIVED = (EventKind.PUBLISHED, EventKind.UNCHANGED, EventKind.ADOPTED, EventKind.RENAMED)
 """What is written together with a file's row."""
+
+_WITH_ALL_IN_IT = f"'{EventKind.RENAMED.value}','{EventKind.FORGOTTEN.value}'"
+"""What is told of a directory only, and done to all that is in it."""
 
 COUNTED = frozenset({EventKind.FAILED, EventKind.PARKED, EventKind.KEPT})
 """What is counted while it goes on, instead of being written each time."""
@@ -264,7 +268,11 @@ class History:
             path = os.fsencode(query.path)
             low, high = path + b"/", path + b"0"
             inside = " OR ".join(f"{column}=? OR ({column}>=? AND {column}<?)" for column in ("h.path", "h.source"))
-            require(f"({inside})", path, low, high, path, low, high)
+            # The one receipt of a directory tells what became of each file in it.
+            over = [os.fsencode(each) for each in above(query.path) if each]
+            marks = ",".join("?" * len(over))
+            with_it = f"h.kind IN ({_WITH_ALL_IN_IT}) AND (h.path IN ({marks}) OR h.source IN ({marks}))"
+            require(f"({inside} OR {with_it})", path, low, high, path, low, high, *over, *over)
         if query.before is not None:
             require("(h.at_ns, h.id)<(?,?)", *query.before)
         # CROSS JOIN: the order of time comes from the index, so that a page costs no more than its receipts. All in one

@@ -72,6 +72,31 @@ def test_a_publish_has_a_receipt_with_everything_that_can_be_known(story: Story)
     assert (row.published_ns, row.sha256) == (receipt.at_ns, receipt.sha256)
 
 
+def test_what_was_done_to_a_directory_is_told_of_a_path_in_it(story: Story):
+    """Of a folder that is gone and kept at the server there is one receipt: its files seemed to be published still."""
+    for number, each in enumerate(
+        (
+            happened("2024/a"),
+            happened("2024", EventKind.FORGOTTEN),
+            happened("2025", EventKind.RENAMED, source="2023"),
+            happened("2024", EventKind.FAILED),
+            happened("2024b", EventKind.FORGOTTEN),
+            happened("b"),
+        )
+    ):
+        story.ledger.history.record(story.id, each, WALL + number)
+    told = {
+        path: [(each.kind, each.path) for each in receipts(story.ledger, path=path)]
+        for path in ("2024/a", "2023/x/y", "2025/x", "b")
+    }
+    assert told == {
+        "2024/a": [("published", "2024/a"), ("forgotten", "2024")],
+        "2023/x/y": [("renamed", "2025")],
+        "2025/x": [("renamed", "2025")],
+        "b": [("published", "b")],
+    }
+
+
 def test_receipt_and_row_are_of_one_commit(story: Story, path: Path):
     story.apply(Done(Upload(M, "d/a", A), Did.PUBLISHED, sha256=SHA))
     with Ledger(path, read_only=True) as other:
