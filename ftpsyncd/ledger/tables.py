@@ -123,6 +123,18 @@ CREATE TABLE elsewhere(
     place BLOB NOT NULL,            -- a directory on another disk; empty: another folder in the root's place
     PRIMARY KEY(mapping, path)
 ) WITHOUT ROWID;
+-- Older versions concluded it from the hold: a daemon of theirs may have been killed, and all be as it was by now.
+INSERT INTO elsewhere SELECT intent.mapping, path, x'' FROM intent JOIN mapping ON mapping.id=intent.mapping
+    WHERE hold_kind IN ('replaced_source', 'unmounted_source') AND hold_message LIKE '/%';
+-- Of disks inside the folder, only the first is named.
+INSERT OR IGNORE INTO elsewhere SELECT intent.mapping, intent.path, disk.path FROM intent
+    JOIN mapping ON mapping.id=intent.mapping
+    JOIN (SELECT mapping, device, CAST(CASE dir WHEN x'' THEN name ELSE dir||'/'||name END AS BLOB) AS path
+        FROM entry WHERE kind=1 AND name<>x'') AS disk
+        ON disk.mapping=mapping.id AND substr(intent.path, 1, length(disk.path)+1)=CAST(disk.path||'/' AS BLOB)
+    WHERE hold_kind='replaced_source' AND (
+        instr(hold_message, disk.path||' was ')=1 OR instr(hold_message, disk.path||' is ')=1
+        OR (device<>0 AND hold_message LIKE '%(and % more): %'));
 """
 
 _BEHIND = """

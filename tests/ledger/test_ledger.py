@@ -19,7 +19,7 @@ from ftpsyncd.errors import ExitCode, LedgerDamagedError, LedgerError
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.ledger.failures import FailureCounts
 from ftpsyncd.ledger.mappings import Totals
-from ftpsyncd.ledger.tables import MIGRATIONS, SCHEMA_VERSION, among
+from ftpsyncd.ledger.tables import ELSEWHERE_SINCE, MIGRATIONS, SCHEMA_VERSION, among
 from ftpsyncd.model import Entry, Exposure, Failure, Fingerprint, Hold, HoldKind, Intent, Kind, RootIdentity, Row
 from ftpsyncd.paths import basename, join, parent
 
@@ -675,6 +675,45 @@ def test_a_ledger_of_the_first_version_is_migrated_with_all_that_is_in_it(path: 
     db = sqlite3.connect(path)
     assert db.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
     db.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "message", "elsewhere"),
+    [
+        ("replaced_source", "/srv/drop is not the folder that was published before", {"a": "", "card/in/b": ""}),
+        ("unmounted_source", "/srv/drop is on another file system", {"a": "", "card/in/b": ""}),
+        ("replaced_source", "card was mounted when it was published and is not mounted now", {"card/in/b": "card"}),
+        ("replaced_source", "card is on another disk now than when it was published", {"card/in/b": "card"}),
+        ("replaced_source", "0 was mounted when it was published (and 1 more): nothing", {"card/in/b": "card"}),
+        ("replaced_source", "0 was mounted when it was published: nothing", {}),
+        ("two_sources", "/srv/drop is the folder that was published before", {}),
+        ("mass_delete", "Too many.", {}),
+        (None, None, {}),
+    ],
+)
+def test_what_was_on_its_way_under_an_older_version_was_seen_where_its_hold_says(
+    path: Path, kind: str | None, message: str | None, elsewhere: dict[str, str]
+):
+    """That was killed, and ours was back by the start after the update: it was deleted at the server once it arrived."""
+    db = sqlite3.connect(path)
+    db.executescript("".join(MIGRATIONS[: ELSEWHERE_SINCE - 1]))
+    db.execute(
+        "INSERT INTO mapping(name, destination, hold_kind, hold_message) VALUES('m', 'd', ?, ?)", (kind, message)
+    )
+    for name, device in ((b"card", 1), (b"car", 0)):
+        db.execute("INSERT INTO entry VALUES(1, x'', ?, 1, 0, 0, 50, x'', 1, ?, 0)", (name, device))
+    db.execute("INSERT INTO entry VALUES(1, ?, ?, 1, 0, 0, 51, x'', 1, 0, 0)", (b"card", b"in"))
+    for going in (b"a", b"card/in/b"):
+        db.execute(
+            "INSERT INTO intent(mapping, path, kind, temporary, source, fingerprints)"
+            " VALUES(1, ?, 0, x'', x'', '[[1,1,1]]')",
+            (going,),
+        )
+    db.execute(f"PRAGMA user_version={ELSEWHERE_SINCE - 1}")
+    db.commit()
+    db.close()
+    with Ledger(path) as ledger:
+        assert ledger.begun.elsewhere(1) == elsewhere
 
 
 def test_a_migration_that_breaks_off_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch):
