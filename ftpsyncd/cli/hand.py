@@ -69,7 +69,7 @@ def place(text: str, *, bare: bool = False) -> Place:
     """
     server, colon, path = text.partition(":")
     if not server or "/" in server or not (colon or bare):
-        root = f", or {text}:/ for the root of the server {text}" if re.fullmatch(r"[\w-]+", text) else ""
+        root = f", or {text}:/ for the root of a server {text}" if re.fullmatch(r"[\w-]+", text) else ""
         raise UsageError(f"{quote(text)} is not SERVER:PATH.", remedy=f"For example: web:/htdocs/a.jpg{root}")
     if colon and not path and not bare:
         raise UsageError(f"{quote(text)} names no path.", remedy=f"The root of the server is {server}:/")
@@ -116,10 +116,16 @@ def config_for(places: Iterable[Place]) -> Config:
     """The configuration, which has the servers.
 
     Raises:
-        ConfigError, UsageError: there is none, or it lacks a server.
+        ConfigError, UsageError: there is none, or it lacks a server; perhaps a mapping has that name.
     """
     config = load_config(given())
     for each in places:
+        mapping = config.mappings.get(each.server)
+        if mapping is not None and each.server not in config.servers:
+            raise UsageError(
+                f"{quote(each.server)} is a mapping, not a server.",
+                remedy=f"It publishes to {quote(f'{mapping.server}:{mapping.remote}')}.",
+            )
         check_name(each.server, config.servers, "server")
     return config
 

@@ -481,6 +481,15 @@ def test_a_server_that_is_not_in_the_configuration(ftpsyncd, here, words, monkey
     assert "There is no server wbe. Did you mean 'web'?" in ended.err
 
 
+def test_the_name_of_a_mapping_in_the_place_of_a_server_is_told_as_that(typed):
+    """As the advice had it, `gallery:/` was tried next, and there was no server of that name."""
+    for words in (("put", "a.jpg", "gallery:/"), ("ls", "gallery")):
+        ended = typed(*words)
+        assert ended.code == 2
+        assert "gallery is a mapping, not a server." in ended.err
+        assert "It publishes to web:/gallery." in ended.err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [(["put", "a.jpg"], "Where shall a.jpg go to?"), (["put", "web:/x"], "What shall go to web:/x?")],
