@@ -6,6 +6,7 @@ import contextlib
 import io
 import socket
 import ssl
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -82,7 +83,8 @@ def test_a_listing_that_is_cut_is_no_listing(server, account):
         assert "`ftpsyncd probe`" in caught.value.remedy
         assert session.usable
         assert names(session) == "abc"
-        assert session.control.data_resumed
+        # Of TLS 1.2, Python made a copy of the control line's session for each data connection until 3.12.8 and 3.13.1.
+        assert session.control.data_resumed or (account.spec.tls_max == "1.2" and sys.version_info >= (3, 12, 8))
 
 
 def test_nor_is_one_in_another_session(server, account):
