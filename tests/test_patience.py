@@ -23,7 +23,7 @@ def test_all_that_answers_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("hung", [{"a"}, {"c"}, {"a", "b", "d"}, {"a", "b", "c", "d"}])
 def test_what_hangs_is_left_out_and_keeps_no_other_waiting(hung: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "ANSWER_S", 0.5)
+    monkeypatch.setattr(patience, "ANSWER_S", 1.5)
     goes_on, late = threading.Event(), threading.Semaphore(0)
 
     def ask(name: str) -> str:
@@ -34,7 +34,7 @@ def test_what_hangs_is_left_out_and_keeps_no_other_waiting(hung: set[str], monke
 
     began = time.monotonic()
     found = patience.answers({name: lambda name=name: ask(name) for name in "abcd"})  # type: ignore[misc]
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
     assert found == {name: name for name in "abcd" if name not in hung}
     goes_on.set()
     assert all(late.acquire(timeout=10) for _ in hung)

@@ -78,7 +78,7 @@ def test_status_comes_from_the_ledger_without_a_daemon(ftpsyncd, config_file):
 
 def test_status_without_a_daemon_does_not_wait_for_a_disk_that_hangs(config_file, monkeypatch):
     config, goes_on, look = load(config_file), threading.Event(), Path.stat
-    monkeypatch.setattr(patience, "ANSWER_S", 0.3)
+    monkeypatch.setattr(patience, "ANSWER_S", 1.5)
 
     def hangs(path: Path, **how: bool) -> os.stat_result:
         if path == config.mappings["shop"].local:
@@ -88,7 +88,7 @@ def test_status_without_a_daemon_does_not_wait_for_a_disk_that_hangs(config_file
     monkeypatch.setattr(Path, "stat", hangs)
     began = time.monotonic()
     shown = {mapping.name: mapping for mapping in offline_status(config).mappings}
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
     goes_on.set()
     assert shown["shop"].state is MappingState.SOURCE_MISSING
     assert shown["shop"].message == f"the disk of shop does not answer: {config.mappings['shop'].local}"
