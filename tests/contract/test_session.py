@@ -138,7 +138,8 @@ class TestPublish:
         with remote.connect() as session:
             (result,) = publish(session, job(path, b"x" * 600_000, **changes))
         assert isinstance(result.error, FileChangedError)
-        assert told == [False, True]
+        # Once more where the server has not answered the reset in time.
+        assert (told[0], set(told[1:])) == (False, {True})
 
     def test_content_that_looks_like_text_is_not_changed(self, remote, session):
         content = b"a\r\nb\nc\r\xff\xf4\x1a\0"
