@@ -52,17 +52,17 @@ class Board:
         self._started = now
         self.unheard = ""
         """Why people cannot be told of what needs them; nothing: they can."""
-        self.due_of = 0.0
-        """The turn for which the status was due last; monotonic seconds."""
+        self.last_due = 0.0
+        """When a turn found it due last; monotonic seconds."""
         self.latest = Status(DaemonStatus(True, os.getpid(), __version__, 0.0), (), (), ())  # noqa: FBT003
 
     def __repr__(self) -> str:
-        return f"<Board mappings={len(self.latest.mappings)} due_of={self.due_of:.3f}>"
+        return f"<Board mappings={len(self.latest.mappings)} last_due={self.last_due:.3f}>"
 
     @property
     def next_due(self) -> float:
         """When the status is made anew if something has happened since; monotonic seconds."""
-        return self.due_of + STATUS_EVERY_S
+        return self.last_due + STATUS_EVERY_S
 
     def renew(self, at: Moment) -> None:
         """Have the status tell of this moment."""

@@ -297,7 +297,7 @@ class Engine:
             dues.append(due)
         if not self._shortage.holds(now):
             dues.extend(due for server in self.servers.values() if (due := server.queue.next_due(now)) is not None)
-        if self._board.due_of < self.last_turn or any(server.queue.in_flight for server in self.servers.values()):
+        if self._board.last_due < self.last_turn or any(server.queue.in_flight for server in self.servers.values()):
             dues.append(self._board.next_due)
         return min(dues)
 
@@ -333,7 +333,7 @@ class Engine:
             self._outcomes.tries.rest(self._is_failing)
         finished = idle and not rounds.cut_short and rounds.finished(at.now)
         if at.now >= self._board.next_due:
-            self._board.due_of = at.now
+            self._board.last_due = at.now
             self.tell_of(at)
             self._show(self._board.latest)
             self.turned.set()

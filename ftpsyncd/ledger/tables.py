@@ -247,9 +247,9 @@ FILES_AND_BYTES = "count(*), ifnull(sum(size>>32),0), ifnull(sum(size&4294967295
 """Of rows of ``entry``, for `files_and_bytes`: of files of 8 EiB, the most that there are, two sum up to an error."""
 
 
-def files_and_bytes(r: tuple[int, int, int]) -> tuple[int, int]:
+def files_and_bytes(row: tuple[int, int, int]) -> tuple[int, int]:
     """How many files, and how many bytes they have together."""
-    files, high, low = r
+    files, high, low = row
     return files, (high << 32) + low
 
 
