@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Generator
 from itertools import chain
 
-from ftpsyncd.actions import Adopt, Forget, MakeDir, Rename, Upload
+from ftpsyncd.actions import Adopt, Forget, MakeDir, Rename, RenameDir, Upload
 from ftpsyncd.core.deletes import gone_s
 from ftpsyncd.core.plan import Ask, Enter, Gone, Look, Selection, Settled, Swapped, Wait, plan_directory
 from ftpsyncd.core.settle import Work
@@ -122,6 +122,9 @@ class Comparing:
             renamed = False
             if whole:
                 renamed, at = yield from self._offers.directory_rename(listing, order, at)
+                if isinstance(self._site.queue.waiting(self._site.spec.name, directory), RenameDir):
+                    # While another folder is in the root's place no directory is renamed: only disks in it matter.
+                    self._removals.source.offered(directory, None)
             if not renamed:
                 if to_make is not None:
                     # The directory above does not tell which disk is mounted on it: another one would pass for that.

@@ -7,13 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from ftpsyncd.actions import Did, Done, Failed, RenameDir
 from ftpsyncd.core.plan import Swapped, swapped_away, swapped_directory
+from ftpsyncd.errors import FileChangedError
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.mapping import doubts
 from ftpsyncd.mapping.places import Places
-from ftpsyncd.model import Fingerprint, Kind, RootIdentity, Row
+from ftpsyncd.model import Fingerprint, Kind, Listing, RootIdentity, Row
 from ftpsyncd.specs import MappingSpec
-from tests.core.vocabulary import SHA, M, made
+from tests.core.vocabulary import DISK, OTHER_DISK, SHA, M, file, folder, made, mounted
+from tests.mapping.test_mirror import PICTURE
+from tests.mapping.test_passed_over import AFTER_S, Tale
 
 WHOLE, EXACT = 1_600_000_000 * 10**9, 1_600_000_000 * 10**9 + 1
 
@@ -96,3 +100,73 @@ def test_a_mount_point_that_is_there_again_without_its_disk_is_told_of_as_that(l
     assert there is not None
     assert not places.is_news(there)
     assert places.why_swapped() == [there.why]
+
+
+class Card(Tale):
+    """A folder with a disk in it, which is away."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__(ledger, {"old": folder(50), "old/a": PICTURE, "card": folder(70), "inner": folder(60)})
+        ledger.put(self.id, "card", made(71, mount_point=True))
+        self.there["inner/a"] = file(inode=8)
+        self.is_mounted = False
+        self.mirror.removals.source.found(RootIdentity(1, DISK), self.at)
+        self.looks_through()
+
+    def looks_through(self) -> None:
+        self.mirror.dirty.mark_deep("", self.at.now)
+        self.goes_on()
+
+    def mounts(self) -> None:
+        self.there = {path: entry for path, entry in self.there.items() if not path.startswith("card")}
+        self.there["card"] = mounted(71)
+        self.is_mounted = True
+
+    def _listing(self, directory: str, names: frozenset[str] | None) -> Listing:
+        listing = super()._listing(directory, names)
+        if directory == "card" and self.is_mounted:
+            return listing._replace(device=OTHER_DISK, mount_point=True)
+        return listing
+
+
+@pytest.mark.parametrize("back", [False, True], ids=["done before", "done when the disk is back"])
+def test_a_directory_that_was_moved_to_where_a_disk_is_away_stays_at_the_server_when_that_is_back(
+    *, back: bool
+) -> None:
+    """Nothing was noted of it, as it is of files: under the disk it was out of sight, and all in it deleted."""
+    with Ledger(Path(":memory:")) as ledger:
+        card = Card(ledger)
+        assert card.mirror.removals.hold is not None
+        card.there |= {"card/new": card.there.pop("old"), "card/new/a": card.there.pop("old/a")}
+        card.looks_through()
+        rename = card.begins()
+        assert isinstance(rename, RenameDir)
+        assert (rename.path, rename.source) == ("card/new", "old")
+        if back:
+            card.mounts()
+            card.looks_through()
+        card.ends(Done(rename, Did.RENAMED))
+        if not back:
+            card.mounts()
+        for _ in range(3):
+            card.looks_through()
+            card.goes_on(AFTER_S + 1)
+        assert card.begins() is None
+        hold = card.mirror.removals.hold
+        assert hold is not None
+        assert hold.message.startswith("card is mounted now, and some of what is published below it was there when")
+
+
+def test_a_directory_that_the_server_would_not_rename_there_is_of_no_interest_when_the_disk_is_back() -> None:
+    with Ledger(Path(":memory:")) as ledger:
+        card = Card(ledger)
+        card.there |= {"card/new": card.there.pop("old"), "card/new/a": card.there.pop("old/a")}
+        card.looks_through()
+        rename = card.begins()
+        assert isinstance(rename, RenameDir)
+        card.mounts()
+        card.ends(Failed(rename, FileChangedError("The directory moved on.")))
+        card.looks_through()
+        assert card.mirror.removals.hold is None
+        assert not card.mirror.removals.source.places.any_elsewhere
+        assert not ledger.begun.elsewhere(card.id)
