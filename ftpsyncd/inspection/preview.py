@@ -115,7 +115,9 @@ class _Plan:
 
     def _told(self, event: Event, rehearsal: Rehearsal) -> None:
         removals = rehearsal.mirror.removals
-        if event.kind is EventKind.HELD and removals.holding.kind is HoldKind.MASS_DELETE:
+        # One that another folder was held in front of is no matter of what is gone now.
+        too_many = removals.absent.files + removals.absent.recent > removals.limit.files
+        if event.kind is EventKind.HELD and removals.holding.kind is HoldKind.MASS_DELETE and too_many:
             at_once = number(removals.absent.files, "file at once is", "files at once are")
             self._beyond = f"held: {at_once} more than max_deletes ({removals.limit.files:,}) allows"
 

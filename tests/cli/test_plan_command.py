@@ -18,6 +18,7 @@ from ftpsyncd.inspection.preview import Planned
 from ftpsyncd.ledger.book import LEDGER, Ledger
 from ftpsyncd.ledger.tables import APPROVED_SINCE
 from ftpsyncd.local.scan import fingerprint_of
+from ftpsyncd.local.tree import root_identity
 from ftpsyncd.model import Fingerprint, Hold, HoldKind, Intent, Kind, RootIdentity, Row
 from ftpsyncd.publishing import lastlook
 from ftpsyncd.specs import destination
@@ -117,6 +118,30 @@ def test_deletes_that_may_go_are_actions(ftpsyncd, config_file):
     told = ftpsyncd("plan", "gallery", "-c", config_file).out
     assert "4 actions: 3 delete, 1 remove dir" in told
     assert "approve" not in told
+
+
+@pytest.mark.parametrize(
+    ("most", "why"), [(3, "held for `ftpsyncd approve gallery "), (2, "held: 3 files at once are more")]
+)
+def test_too_many_deletes_that_another_folder_was_held_in_front_of_are_told_of_when_ours_is_back(
+    ftpsyncd, config_file, most, why
+):
+    """Together with those of the minute before they were too many; now they were said to be more than what they are."""
+    publish(config_file, PATHS)
+    limit_deletes(config_file, most)
+    config = load(config_file)
+    spec = config.mappings["gallery"]
+    with Ledger(config.state_dir / LEDGER) as ledger:
+        mapping = ledger.mappings.number(spec.name, destination(spec, config.servers[spec.server]))
+        root = root_identity(spec.local)
+        assert root is not None
+        ledger.mappings.set_root(mapping, root)
+        ledger.decisions.set_hold(mapping, Hold(HoldKind.REPLACED_SOURCE, 1, "Another one."))
+        ledger.decisions.set_behind(mapping, "Too many.")
+    document = json.loads(ftpsyncd("plan", "gallery", "--json", "-c", config_file).out)
+    held = [each["why"] for each in document["planned"] if each["held"]]
+    assert len(held) == len(GONE)
+    assert all(why in each for each in held), held
 
 
 @pytest.mark.parametrize(("after", "waits"), [("1h", True), ("40s", True), ("20s", False)])
