@@ -65,6 +65,8 @@ AHEAD_LASTS_S = 10.0
 """For so long, a data connection that was agreed on ahead of a file is used; servers and firewalls give up on it."""
 _WITH_DATA = frozenset({"STOR", "APPE", "RETR", "LIST", "NLST", "MLSD"})
 """Commands that use a data connection."""
+_NO_DATA_REMEDY = "Ask whoever runs the server what these words mean there; no file travels in clear text instead."
+"""What helps where a server that has agreed on protected data connections (PROT P) will not have one (RFC 4217 §9)."""
 
 
 class Session:
@@ -327,16 +329,17 @@ class Session:
         that there are too many transfers: proftpd says so twice, and then no answer is that to what was said last.
         """
         error = replies.error_of(reply, verb, subject, self.account.spec.encoding)
-        wants_tls = isinstance(error, TlsError) or (reply.code == 522 and verb in _WITH_DATA)
-        if wants_tls and self.control.context is None and verb != "AUTH":
-            # vsftpd and proftpd may let in who has no TLS, and want it for data. (Of EPRT, 522 is about the address.)
-            if verb in _WITH_DATA:
+        protected, with_data = self.control.context is not None, verb in _WITH_DATA
+        # vsftpd and proftpd may let in who has no TLS, and want it for data. (Of EPRT, 522 is about the address.)
+        if isinstance(error, TlsError) or (reply.code == 522 and with_data and not protected):
+            if with_data:
                 self.abandon()  # whatever the code is (IIS: 534): over this one, each file would be refused in turn
-            return TlsError(
-                f"The server takes no data in clear text: {reply.text}",
-                reply=reply.text,
-                remedy="Set `tls: explicit` for this server.",
-            )
+            if with_data and protected:
+                said = f"The server takes no data under TLS: {reply.text}"
+                return TlsError(said, reply=reply.text, remedy=_NO_DATA_REMEDY)
+            if not protected and verb != "AUTH":
+                said = f"The server takes no data in clear text: {reply.text}"
+                return TlsError(said, reply=reply.text, remedy="Set `tls: explicit` for this server.")
         if isinstance(error, ProtocolError):
             self.doubt()
         if isinstance(error, ProtocolError | LoginRefusedError | TooManyTransfersError):

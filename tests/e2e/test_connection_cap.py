@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import ssl
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.site import site
 from tests.remote.scripted import Connection, Scripted
-from tests.servers import running
+from tests.servers import certificates, running
 
 
 class ServU(Scripted):
@@ -110,4 +111,28 @@ def test_where_data_is_wanted_under_tls_the_server_is_paused(tmp_path: Path, ref
         ended = s.command("sync", ok=False)
     assert ended.returncode == 75
     assert "takes no data in clear text" in ended.stdout
+    assert server.verbs().count("STOR") <= 10, "some for each connection, and not all of each file"
+
+
+@pytest.mark.parametrize(
+    ("publish", "refusal"),
+    [("atomic", "521 Data connection cannot be opened with this PROT setting."), ("direct", "534 Policy denies SSL.")],
+)
+def test_where_no_data_is_taken_under_tls_the_server_is_paused(tmp_path: Path, refusal: str, publish: str) -> None:
+    """It has agreed on PROT P. Each file was tried fifteen times, and blamed."""
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificates().server)
+    with (
+        running("pyftpdlib") as unused,
+        Scripted(STOR=refusal, tls=tls) as server,
+        site(unused, tmp_path, publish=publish, server_keys={"connections": 2}) as s,
+    ):
+        config = json.loads(s.config.read_text())
+        config["servers"]["web"] |= {"port": server.port, "tls": "explicit", "tls_ca": str(certificates().ca)}
+        s.config.write_text(json.dumps(config))
+        for number in range(30):
+            (s.drop / f"{number}.jpg").write_bytes(b"x" * 2_000)
+        ended = s.command("sync", ok=False)
+    assert ended.returncode == 75
+    assert f"The server takes no data under TLS: {refusal}" in ended.stdout
     assert server.verbs().count("STOR") <= 10, "some for each connection, and not all of each file"
