@@ -88,7 +88,9 @@ class Listener:
             if refused(answer):
                 raise TransferFailedError("The server refused to open the data connection.")
             try:
-                self._control.wait(self._sock, select.POLLIN, max(0.0, deadline - time.monotonic()))
+                if (left_s := deadline - time.monotonic()) <= 0.0:
+                    raise TimeoutError  # however many others come
+                self._control.wait(self._sock, select.POLLIN, left_s)
                 sock, address = self._sock.accept()
             except BlockingIOError:
                 continue

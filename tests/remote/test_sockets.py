@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import socket
 import ssl
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ftpsyncd.errors import NoSocketError
+from ftpsyncd.errors import DataUnreachableError, NoSocketError
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.data import Listener
 from ftpsyncd.remote.sending import SMALL
@@ -132,3 +133,42 @@ def test_nobody_but_the_server_opens_a_data_connection() -> None:
         finally:
             listener.close()
             control.close()
+
+
+def test_strangers_that_go_on_coming_are_not_let_in_for_longer_than_the_server_is_awaited(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        control = Control("127.0.0.1", server.getsockname()[1], Timeouts(connect_s=0.2))
+        listener = Listener(control)
+        listener.close()
+        until = time.monotonic() + 10
+        crowd = Crowd(until)
+        monkeypatch.setattr(listener, "_sock", crowd)
+        try:
+            with server.accept()[0], pytest.raises(DataUnreachableError, match="Time-out while waiting for the server"):
+                listener.accept(lambda: None)
+            assert time.monotonic() < until
+        finally:
+            crowd.close()
+            control.close()
+
+
+class Crowd:
+    """A listening socket at which another stranger is always waiting."""
+
+    def __init__(self, until: float) -> None:
+        self._until = until
+        self._ready, self._other = socket.socketpair()
+        self._other.send(b"x")
+
+    def fileno(self) -> int:
+        return self._ready.fileno()
+
+    def accept(self) -> tuple[socket.socket, tuple[str, int]]:
+        assert time.monotonic() < self._until, "it goes on without end"
+        return socket.socket(), ("127.0.0.2", 1)
+
+    def close(self) -> None:
+        self._ready.close()
+        self._other.close()
