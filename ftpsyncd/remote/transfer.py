@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from ftpsyncd.remote.session import Session
 
 BLOCK = 256 * 1024
+_UNENDED = "If it lasts, `ftpsyncd probe` finds out whether the server has another way now to end what it sends."
+_GROWING = "Try again; if the file is being written at the server, and so has another size by now, when that is over."
+"""What helps where the size shows that it is not all, whatever the server's way is to end what it sends."""
 
 
 # ── Opening a data connection ────────────────────────────────────────────────────────────────────────────────────
@@ -308,16 +311,18 @@ def fetch(
     count = retrieve(session, session.command("RETR", path), "RETR", path, into.write, offset, progress)[0]
     if not session.control.data_ended:
         size = facts.parse_size(session.exchange([session.command("SIZE", path)])[0])
-        if session.profile.closes_tls if size is None else not sizes.fits(size, offset + count):
+        if size is None and session.profile.closes_tls:
             raise cut_off(named(path))
+        if not sizes.fits(size, offset + count):
+            raise cut_off(named(path), _GROWING)
     return count
 
 
-def cut_off(what: str) -> TransferFailedError:
+def cut_off(what: str, remedy: str = _UNENDED) -> TransferFailedError:
     """The error where TLS did not end, and what came is a part, or may be one at a server that ends TLS as a rule."""
     return TransferFailedError(
         f"{what} may not be all: its TLS has no end. The server or something on the way may have cut it.",
-        remedy="If it lasts, `ftpsyncd probe` finds out whether the server has another way now to end what it sends.",
+        remedy=remedy,
     )
 
 

@@ -142,6 +142,23 @@ def test_a_file_that_has_its_size_is_all(server, account):
         assert fetched(session) == CONTENT
 
 
+def test_one_that_grows_meanwhile_is_told_as_what_it_may_be(server, account):
+    """The server never says close_notify, which `probe` would find out once more."""
+
+    async def send(connection: Connection, argument: str) -> None:
+        server.files["/a"] = CONTENT * 2
+        await sending(CONTENT, cut=True)(connection, argument)
+
+    server.script |= {"MLSD": BARE, "RETR": send}
+    server.files["/a"] = CONTENT
+    with account() as session:
+        names(session)
+        with pytest.raises(TransferFailedError, match="'/a' may not be all") as caught:
+            fetched(session)
+    assert "if the file is being written at the server" in caught.value.remedy
+    assert "probe" not in caught.value.remedy
+
+
 def test_one_that_has_not_is_a_part_whatever_is_known_of_the_server(server, account):
     server.script["RETR"] = [sending(CONTENT[:5000], cut=True), sending(CONTENT)]
     server.files["/a"] = CONTENT
