@@ -52,6 +52,8 @@ class Gate:
         """How often it has failed, counted once until it worked again."""
         self._connects = True
         """When it failed last, it was not a connection that could not be opened."""
+        self._lacks_data = False
+        """When it failed last, commands were answered, and no data connection came about."""
         self._by_clock = False
         """What it failed of last may be a matter of this machine's clock, such as a certificate."""
         self._clock_set_at = -math.inf
@@ -110,7 +112,21 @@ class Gate:
         """It failed, and connections can be opened, as far as is known: what they are good for shows when used."""
         return self.state is Breaker.FULL or (self.state is Breaker.OFFLINE and self._connects)
 
-    def failed(self, now: float, state: Breaker, message: str, *, connects: bool = False, by_tls: bool = False) -> bool:
+    @property
+    def lacks_data(self) -> bool:
+        """It failed since no data connection comes about: what is done without one tells nothing of that."""
+        return self.state is Breaker.OFFLINE and self._lacks_data
+
+    def failed(
+        self,
+        now: float,
+        state: Breaker,
+        message: str,
+        *,
+        connects: bool = False,
+        by_tls: bool = False,
+        lacks_data: bool = False,
+    ) -> bool:
         """The server failed as a whole; True if that is news (another state than before).
 
         Args:
@@ -119,6 +135,7 @@ class Gate:
             message: why, for people.
             connects: connections can be opened, as far as is known.
             by_tls: TLS did not come about, and no password was refused; the clock of this machine may be what is wrong.
+            lacks_data: commands are answered, and no data connection comes about.
         """
         news = self.state is not state
         if not self.is_doubtful:
@@ -129,7 +146,7 @@ class Gate:
             self._open_until = now + self._next_pause_s(state, by_tls=by_tls)
             self._connects = False
         self._connects |= connects
-        self._by_clock = by_tls
+        self._by_clock, self._lacks_data = by_tls, lacks_data
         self.state, self.message = state, message
         if by_tls and now < self._clock_set_at + JUDGED_BEFORE_S:
             # Perhaps by the clock as it was before; once, since it may be true.

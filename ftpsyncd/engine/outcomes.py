@@ -167,7 +167,8 @@ class Outcomes:
     def _server_unreachable(mirror: Mirror, error: FtpsyncdError, at: Moment) -> None:
         """No file is to blame, and none would fare better: a firewall lets no data through, for instance."""
         message = f"{error.message} {error.remedy}"
-        if mirror.queue.gate.failed(at.now, Breaker.OFFLINE, message, connects=True):
+        lacks_data = isinstance(error, DataUnreachableError)
+        if mirror.queue.gate.failed(at.now, Breaker.OFFLINE, message, connects=True, lacks_data=lacks_data):
             mirror.site.tell(EventKind.SERVER_OFFLINE, message=message)
 
     def _no_space(self, mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment) -> None:
@@ -238,7 +239,16 @@ def apply_to_server(queue: Queue, outcome: Outcome, connections: int, now: float
     if queue.gate.state is Breaker.FULL and isinstance(outcome.action, MAKES_ROOM):
         # It would be done at any full server.
         return None
+    if queue.gate.lacks_data and not _tells_of_data(outcome):
+        return None
     return answered(queue, connections, now)
+
+
+def _tells_of_data(outcome: Outcome) -> bool:
+    """Whether it may show that data connections come about again; a probe has to do, which is sent if nothing waits."""
+    if isinstance(outcome, Done) and isinstance(outcome.action, SENDS):
+        return outcome.did is Did.PUBLISHED
+    return isinstance(outcome.action, (*SENDS, Probe))
 
 
 def answered(queue: Queue, connections: int, now: float) -> EventKind | None:

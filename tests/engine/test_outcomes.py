@@ -838,6 +838,39 @@ def test_where_no_data_gets_through_the_server_pauses_and_no_file_is_at_fault(st
     assert story.ledger.failures.counts(story.id) == FailureCounts(0, 0)
 
 
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Done(Delete(M, "d/b"), Did.DELETED),
+        Failed(Delete(M, "d/b"), REFUSED),
+        Done(MakeDir(M, "e", 7), Did.MADE),
+        Done(Rename(M, "d/b", "d/c", A, SHA), Did.RENAMED),
+        Done(UPLOAD, Did.ADOPTED, A),
+    ],
+    ids=lambda outcome: type(outcome.action).__name__ + outcome.__class__.__name__,
+)
+def test_what_needs_no_data_connection_does_not_tell_that_there_are_some(story: Story, outcome: Outcome):
+    """The server was told to answer again, and tried again after 15 s, with each delete, while no file could be sent."""
+    gate = story.queue.gate
+    for _ in range(LOST_CONNECTIONS):
+        story.apply(failed(UNREACHABLE))
+    assert apply_to_server(story.queue, outcome, 1, NOW) is None
+    assert gate.state is Breaker.OFFLINE
+    later = story.queue.next_due(NOW)
+    assert later == NOW + FIRST_PAUSE_S
+    assert apply_to_server(story.queue, outcome, 1, later) is None
+    story.apply(failed(UNREACHABLE), later)
+    assert story.queue.next_due(later) == later + FIRST_PAUSE_S * PAUSE_FACTOR
+    assert story.told() == [EventKind.SERVER_OFFLINE]
+    assert apply_to_server(story.queue, DONE, 1, later) is ONLINE
+
+
+def test_where_nothing_waits_an_answer_is_all_that_tells_of_data_connections(story: Story):
+    for _ in range(LOST_CONNECTIONS):
+        story.apply(failed(UNREACHABLE))
+    assert apply_to_server(story.queue, Done(Probe("web"), Did.ANSWERED), 1, NOW) is ONLINE
+
+
 def test_while_the_server_is_away_one_try_without_data_is_enough(story: Story):
     queue = story.mirror.queue
     queue.gate.failed(NOW, Breaker.OFFLINE, "down")
