@@ -1,8 +1,8 @@
 """Who else could change what a daemon goes by: its configuration, its secrets, its memory, the command of alerts.
 
 In: a configuration. Out: a finding for each file or directory that others than root and the user that runs ftpsyncd may
-write, since whoever may can have anything published, or run; and for each secret that everybody can read. Whoever may
-write a directory may replace what is in it, unless it has the sticky bit.
+write, since whoever may can have anything published, or run. Whoever may write a directory may replace what is in it,
+unless it has the sticky bit. Of a secret that everybody can read the configuration's own warnings tell.
 """
 
 from __future__ import annotations
@@ -33,7 +33,6 @@ class _Thing(NamedTuple):
     subject: str
     what: str
     path: Path
-    secret: bool = False
 
 
 class _Person(NamedTuple):
@@ -60,17 +59,18 @@ _EVERYBODY = _Person()
 
 
 def outsiders(config: Config) -> Iterator[Finding]:
-    """What others may write, or read where it is secret; each place once."""
+    """What others may write; each place once."""
     things, trusted = list(_things(config)), _trusted(config.state_dir)
     # What hangs is told of elsewhere.
     seen = patience.answers({thing: partial(_exposed, thing, trusted) for thing in things})
     told: set[tuple[Path, str]] = set()
     for thing in things:
-        for place, can, mend in seen.get(thing, ()):
+        for place, who, mend in seen.get(thing, ()):
             if (place, mend) not in told:
                 told.add((place, mend))
+                message = f"{quote(str(place))} can be written by {who}, who can change {thing.what} thereby."
                 remedy = f"`{mend} {as_word(place)}` mends that."
-                yield Finding(Level.WARNING, Area.MACHINE, thing.subject, f"{quote(str(place))} can be {can}.", remedy)
+                yield Finding(Level.WARNING, Area.MACHINE, thing.subject, message, remedy)
 
 
 def _things(config: Config) -> Iterator[_Thing]:
@@ -78,15 +78,15 @@ def _things(config: Config) -> Iterator[_Thing]:
     for server in config.servers.values():
         subject = f"server {server.name}"
         if isinstance(server.password, File):
-            yield _Thing(subject, f"the password of {server.name}", server.password.path, secret=True)
+            yield _Thing(subject, f"the password of {server.name}", server.password.path)
         if server.client_key is not None:
-            yield _Thing(subject, f"the key of {server.name}", server.client_key, secret=True)
+            yield _Thing(subject, f"the key of {server.name}", server.client_key)
         if server.tls_ca is not None:
             yield _Thing(subject, f"which certificates of {server.name} are trusted", server.tls_ca)
     yield _Thing("state_dir", "what is known to be published", config.state_dir)
     if config.alerts is not None:
         if isinstance(config.alerts.webhook, File):
-            yield _Thing("alerts", "the address of the webhook", config.alerts.webhook.path, secret=True)
+            yield _Thing("alerts", "the address of the webhook", config.alerts.webhook.path)
         if config.alerts.command and "/" in config.alerts.command[0]:
             yield _Thing("alerts", "the command that is run", Path(config.alerts.command[0]))
 
@@ -103,7 +103,7 @@ def _trusted(state_dir: Path) -> frozenset[int]:
 
 
 def _exposed(thing: _Thing, trusted: frozenset[int]) -> list[tuple[Path, str, str]]:
-    """Of the places on the way to a thing: which one, what can be done to it, and what mends that."""
+    """Of the places on the way to a thing: which one, who else may write it, and what mends that."""
     found = []
     for way in dict.fromkeys((Path(os.path.abspath(thing.path)), Path(os.path.realpath(thing.path)))):  # noqa: PTH100 - with its links, and without
         above: list[os.stat_result] = []
@@ -114,9 +114,7 @@ def _exposed(thing: _Thing, trusted: frozenset[int]) -> list[tuple[Path, str, st
                 break
             who, mend = _writers(facts, above, trusted)
             if who:
-                found.append((place, f"written by {who}, who can change {thing.what} thereby", mend))
-            elif thing.secret and place == way and _EVERYBODY.reaches(above) and facts.st_mode & stat.S_IROTH:
-                found.append((place, f"read by {_EVERYBODY.name}", "chmod o-r"))
+                found.append((place, who, mend))
             above.append(facts)
     return found
 
