@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import click
 from rich.console import Console, Group, RenderableType
@@ -34,6 +34,9 @@ from ftpsyncd.remote.keeping import Keeper
 from ftpsyncd.remote.profile import Profile
 from ftpsyncd.remote.remedies import remedy
 from ftpsyncd.typed import Typed
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 FRAME_S = 0.1
 _BLOCK = 256 * 1024
@@ -110,6 +113,18 @@ def literally(where: Place) -> Iterator[None]:
 def complete_place(ctx: click.Context, option: click.Parameter, incomplete: str) -> list[str]:
     """Names of servers with their colon, for shell completion."""
     return [f"{name}:" for name in complete_server(ctx, option, incomplete)]
+
+
+def complete_path_or_place(ctx: click.Context, option: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+    """A path here, or behind one a place, for shell completion: which of the words is the last one, nobody knows yet.
+
+    Bash offers paths where no server begins so.
+    """
+    from click.shell_completion import CompletionItem  # noqa: PLC0415 - shells only
+
+    places = complete_place(ctx, option, incomplete) if ctx.params.get("target") else []
+    # Bash drops what comes before a file.
+    return [CompletionItem(incomplete, type="file"), *(CompletionItem(each) for each in places)]
 
 
 def config_for(places: Iterable[Place]) -> Config:

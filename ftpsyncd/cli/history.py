@@ -62,6 +62,7 @@ COLOURS = {
 @click.option("--until", metavar="WHEN", help="Before this; written the same way.")
 @click.option(
     "--path",
+    type=click.Path(),
     metavar="PATH",
     help="Only this file, or what is in this folder, and what was renamed, or kept at the server, with a folder above"
     " it; SERVER:/PATH, too.",

@@ -14,6 +14,7 @@ from ftpsyncd.cli.hand import (
     Moving,
     Place,
     Tally,
+    complete_path_or_place,
     complete_place,
     config_for,
     connected,
@@ -41,7 +42,9 @@ from ftpsyncd.remote import Ftp, Step, TreeResult
         "ftpsyncd put -r gallery web:/htdocs/        a folder, as /htdocs/gallery",
     )
 )
-@click.argument("sources", nargs=-1, metavar="LOCAL...", type=click.Path(path_type=Path))
+@click.argument(
+    "sources", nargs=-1, metavar="LOCAL...", type=click.Path(path_type=Path), shell_complete=complete_path_or_place
+)
 @click.argument("target", metavar="SERVER:PATH", shell_complete=complete_place)
 @click.option("-r", "--recursive", is_flag=True, help="Send folders with all that is in them.")
 @click.option("-p", "--parents", is_flag=True, help="Make the remote directories that are not there.")

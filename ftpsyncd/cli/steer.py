@@ -111,6 +111,7 @@ def _scope(command: Decorated) -> Decorated:
 
 _path = click.option(
     "--path",
+    type=click.Path(),
     metavar="PATH",
     help="Only this file or folder (SERVER:/PATH, too); of all mappings that publish it, or of MAPPING.",
 )

@@ -196,11 +196,24 @@ def test_the_shell_completes_names(config_file, words, completed, named):
     assert [each.removeprefix("plain,") for each in ended.stdout.split()] == completed
 
 
-def test_the_shell_completes_the_file_that_why_is_asked_about(config_file):
-    line = f"ftpsyncd why -c {config_file} sun"
-    environ = {**os.environ, "_FTPSYNCD_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": "4"}
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("why sun", ["file,sun"]),
+        ("history --path sun", ["file,sun"]),
+        ("retry --path sun", ["file,sun"]),
+        ("rescan --path sun", ["file,sun"]),
+        ("put w", ["file,w"]),
+        ("put a.jpg w", ["file,w", "plain,web:"]),
+        ("put a.jpg b.jpg ", ["file,", "plain,web:"]),
+    ],
+)
+def test_the_shell_completes_files_and_behind_one_where_it_is_put(config_file, words, completed):
+    line = f"ftpsyncd {words}"
+    environ = {**os.environ, "_FTPSYNCD_COMPLETE": "bash_complete", "COMP_WORDS": line}
+    environ |= {"COMP_CWORD": str(len(line.split(" ")) - 1), "FTPSYNCD_CONFIG": str(config_file)}
     ended = nursery.run([sys.executable, "-m", "ftpsyncd"], env=environ)
-    assert (ended.stdout.split(), ended.stderr) == (["file,sun"], "")
+    assert (ended.stdout.split(), ended.stderr) == (completed, "")
 
 
 def test_watching_without_a_terminal_shows_the_status_once(ftpsyncd, config_file, daemon):
