@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ftpsyncd.specs import MappingSpec, ServerSpec
+from ftpsyncd.specs import MappingSpec, ServerSpec, destination
 
 
 @dataclass(slots=True)
@@ -67,10 +67,17 @@ def difference(
             found.paced.append(name)
     for name in old.keys() & new.keys():
         before, after = old[name], new[name]
-        if (before.local, before.server, before.remote) != (after.local, after.server, after.remote):
+        place = _place(before, servers_old), _place(after, servers_new)
+        if (before.local, before.server, place[0]) != (after.local, after.server, place[1]):
             found.moved.append(name)
         elif before != after:
             found.adjusted.append(name)
     for names in (found.servers, found.paced, found.moved, found.adjusted):
         names.sort()
     return found
+
+
+def _place(spec: MappingSpec, servers: Mapping[str, ServerSpec]) -> str:
+    """Where a mapping publishes: the server of that name may be another one, where everything is published anew."""
+    account = servers.get(spec.server)
+    return spec.remote if account is None else destination(spec, account)

@@ -70,8 +70,16 @@ def test_another_bandwidth_needs_no_other_connection():
     assert (found.servers, found.paced) == (["web"], [])
 
 
-def test_another_account_is_connected_to_anew():
-    assert compared([A], [A], ServerSpec("web", "ftp.example.com", "somebody else")).servers == ["web"]
+@pytest.mark.parametrize("change", [{"host": "ftp2.example.com"}, {"port": 2121}, {"user": "somebody else"}])
+def test_another_account_is_connected_to_anew_and_a_move(change: dict[str, object]):
+    """What is published is another ledger's, as if the directory were another one: all is published there anew."""
+    found = compared([A], [A, changed(name="b", server="other")], WEB._replace(**change))  # type: ignore[arg-type]
+    assert (found.servers, found.moved) == (["web"], ["a"])
+    assert found.sentence == "added b; moved a; connects anew to web"
+
+
+def test_another_limit_of_the_server_is_no_move():
+    assert compared([A], [A], WEB._replace(connections=2)).sentence == "connects anew to web"
 
 
 @pytest.fixture
