@@ -97,6 +97,11 @@ def _refuse_meaningless(body: str) -> None:
         raise ValueError("`//`, `.` and `..` never match; a pattern is relative to the mapping's local folder")
 
 
+def load() -> None:
+    """Load now what patterns of one's own need, for who may have none yet, and cannot load it later: it was updated."""
+    _compile("*")
+
+
 def _compile(body: str) -> re.Pattern[str]:
     """Translate a pattern without ``!`` into a regular expression over paths whose newlines are replaced."""
     from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern  # noqa: PLC0415 - few have patterns of their own

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from ftpsyncd.alerts import Alerter
 from ftpsyncd.config import Config
 from ftpsyncd.control.feed import Feed
 from ftpsyncd.control.meant import Meant
@@ -21,9 +21,6 @@ from ftpsyncd.engine.loop import Engine
 from ftpsyncd.events import Event
 from ftpsyncd.status import Status
 from ftpsyncd.typed import Typed
-
-if TYPE_CHECKING:
-    from ftpsyncd.alerts import Alerter
 
 
 class Outside:
@@ -114,8 +111,6 @@ class Outside:
 
     def _start_alerts(self, config: Config, engine: Engine) -> None:
         if config.alerts is not None:
-            from ftpsyncd.alerts import Alerter  # noqa: PLC0415 - an HTTP client, and there may be no alerts
-
             self._alerter = Alerter(config.alerts, lambda: engine.status, engine.unheard, typed=self._typed)
             self._alerter.start()
 

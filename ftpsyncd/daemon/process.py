@@ -21,6 +21,7 @@ from typing import Protocol
 from ftpsyncd import descriptors, lacking, patience, systemd
 from ftpsyncd.config import Config
 from ftpsyncd.control.port import left_s
+from ftpsyncd.core import filters
 from ftpsyncd.counting import number
 from ftpsyncd.daemon.service import RECORD_S, STOP_S, Service, require_secrets
 from ftpsyncd.daemon.starting import DISKS_S, Start, Waiting, Wish, Wishes
@@ -177,6 +178,8 @@ def run(
     service = Service(config, reload=asking.for_reload, ended=asking.for_look, ending=asking.is_for_end)
     start = Start(service, asking.wishes, waiting)
     with start_told_of():
+        # By the time of a reload, there may be another version of what would be loaded then, or nothing.
+        filters.load()
         started = start.carry_out()
     if not started:
         systemd.stopping()

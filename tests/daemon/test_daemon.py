@@ -324,6 +324,35 @@ main()
 """
 
 
+UPDATED = """
+import os, pathlib, signal, sys
+from ftpsyncd.cli import main
+from ftpsyncd.daemon import process
+
+class Updated:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"ftpsyncd", "pathspec"}:
+            raise ImportError(f"{name} is of another version, or gone")
+
+supervise, reload = process._supervise, process._reload
+
+def update(*args, **more):
+    sys.meta_path.insert(0, Updated())
+    config = pathlib.Path(sys.argv[-1])
+    text = config.read_text().replace("'web:/m'", "'web:/m', include: ['*.own']")
+    config.write_text(text + "alerts: {command: [/bin/true]}\\n")
+    os.kill(os.getpid(), signal.SIGHUP)
+    return supervise(*args, **more)
+
+def reload_and_end(*args):
+    reload(*args)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+process._supervise, process._reload = update, reload_and_end
+main()
+"""
+
+
 @pytest.mark.parametrize("told", [process._told_of, process.start_told_of])
 def test_a_daemon_that_has_no_memory_left_ends_as_one_that_may_be_started_again(
     told: Callable[[], AbstractContextManager[None]],
@@ -382,6 +411,15 @@ def test_the_log_tells_of_a_mistake_that_ends_the_daemon_and_where_it_was_made(
     assert failed["level"] == "error"
     assert failed["exception"]["message"] == "what nobody thought of"
     assert any(place in frame for frame in failed["exception"]["frames"])
+
+
+def test_a_reload_needs_nothing_of_a_program_that_was_updated_or_removed_since_the_start(tmp_path: Path) -> None:
+    """What patterns and alerts need was loaded for the first ones: of another version, or gone, it ended the daemon."""
+    code, records, said = ended(tmp_path, "-c", UPDATED)
+    assert (code, said) == (0, "")
+    assert [record["message"] for record in records if record["event"] == "reload"] == [
+        "reloaded: changed m; took over the new `alerts`"
+    ]
 
 
 def test_a_thread_that_ends_by_a_mistake_is_told_of_in_the_log() -> None:
