@@ -276,7 +276,6 @@ class Dirty:
         """Of what was marked in a directory: what is copied into a new one is a part of that."""
         order, last = self._new.get(directory, (Order(), -math.inf))
         if now - last > NEW_S:
-            self._new.pop(directory, None)
             return Order(Lane.MARKED, now)
         self._is_new(directory, order, now)
         return order
@@ -303,8 +302,6 @@ class Dirty:
         dues = {directory: marks.due() for directory, marks in self._marks.items()}
         due = min(sorted(dues.values())[len(dues) // 2], math.inf if self._deep_due is None else self._deep_due)
         self._marks = {directory: marks for directory, marks in self._marks.items() if dues[directory] < due}
-        self._heap = [(dues[directory], directory) for directory in self._marks]
-        heapq.heapify(self._heap)
         self.mark_deep("", due)
         return due
 

@@ -190,7 +190,25 @@ def test_a_name_due_after_a_listing_that_is_due_anyway_adds_nothing():
     dirty = Dirty()
     dirty.mark_directory("d", NOW)
     dirty.mark("d/a", NOW + 5)
-    assert taken(dirty, NOW + 5) == [whole("d")]
+    assert taken(dirty, NOW) == [whole("d")]
+    assert taken(dirty, NOW + 5) == []
+
+
+def test_a_listing_that_is_asked_for_again_is_not_put_off():
+    dirty = Dirty()
+    dirty.mark_directory("d", NOW)
+    dirty.mark_directory("d", NOW + 5)
+    assert taken(dirty, NOW) == [whole("d")]
+
+
+def test_a_look_is_awaited_until_it_begins():
+    dirty = Dirty()
+    dirty.mark("d/a", NOW)
+    assert (dirty.awaits("d/a"), dirty.awaits("d/b"), dirty.awaits("e/a")) == (True, False, False)
+    dirty.mark_directory("d", NOW)
+    assert (dirty.awaits("d/a"), dirty.awaits("d/b"), dirty.awaits("e/a")) == (True, True, False)
+    assert taken(dirty, NOW) == [whole("d")]
+    assert not dirty.awaits("d/a")
 
 
 def test_a_name_due_before_a_listing_comes_by_itself():
@@ -237,7 +255,9 @@ def test_what_is_marked_all_the_time_keeps_no_scan_waiting():
         works.append(take(dirty, NOW + turn))
         if works[-1] == deep(""):
             dirty.push_deep(["d"], PASS)
-    assert [work for work in works if work and work.deep] == [deep("new"), deep(""), deep("d")]
+    turns = {turn: work for turn, work in enumerate(works) if work and work.deep}
+    assert list(turns.values()) == [deep("new"), deep(""), deep("d")]
+    assert list(turns) == [MARKED_IN_A_ROW, 2 * MARKED_IN_A_ROW + 1, 3 * MARKED_IN_A_ROW + 2], "nor the other way round"
     assert dirty.take(NOW + 1000, marked_only=True) is not None
 
 
@@ -259,6 +279,11 @@ def test_only_marked_paths_come_when_there_is_no_room_for_a_scan():
     dirty.mark("a", NOW)
     assert take(dirty, NOW, marked_only=True) == names("", "a")
     assert take(dirty, NOW, marked_only=True) is None
+    assert dirty.next_due(marked_only=True) is None
+    assert dirty.next_due() == NOW
+    dirty.push_deep(["d"], PASS)
+    assert dirty.next_due(marked_only=True) is None
+    assert take(dirty, NOW) == deep("d")
     assert take(dirty, NOW) == deep("")
 
 
@@ -460,6 +485,17 @@ def test_what_is_due_before_all_that_is_left_to_a_scan_comes_in_its_time():
     assert taken(dirty, NOW + 10) == [deep("")]
 
 
+def test_nothing_is_kept_that_a_scan_answers_which_comes_in_any_case():
+    dirty = Dirty()
+    dirty.mark_deep("", NOW + 900)
+    for number in range(DIRTY_DIRECTORIES):
+        dirty.mark(f"d{number}/a", NOW + 1000 + number)
+    dirty.mark("first/a", NOW)
+    assert taken(dirty, NOW) == [names("first", "a")]
+    assert taken(dirty, NOW + 900) == [deep("")]
+    assert dirty.next_due() is None
+
+
 def test_files_that_wait_in_very_many_directories_have_the_tree_scanned_a_few_times_only(
     monkeypatch: pytest.MonkeyPatch,
 ):
@@ -501,9 +537,15 @@ def test_clear_forgets_all_but_the_next_scan():
     dirty.mark("d/a", NOW)
     dirty.mark_deep("d", NOW)
     dirty.mark_deep("", NOW + 900)
+    dirty.size_is("large", 10**6)
     dirty.clear()
     assert taken(dirty, NOW + 899) == []
     assert taken(dirty, NOW + 900) == [deep("")]
+    for number in range(NAMES_PER_DIRECTORY + 1):
+        dirty.mark(f"large/{number}", NOW)
+    work = take(dirty, NOW)
+    assert work is not None
+    assert work.names, "it is as large as it was"
 
 
 # ── Bounds ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -519,11 +561,21 @@ def test_many_subtrees_collapse_to_the_tree():
 
 def test_a_path_that_is_put_off_again_and_again_leaves_no_trace():
     dirty = Dirty()
+    dirty.mark("other", NOW + 20_000)
     for n in range(20_000):
-        dirty.mark("a", NOW + n + 3600)
+        dirty.mark("a", NOW + n + 10**6)
         dirty.mark("a", NOW + n)
         assert take(dirty, NOW + n) == names("", "a")
     assert len(dirty._heap) < 1000
+    assert len(dirty._marks[""]._order) < 1000
+
+
+def test_no_more_directories_are_remembered_where_a_scan_of_the_whole_tree_comes_later():
+    dirty = Dirty()
+    dirty.mark_deep("", NOW + 900)
+    mark_one_in_each(dirty, 2 * DIRTY_DIRECTORIES)
+    assert len(dirty._marks) <= DIRTY_DIRECTORIES
+    assert dirty.next_due() == NOW
 
 
 def test_listings_long_past_are_not_remembered():
@@ -765,6 +817,20 @@ def test_the_quiet_time_begins_when_a_file_was_first_seen_without_its_writer():
     # Its stamps are old: the writer had nothing more to write for a while before it closed the file.
     assert quiet_at(closed, NOW, WALL, 2.0) == NOW + 2
     assert sight(FILE, closed, NOW + 1) == closed
+
+
+def test_that_of_one_that_a_program_opens_and_writes_nothing_to_yet_begins_when_it_closes_it():
+    written = sight(FILE, seen(FILE, since_s_ago=3), NOW - 1, busy=True)
+    assert written.busy
+    closed = sight(FILE, written, NOW)
+    assert quiet_at(closed, NOW, WALL, 2.0) == NOW + 2
+
+
+def test_one_that_was_written_once_has_one_time_in_its_stamps_which_counts():
+    """Fine ones: no program has set them."""
+    entry = file(mtime=WALL - 5 * S + 1, changed_s_ago=5.0 - 1e-9)
+    assert entry.ctime_ns == entry.fingerprint.mtime_ns
+    assert quiet_at(seen(entry, since_s_ago=0), NOW, WALL, 2.0) <= NOW
 
 
 def test_without_a_quiet_time_every_file_is_quiet():
