@@ -155,7 +155,7 @@ class Rounds:
     # ── what is known of them ────────────────────────────────────────────────────────────────────────────────
 
     def next_check(self, now: float) -> float:
-        """When a folder is to be checked; where there is none, as if there were: the engine is seen to turn."""
+        """When a folder is to be checked, or might be: the engine is seen to turn, also when no check is under way."""
         due = self._checks.first()
         return now + CHECK_EVERY_S if due is None else min(due, now + CHECK_EVERY_S)
 

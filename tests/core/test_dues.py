@@ -24,5 +24,6 @@ def test_the_names_that_are_due_are_taken_the_first_ones_first(puts: list[tuple[
     taken = dues.take(until)
     assert [at[name] for name in taken] == sorted(due for due in at.values() if due <= until)
     assert len(set(taken)) == len(taken)
+    assert [dues.of(name) for name in taken] == [None] * len(taken)
     assert dues.first() == min((due for due in at.values() if due > until), default=None)
     assert len(dues._sorted) == len(at) - len(taken)

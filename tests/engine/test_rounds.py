@@ -12,12 +12,12 @@ from ftpsyncd.core.gate import Breaker
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.engine.handout import Server
 from ftpsyncd.engine.report import mapping_status
-from ftpsyncd.engine.rounds import CHECK_EVERY_S, Rounds
+from ftpsyncd.engine.rounds import CHECK_EVERY_S, CHECKED_TOGETHER, Rounds
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.local.changes import Changes, WatchReport
 from ftpsyncd.mapping.mirror import Mirror
 from ftpsyncd.mapping.site import Moment
-from ftpsyncd.model import Listing, Presence, RootIdentity
+from ftpsyncd.model import Intent, Kind, Listing, Presence, RootIdentity
 from ftpsyncd.publishing.lastlook import Folder
 from ftpsyncd.specs import MappingSpec
 from ftpsyncd.status import MappingState
@@ -37,22 +37,10 @@ class All:
         self.queue, self.disk = Queue(4), Asked()
         self.server = Server("web", self.queue, Handed())
         self.mirrors: dict[str, Mirror] = {}
+        self.ledger = ledger
         for number in range(MANY):
-            name = f"m{number:02}"
-            spec = MappingSpec(name, Path("/srv", name), "web", f"/{name}", settle_s=0)
-            mirror = Mirror(
-                spec,
-                Without(),
-                ledger.mappings.number(name, name),
-                ledger,
-                self.queue,
-                Folder(spec),
-                lambda _event: None,
-                today=lambda: "today",
-            )
+            mirror = self.comes(f"m{number:02}")
             ledger.put(mirror.id, "", made(1))
-            mirror.looks.attach(self.disk)
-            self.mirrors[name] = mirror
         self.rounds = Rounds(self.mirrors)
         for mirror in self.mirrors.values():
             mirror.on_answer(REPORT, self.at)
@@ -66,6 +54,16 @@ class All:
     @property
     def at(self) -> Moment:
         return Moment(self.now, WALL)
+
+    def comes(self, name: str) -> Mirror:
+        spec = MappingSpec(name, Path("/srv", name), "web", f"/{name}", settle_s=0)
+        number = self.ledger.mappings.number(name, name)
+        mirror = Mirror(
+            spec, Without(), number, self.ledger, self.queue, Folder(spec), lambda _event: None, today=lambda: "today"
+        )
+        mirror.looks.attach(self.disk)
+        self.mirrors[name] = mirror
+        return mirror
 
     def lists(self, name: str, *files: str) -> None:
         entries = {each: file() for each in files}
@@ -137,6 +135,7 @@ def test_a_status_is_told_anew_when_what_is_due_next_is_near(all_: All):
 def test_what_was_handed_out_is_told_and_may_end(all_: All):
     all_.lists("m07", "a.jpg")
     all_.turn()
+    assert sum(status.in_flight for status in all_.rounds.status(all_.at)) == 0
     action = all_.queue.take(all_.now)
     assert action is not None
     all_.rounds.began("m07")
@@ -145,6 +144,7 @@ def test_what_was_handed_out_is_told_and_may_end(all_: All):
     assert not all_.rounds.finished(all_.now)
     all_.queue.finish(action)
     assert all_.rounds.finished(all_.now)
+    assert not all_.rounds._unfinished, "none of them is asked again until it moves"
 
 
 def test_all_mappings_of_a_server_are_gone_on_with_while_space_is_short_there_and_when_it_is_full(all_: All):
@@ -167,19 +167,98 @@ def test_all_mappings_of_a_server_are_gone_on_with_while_space_is_short_there_an
     all_.queue.gate.answered()
     all_.turn()
     assert all_.pumped == 4 * list(all_.mirrors)
+    another = Server("another", Queue(4), Handed())
+    another.queue.gate.failed(NOW, Breaker.FULL, "no space")
+    all_.rounds.share([another])
+    all_.turn()
+    assert all_.pumped == 4 * list(all_.mirrors)
 
 
 def test_each_folder_is_checked_in_its_time(all_: All):
+    """They are spread, so that a turn has not all of them; but those that are due within a moment are checked at once."""
+    assert all_.rounds.next_check(all_.now) < NOW + CHECK_EVERY_S
     for _ in range(40):
-        all_.now = all_.rounds.next_check(all_.now)
+        due = all_.rounds.next_check(all_.now)
+        assert all_.rounds.to_check(due - 0.001) == []
+        all_.now = due
         assert 0 < len(all_.rounds.to_check(all_.now)) <= MANY
-    assert all_.now < NOW + 40 * 1.1 * CHECK_EVERY_S
+    assert NOW + 39 * CHECKED_TOGETHER * CHECK_EVERY_S < all_.now < NOW + 40 * 1.1 * CHECK_EVERY_S
     assert all_.pumped == [], "what follows, the answers tell"
 
 
+def test_the_engine_is_seen_to_turn_where_there_is_no_folder():
+    rounds = Rounds({})
+    assert rounds.to_check(NOW) == []
+    assert rounds.next_check(NOW) == NOW + CHECK_EVERY_S
+
+
+def test_it_is_seen_to_turn_also_before_a_check_that_is_due_late(all_: All, monkeypatch: pytest.MonkeyPatch):
+    """Who asks after each turn whether all is done would find a check under way each time."""
+    monkeypatch.setattr("random.uniform", lambda _least, most: most)
+    all_.now += 2 * CHECK_EVERY_S
+    assert len(all_.rounds.to_check(all_.now)) == MANY
+    assert all_.rounds.next_check(all_.now) == all_.now + CHECK_EVERY_S
+    assert all_.rounds.to_check(all_.now + CHECK_EVERY_S) == []
+
+
+def test_one_that_comes_has_the_others_checked_no_earlier(all_: All):
+    due = all_.rounds.next_check(all_.now)
+    all_.comes("new")
+    all_.rounds.stir_all()
+    assert [mirror.spec.name for mirror in all_.rounds.to_check(all_.now)] == ["new"]
+    assert all_.rounds.next_check(all_.now) == due
+
+
+def test_until_its_turn_a_status_is_told_of_what_came_in(all_: All):
+    """It may be asked for in the midst of a turn, or after one that was cut short; what is told then is not at rest."""
+    for stir, told in (
+        (lambda: all_.rounds.stir("m07"), ["m07"]),
+        (lambda: all_.rounds.began("m07"), ["m07"]),
+        (all_.rounds.stir_all, list(all_.mirrors)),
+    ):
+        all_.told.clear()
+        stir()
+        all_.rounds.status(all_.at)
+        all_.rounds.status(all_.at)
+        assert all_.told == 2 * told
+        all_.turn()
+        all_.rounds.status(all_.at)
+        all_.told.clear()
+        all_.rounds.status(all_.at)
+        assert not all_.told
+
+
+def test_what_a_turn_has_no_time_for_comes_first_in_the_next(all_: All):
+    for name in ("m07", "m05"):
+        all_.rounds.stir(name)
+    all_.rounds.go_on(all_.at, lambda: True)
+    assert (all_.pumped, all_.rounds.cut_short) == (["m07"], True)
+    all_.rounds.stir("m03")
+    all_.turn()
+    assert (all_.pumped, all_.rounds.cut_short) == (["m07", "m05", "m03"], False)
+
+
+def test_the_server_is_asked_of_whom_something_was_begun_until_it_is_known_to_have_ended(all_: All):
+    intent = Intent(Kind.FILE, fingerprints=(file().fingerprint,))
+    all_.ledger.begun.put(all_.ledger.mappings.number("new", "new"), "a", intent)
+    mirror = all_.comes("new")
+    all_.rounds.stir_all()
+    all_.rounds.go_on(all_.at, lambda: False)
+    assert all_.rounds.with_intents() == [mirror], "in the turn in which it comes"
+    all_.rounds.note()
+    assert all_.rounds.with_intents() == [mirror]
+    mirror.intents.forgotten("a", whatever=True)
+    all_.rounds.note()
+    assert all_.rounds.with_intents() == []
+
+
 def test_nothing_is_known_of_a_mapping_that_is_gone(all_: All):
+    all_.mirrors["m07"].dirty.mark("name", NOW + CHECK_EVERY_S)
+    all_.lists("m07")
+    all_.turn()
     all_.rounds.stir("m07")
     all_.rounds.began("m07")
+    all_.pumped.clear()
     del all_.mirrors["m07"]
     all_.rounds.drop("m07")
     all_.rounds.stir_all()
