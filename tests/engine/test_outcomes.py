@@ -310,18 +310,18 @@ class TestAFileWhoseTransferMovedNothing:
     """As all do where packets above a certain size are lost; when that is mended, each would wait for an hour."""
 
     @staticmethod
-    def stall(story: Story, now: float = NOW) -> None:
+    def stall(story: Story, now: float = NOW, *, path: str = "d/a", size: int = 1_000_000) -> None:
         error = TransferFailedError("Nothing moved.")
         error.__cause__ = TimeoutError()
-        story.apply(Failed(UPLOAD._replace(fingerprint=Fingerprint(1_000_000, 1, 1)), error), now)
+        story.apply(Failed(UPLOAD._replace(path=path, fingerprint=Fingerprint(size, 1, 1)), error), now)
 
     @staticmethod
     def arrives(story: Story, size: int, now: float) -> None:
         story.apply(Done(Upload(M, "b", Fingerprint(size, 1, 2)), Did.PUBLISHED, Fingerprint(size, 1, 2), SHA), now)
 
     @staticmethod
-    def waits_s(story: Story) -> float:
-        failure = story.ledger.failures.of(story.id, "d/a")
+    def waits_s(story: Story, path: str = "d/a") -> float:
+        failure = story.ledger.failures.of(story.id, path)
         assert failure is not None
         return max(0.0, (failure.next_try_ns - failure.failed_ns) / S)
 
@@ -352,14 +352,34 @@ class TestAFileWhoseTransferMovedNothing:
         now, brought = NOW, list[float]()
         for _ in range(QUICK_TRIES):
             self.stall(story, now)
-        while now < NOW + 7200:
+        while now < NOW + 7500:
             now += 30
             self.arrives(story, 5_000_000, now)
             if self.waits_s(story) == 0:
                 brought.append(now - NOW)
                 self.stall(story, now)
-        assert brought == [30, 90, 210, 450, 930, 1890, 3810, 7410][: len(brought)]
-        assert len(brought) == 7
+        assert brought == [30, 90, 210, 450, 930, 1890, 3810, 7410], "after an hour at the latest"
+
+    def test_is_tried_again_when_one_arrives_that_is_as_small_if_it_is_small_itself(self, story: Story):
+        self.stall(story, size=1000)
+        self.arrives(story, 999, NOW + 1)
+        assert self.waits_s(story) > 0
+        self.arrives(story, 1000, NOW + 2)
+        assert self.waits_s(story) == 0
+
+    def test_of_very_many_those_that_stalled_first_wait_for_their_own_tries(
+        self, story: Story, monkeypatch: pytest.MonkeyPatch
+    ):
+        """One that stalls again has stalled last."""
+        monkeypatch.setattr("ftpsyncd.mapping.stalls.KEPT", 2)
+        for path in ("d/b", "d/c", "d/b", "d/a"):
+            self.stall(story, path=path)
+        self.arrives(story, 5_000_000, NOW + 1)
+        assert {path: self.waits_s(story, path) > 0 for path in ("d/a", "d/b", "d/c")} == {
+            "d/a": False,
+            "d/b": False,
+            "d/c": True,
+        }
 
     def test_goes_on_waiting_for_that_under_other_settings(self, story: Story):
         for _ in range(QUICK_TRIES):

@@ -74,6 +74,20 @@ def test_a_file_is_renamed_when_its_old_name_has_been_absent_for_the_quiet_time(
     assert tell.begins() is None
 
 
+def test_its_absence_counts_from_when_it_was_first_seen_to_be_gone_though_its_new_name_is_found_later(tell: Tell):
+    """As where its new name is below a directory that is looked at for the first time."""
+    entry = tell.there["old/a"]
+    tell.takes("old/a")
+    tell.goes_on()
+    tell.goes_on(SETTLE_S - 0.5)
+    tell.there["inner/b"] = entry
+    tell.mirror.dirty.mark("inner/b", tell.at.now)
+    tell.goes_on()
+    assert tell.begins() is None
+    tell.goes_on(0.6)
+    assert isinstance(tell.begins(), Rename)
+
+
 @pytest.mark.parametrize("later_s", [0.0, 1.0])
 def test_what_is_written_anew_meanwhile_replaces_the_old_version_and_that_is_sent(tell: Tell, later_s: float):
     tell.moves("old/a", "inner/b")
@@ -291,6 +305,7 @@ def test_a_file_of_several_names_is_spared_until_none_of_them_waits():
     moves.wait("a", "c", 5.0)
     assert moves.since("a") is None
     assert moves.leaving("") == {"a"}
+    assert moves.target("a") == "c", "of what has moved on, the last one"
     assert not moves.over("a", "b")
     assert moves.leaves("a")
     assert moves.target("a") == "c"
@@ -322,6 +337,8 @@ def test_what_leaves_a_directory_costs_no_look_at_all_that_leaves_others():
     moves.back("old/a")
     moves.back("old/a")
     assert moves.leaving("old") == set()
+    assert "old" not in moves._inside
     assert moves.leaving("") == {"other/a", "older/a"}
     moves.clear()
     assert moves.leaving("") == set()
+    assert "" not in moves._inside
