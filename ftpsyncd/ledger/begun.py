@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Sequence
 from ftpsyncd.ledger.database import Cursor
 from ftpsyncd.ledger.tables import (
     BRINGS_SINCE,
-    ELSEWHERE_SINCE,
     EXPOSED_SINCE,
     PARTS_SINCE,
     RECEIVED_SINCE,
@@ -80,8 +79,6 @@ class Begun:
 
     def elsewhere(self, mapping: int) -> dict[str, str]:
         """What is to be published and was seen elsewhere, and where (`mapping.places`)."""
-        if self._version < ELSEWHERE_SINCE:
-            return {}
         cursor = self._read("SELECT path, place FROM elsewhere WHERE mapping=?", (mapping,))
         return {os.fsdecode(path): os.fsdecode(place) for path, place in cursor}
 

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from ftpsyncd.ledger.database import Cursor
-from ftpsyncd.ledger.tables import APPROVED_SINCE, BEHIND_SINCE, DISCARDING_SINCE
+from ftpsyncd.ledger.tables import APPROVED_SINCE, DISCARDING_SINCE
 from ftpsyncd.model import Hold, HoldKind
 
 UNDATED = 1
@@ -55,8 +55,6 @@ class Decisions:
 
     def behind(self, mapping: int) -> str | None:
         """What was told of the mass delete that was held before the hold came which there is now; None: none was."""
-        if self._version < BEHIND_SINCE:
-            return None
         message: str | None = self._read("SELECT behind FROM mapping WHERE id=?", (mapping,)).fetchone()[0]
         return message
 

@@ -19,7 +19,7 @@ from ftpsyncd.errors import ExitCode, LedgerDamagedError, LedgerError
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.ledger.failures import FailureCounts
 from ftpsyncd.ledger.mappings import Totals
-from ftpsyncd.ledger.tables import ELSEWHERE_SINCE, MIGRATIONS, SCHEMA_VERSION, among
+from ftpsyncd.ledger.tables import MIGRATIONS, SCHEMA_VERSION, among
 from ftpsyncd.model import Entry, Exposure, Failure, Fingerprint, Hold, HoldKind, Intent, Kind, RootIdentity, Row
 from ftpsyncd.paths import basename, join, parent
 
@@ -244,6 +244,16 @@ def test_a_hold_is_kept_until_it_is_released(ledger: Ledger, mapping: int):
     assert ledger.decisions.hold(mapping) == hold
     ledger.decisions.set_hold(mapping, None)
     assert ledger.decisions.hold(mapping) is None
+
+
+def test_a_mass_delete_behind_another_hold_is_known_of_each_mapping(ledger: Ledger, mapping: int):
+    other = ledger.mappings.number("shop", "there")
+    ledger.decisions.set_behind(other, "Too many.")
+    assert (ledger.decisions.behind(mapping), ledger.decisions.behind(other)) == (None, "Too many.")
+    ledger.decisions.set_behind(mapping, None)
+    assert ledger.decisions.behind(other) == "Too many."
+    ledger.decisions.set_behind(other, None)
+    assert ledger.decisions.behind(other) is None
 
 
 def test_a_pause_is_kept(ledger: Ledger, mapping: int):
@@ -533,6 +543,21 @@ def test_an_intent_is_known_until_it_is_settled(ledger: Ledger, mapping: int):
     assert ledger.begun.of(mapping) == [("b", third)]
 
 
+def test_where_something_was_seen_that_is_to_be_published_is_known_of_each_mapping_until_it_does_not_matter(
+    ledger: Ledger, mapping: int
+):
+    other = ledger.mappings.number("shop", "there")
+    for each in (mapping, other):
+        ledger.begun.set_elsewhere(each, "a", "")
+        ledger.begun.set_elsewhere(each, "card/b", "card")
+    ledger.begun.set_elsewhere(mapping, "a", "disk")
+    assert ledger.begun.elsewhere(mapping) == {"a": "disk", "card/b": "card"}
+    assert ledger.begun.elsewhere(other) == {"a": "", "card/b": "card"}
+    ledger.begun.clear_elsewhere(other, ["a", "card/b"])
+    assert ledger.begun.elsewhere(mapping) == {"a": "disk", "card/b": "card"}
+    assert ledger.begun.elsewhere(other) == {}
+
+
 # ── All or nothing ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -677,11 +702,15 @@ def test_a_ledger_of_the_first_version_is_migrated_with_all_that_is_in_it(path: 
     db.close()
 
 
+GOING = ("a", "card/in/b", "car/c", "shop/d")
+"""On its way: in the root, below a mount point, in a directory that is none, and in one that is one of another mapping."""
+
+
 @pytest.mark.parametrize(
     ("kind", "message", "elsewhere"),
     [
-        ("replaced_source", "/srv/drop is not the folder that was published before", {"a": "", "card/in/b": ""}),
-        ("unmounted_source", "/srv/drop is on another file system", {"a": "", "card/in/b": ""}),
+        ("replaced_source", "/srv/drop is not the folder that was published before", dict.fromkeys(GOING, "")),
+        ("unmounted_source", "/srv/drop is on another file system", dict.fromkeys(GOING, "")),
         ("replaced_source", "card was mounted when it was published and is not mounted now", {"card/in/b": "card"}),
         ("replaced_source", "card is on another disk now than when it was published", {"card/in/b": "card"}),
         ("replaced_source", "0 was mounted when it was published (and 1 more): nothing", {"card/in/b": "card"}),
@@ -696,24 +725,28 @@ def test_what_was_on_its_way_under_an_older_version_was_seen_where_its_hold_says
 ):
     """That was killed, and ours was back by the start after the update: it was deleted at the server once it arrived."""
     db = sqlite3.connect(path)
-    db.executescript("".join(MIGRATIONS[: ELSEWHERE_SINCE - 1]))
+    before = next(version for version, script in enumerate(MIGRATIONS) if "CREATE TABLE elsewhere" in script)
+    db.executescript("".join(MIGRATIONS[:before]))
     db.execute(
         "INSERT INTO mapping(name, destination, hold_kind, hold_message) VALUES('m', 'd', ?, ?)", (kind, message)
     )
     for name, device in ((b"card", 1), (b"car", 0)):
         db.execute("INSERT INTO entry VALUES(1, x'', ?, 1, 0, 0, 50, x'', 1, ?, 0)", (name, device))
     db.execute("INSERT INTO entry VALUES(1, ?, ?, 1, 0, 0, 51, x'', 1, 0, 0)", (b"card", b"in"))
-    for going in (b"a", b"card/in/b"):
+    db.execute("INSERT INTO mapping(name, destination) VALUES('other', 'd')")
+    db.execute("INSERT INTO entry VALUES(2, x'', ?, 1, 0, 0, 50, x'', 1, 1, 0)", (b"shop",))
+    for going in GOING:
         db.execute(
             "INSERT INTO intent(mapping, path, kind, temporary, source, fingerprints)"
             " VALUES(1, ?, 0, x'', x'', '[[1,1,1]]')",
-            (going,),
+            (going.encode(),),
         )
-    db.execute(f"PRAGMA user_version={ELSEWHERE_SINCE - 1}")
+    db.execute(f"PRAGMA user_version={before}")
     db.commit()
     db.close()
     with Ledger(path) as ledger:
         assert ledger.begun.elsewhere(1) == elsewhere
+        assert ledger.begun.elsewhere(2) == {}
 
 
 def test_a_migration_that_breaks_off_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch):
