@@ -39,6 +39,9 @@ class Source:
         self.missing_since = 0.0
         """When that was noticed (monotonic seconds)."""
         self.places = Places(site.spec, site.id, site.ledger)
+        hold = holding.hold
+        self._told = hold.message if hold is not None and hold.kind is HoldKind.REPLACED_SOURCE else None
+        """Why deletes were held before the start, until all has been seen: what is found then may be just that."""
 
     def __repr__(self) -> str:
         return f"<Source {self.places!r} missing={self.missing!r}>"
@@ -109,7 +112,7 @@ class Source:
         if self.places.is_news(swapped) and not (self._are_two or known):
             # Of many links one is told of at once, and when a pass is over how many there are. Of another folder in the
             # root's place it goes on being told.
-            self._holding.put(HoldKind.REPLACED_SOURCE, self._about_disks(), at)
+            self._about_disks_now(at, known=self._told is not None)
 
     def _about_disks(self) -> str:
         """Why deletes are held: of the directories that are on another file system than they were, in words."""
@@ -117,6 +120,13 @@ class Source:
         more = f" (and {len(others)} more)" if others else ""
         accepts = f"`ftpsyncd approve {as_word(self._site.spec.name)}` accepts the folder as it is"
         return one_line(f"{first}{more}: nothing is deleted at the server; {accepts}")
+
+    def _about_disks_now(self, at: Moment, *, known: bool) -> None:
+        """Deletes are held because of disks; known: people were told of that already, if perhaps in other words."""
+        if known and self._holding.kind is HoldKind.REPLACED_SOURCE:
+            self._holding.reword(self._about_disks())
+        else:
+            self._holding.put(HoldKind.REPLACED_SOURCE, self._about_disks(), at)
 
     def require_same_disk(self, listing: Listing, at: Moment) -> None:
         """A directory may be looked at before the one that holds it, which would tell that its disk is unmounted.
@@ -162,16 +172,14 @@ class Source:
         """Everything was looked at: perhaps it is all as it was published."""
         self.places.keep_recorded()
         self._keep_under_way()
+        told, self._told = self._told, None
         if self._holding.kind in _OTHER and self.places.are_as_published:
             self._holding.is_back("the folder that was published before is back", at)
             # What an earlier decision is about is known when all has been seen of this folder.
             self._site.dirty.mark_deep("", at.now)
         elif self._holding.kind in _OTHER and self.places.root_is_back:
             # What it tells of may be as it was by now, and another disk not: who approves decides about that one.
-            if self._holding.kind is HoldKind.REPLACED_SOURCE:
-                self._holding.reword(self._about_disks())
-            else:
-                self._holding.put(HoldKind.REPLACED_SOURCE, self._about_disks(), at)
+            self._about_disks_now(at, known=told in {None, self._about_disks()})
 
     # ── what is published from it ────────────────────────────────────────────────────────────────────────────
 
@@ -206,6 +214,7 @@ class Source:
     def accept(self) -> None:
         """A person decided: from now on it is what is published."""
         self.places.accept()
+        self._told = None
         if self.places.root is not None:
             self._site.folder.root = self.places.root
 

@@ -822,6 +822,43 @@ class TestTwoDisksThatAreAway:
         assert not self.seems_unmounted(story)
         assert self.told(story).startswith("one was mounted when it was published and is not mounted now: ")
 
+    def test_after_a_start_that_finds_no_other_ones_away_nothing_is_told_anew(self, story: Story, ledger: Ledger):
+        """Neither that they are, which was told, nor that they are since then: a `sync` each hour said so each time."""
+        told = story.mirror.removals.hold
+        story = self.starts_again(ledger)
+        story.sees("", two=folder(61))
+        story.sees("", one=folder(60))
+        story.mirror.removals.pass_ended(AT._replace(wall_ns=2 * WALL))
+        assert (story.mirror.removals.hold, story.events) == (told, [])
+        ledger.put(story.id, "three", made(52, mount_point=True))
+        story.sees("", three=folder(62))
+        assert [event.kind for event in story.events] == [EventKind.HELD]
+        assert "one was mounted" in self.told(story)
+        assert "(and 2 more)" in self.told(story)
+
+    def test_after_a_start_that_finds_others_away_that_is_told(self, story: Story, ledger: Ledger):
+        ledger.put(story.id, "three", made(52, mount_point=True))
+        story = self.starts_again(ledger)
+        story.sees("", one=folder(60), two=folder(61), three=folder(62))
+        story.mirror.removals.pass_ended(AT)
+        assert [event.message for event in story.events if event.kind is EventKind.HELD] == [self.told(story)]
+        assert "(and 2 more)" in self.told(story)
+
+    def test_what_is_decided_before_all_was_seen_again_is_no_hold_any_more(self, story: Story, ledger: Ledger):
+        story = self.starts_again(ledger)
+        story.sees("", one=folder(60), two=folder(61))
+        story.mirror.removals.discard(AT)
+        ledger.put(story.id, "three", made(52, mount_point=True))
+        story.sees("", three=folder(62))
+        story.mirror.removals.pass_ended(AT)
+        assert [event.kind for event in story.events] == [EventKind.RELEASED, EventKind.HELD]
+        assert self.told(story).startswith("three was mounted when it was published and is not mounted now: ")
+
+    def starts_again(self, ledger: Ledger) -> Story:
+        story = Story(ledger)
+        story.mirror.removals.source.places.published = story.mirror.removals.source.places.root = RootIdentity(1, 1)
+        return story
+
 
 class TestWhatWasSeenWhileADiskWasAwayAndArrivesWhenItIsBack:
     """It is below the mount point, out of sight, and nobody has deleted it."""
