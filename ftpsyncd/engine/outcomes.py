@@ -182,8 +182,8 @@ class Outcomes:
         if key == SERVER or (key == name and not self._beside(mirror)):
             space.clear()
             message = f"no space left at the server: {error.message}"
-            mirror.queue.gate.failed(at.now, Breaker.FULL, message, connects=True)
-            mirror.site.tell(EventKind.SERVER_OFFLINE, message=message)
+            if mirror.queue.gate.failed(at.now, Breaker.FULL, message, connects=True):
+                mirror.site.tell(EventKind.SERVER_OFFLINE, message=message)
         elif is_news:
             message = (
                 f"there is no space at the server for what is in it ({said}): one file of it is tried every"

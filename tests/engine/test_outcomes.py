@@ -1102,6 +1102,13 @@ def test_a_second_file_without_space_pauses_the_server(story: Story):
     assert EventKind.SERVER_OFFLINE in story.told()
 
 
+def test_that_a_server_is_full_is_told_once_however_many_files_were_under_way(story: Story):
+    """Four connections said it twice in one moment, sixteen eight times."""
+    for path in "abcdefgh":
+        story.apply(Failed(other_file(path), FULL))
+    assert story.told().count(EventKind.SERVER_OFFLINE) == 1
+
+
 def test_while_others_are_sent_a_mapping_tells_of_what_finds_no_space(story: Story):
     story.outcomes = Outcomes(lambda _mirror: [story.mirror])
     for name in "abc":
