@@ -16,7 +16,7 @@ from ftpsyncd.counting import deletes, number
 from ftpsyncd.daemon.onepass import Progress
 from ftpsyncd.logs import one_line
 from ftpsyncd.quoting import as_word
-from ftpsyncd.status import Status, Transfer
+from ftpsyncd.status import ServerState, Status, Transfer
 
 # rich is imported where a picture is drawn, as in `output`.
 if TYPE_CHECKING:
@@ -293,5 +293,14 @@ def summary_lines(progress: Progress, status: Status, duration_s: float, signs: 
     if more > 0:
         lines.append(((f"  {signs.dots} and {more:,} more messages", "bright_black"),))
     if progress.unavailable:
-        lines.append(((f"  {signs.arrow} `ftpsyncd check{option}`", "cyan"), (" says what helps", "bright_black")))
+        lines.append(_what_helps(status, signs, option))
     return lines
+
+
+def _what_helps(status: Status, signs: Marks, option: str) -> Line:
+    """What a person can do about the servers that are not available."""
+    down = {each.state for each in status.servers} & {ServerState.OFFLINE, ServerState.REFUSED, ServerState.FULL}
+    if down == {ServerState.FULL}:
+        # What `check` publishes is so small that it has room.
+        return ((f"  {signs.arrow} Free space there, or raise the quota", "cyan"),)
+    return ((f"  {signs.arrow} `ftpsyncd check{option}`", "cyan"), (" says what helps", "bright_black"))

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from ftpsyncd.actions import Action, Delete, MakeDir, RemoveDir, Rename, RenameDir, Sweep, Upload
-from ftpsyncd.core.gate import Gate
+from ftpsyncd.core.gate import Breaker, Gate
 from ftpsyncd.engine.awaited import awaited, renamed_first
 from ftpsyncd.engine.report import no_space_message
 from ftpsyncd.inspection.reasons import Known, failed_lately, known_of
@@ -42,6 +42,9 @@ def _next_try(gate: Gate, now: float) -> str:
     """When a server that failed is tried again, and what a person can do about it."""
     left_s = math.ceil(gate.paused_until - now)
     when = f"in {left_s} s" if left_s > 0 else "now"
+    if gate.state is Breaker.FULL:
+        # What `check` publishes is so small that it has room.
+        return f"the server is tried again {when}; free space there, or raise the quota"
     return f"the server is tried again {when}, and `ftpsyncd check` says what helps"
 
 

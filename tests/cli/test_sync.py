@@ -22,7 +22,7 @@ from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.local import tree
 from ftpsyncd.logstream import LogStream
 from ftpsyncd.mapping.site import QUEUE_ROOM
-from ftpsyncd.status import DaemonStatus, Status, Transfer
+from ftpsyncd.status import DaemonStatus, ServerState, ServerStatus, Status, Transfer
 from tests.cli.terminal import check_snapshot, drawn, longest, on_a_terminal, shown, write_config
 from tests.cli.test_status_view import GOOD
 from tests.servers import running
@@ -406,6 +406,15 @@ def test_the_summary_says_what_to_do_about_a_server_that_is_not_available():
     refused = progress(unavailable=True, messages=("web: The server refuses the login 'press': 530 Login incorrect.",))
     text = drawn(summary(refused, NOBODY, 1.0, UNICODE), 100)
     assert text.endswith("530 Login incorrect.\n  → `ftpsyncd check` says what helps\n")
+
+
+def test_the_summary_of_a_full_server_does_not_send_to_check_which_has_room_for_what_it_publishes():
+    full = NOBODY._replace(servers=(ServerStatus("web", ServerState.FULL, 1, "no space left at the server"),))
+    waits = progress(unavailable=True, messages=("web: no space left at the server: 552 Quota exceeded",))
+    text = drawn(summary(waits, full, 1.0, UNICODE), 100)
+    assert text.endswith("552 Quota exceeded\n  → Free space there, or raise the quota\n")
+    away = full._replace(servers=(*full.servers, ServerStatus("away", ServerState.OFFLINE, 0, "It is down.")))
+    assert drawn(summary(waits, away, 1.0, UNICODE), 100).endswith("\n  → `ftpsyncd check` says what helps\n")
 
 
 def test_the_summary_of_files_that_failed_does_not_say_that_there_was_nothing_to_publish():

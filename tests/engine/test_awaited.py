@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsyncd.actions import RenameDir
+from ftpsyncd.actions import RenameDir, Upload
 from ftpsyncd.core.gate import Breaker
 from ftpsyncd.daemon import knows
 from ftpsyncd.engine.awaited import awaited
@@ -16,6 +16,7 @@ from ftpsyncd.inspection.reasons import Known
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.mapping.site import Moment
 from ftpsyncd.model import Fingerprint, Hold, HoldKind, Kind, Row
+from ftpsyncd.questions import Why
 from tests.core.vocabulary import NOW, SHA, WALL, M, failed, file
 from tests.engine.test_outcomes import Story
 
@@ -107,3 +108,18 @@ def test_who_asks_why_is_told_that_too(story: Story) -> None:
     assert after("d/a") == "tried again when the server web works again."
     paused(story)
     assert after("d/a") == f"not tried again now; {M} is paused, `ftpsyncd resume {M}` goes on"
+
+
+def test_who_asks_about_a_file_that_waits_for_a_full_server_is_not_sent_to_check(story: Story) -> None:
+    """What that publishes is so small that it has room: it said that all is well."""
+    story.queue.offer(Upload(M, "new", Fingerprint(1, 2, 9), why="new file"))
+
+    def said() -> str:
+        known = knows.known_now(story.mirror, "new", "new", AT)
+        assert isinstance(known, Why)
+        return known.sentence
+
+    offline(story)
+    assert said().endswith(" s, and `ftpsyncd check` says what helps")
+    full(story)
+    assert said().endswith(": No space; the server is tried again in 300 s; free space there, or raise the quota")
