@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
+from ftpsyncd.cli.completion import complete_place
 from ftpsyncd.cli.hand import (
     Place,
     Tally,
-    complete_place,
     config_for,
     connected,
     is_folder,

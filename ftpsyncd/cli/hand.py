@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import click
 from rich.console import Console, Group, RenderableType
@@ -19,7 +19,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ftpsyncd.cli.options import complete_server, given
+from ftpsyncd.cli.options import given
 from ftpsyncd.cli.output import Marks, Name, bar, console, duration, marks, percent, redraws, size
 from ftpsyncd.cli.progress import ECHO, Rate
 from ftpsyncd.cli.settings import check_name, load_config
@@ -34,9 +34,6 @@ from ftpsyncd.remote.keeping import Keeper
 from ftpsyncd.remote.profile import Profile
 from ftpsyncd.remote.remedies import remedy
 from ftpsyncd.typed import Typed
-
-if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
 
 FRAME_S = 0.1
 _BLOCK = 256 * 1024
@@ -108,23 +105,6 @@ def literally(where: Place) -> Iterator[None]:
         if "*" in where.path or "?" in where.path:
             error.remedy = "Names are taken as they are, `*` and `?` too: name files one by one, or a directory."
         raise
-
-
-def complete_place(ctx: click.Context, option: click.Parameter, incomplete: str) -> list[str]:
-    """Names of servers with their colon, for shell completion."""
-    return [f"{name}:" for name in complete_server(ctx, option, incomplete)]
-
-
-def complete_path_or_place(ctx: click.Context, option: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
-    """A path here, or behind one a place, for shell completion: which of the words is the last one, nobody knows yet.
-
-    Bash offers paths where no server begins so.
-    """
-    from click.shell_completion import CompletionItem  # noqa: PLC0415 - shells only
-
-    places = complete_place(ctx, option, incomplete) if ctx.params.get("target") else []
-    # Bash drops what comes before a file.
-    return [CompletionItem(incomplete, type="file"), *(CompletionItem(each) for each in places)]
 
 
 def config_for(places: Iterable[Place]) -> Config:

@@ -12,8 +12,9 @@ from datetime import datetime
 
 import click
 
+from ftpsyncd.cli.completion import complete_mapping
 from ftpsyncd.cli.daemon import ask_history, meant
-from ftpsyncd.cli.options import Count, Given, common_options, complete_mapping, examples, given, json_option
+from ftpsyncd.cli.options import Count, Given, common_options, examples, given, json_option
 from ftpsyncd.cli.output import begun, duration, local_time, size
 from ftpsyncd.cli.settings import start_log
 from ftpsyncd.control.moments import parse_moment

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 import click
 
-from ftpsyncd.cli.hand import complete_place, config_for, connected, literally, place
+from ftpsyncd.cli.completion import complete_place
+from ftpsyncd.cli.hand import config_for, connected, literally, place
 from ftpsyncd.cli.interrupts import tidy_end
 from ftpsyncd.cli.options import common_options, examples, given, json_option
 from ftpsyncd.cli.output import emit, local_time

@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 import click
 
-from ftpsyncd.errors import FtpsyncdError
 from ftpsyncd.typed import Typed, option_for, unit_for
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -130,22 +129,3 @@ def examples(*lines: str) -> str:
 def absolute(path: str) -> str:
     """The path from the root, without resolving links: mappings are named as the configuration names them."""
     return os.path.abspath(path)  # noqa: PTH100 - Path.absolute() keeps ".."
-
-
-def complete_mapping(ctx: click.Context, _option: click.Parameter, incomplete: str) -> list[str]:
-    """Names of mappings for shell completion; none if the configuration cannot be read."""
-    return [name for name in _names(ctx, "mappings") if name.startswith(incomplete)]
-
-
-def complete_server(ctx: click.Context, _option: click.Parameter, incomplete: str) -> list[str]:
-    """Names of servers for shell completion; none if the configuration cannot be read."""
-    return [name for name in _names(ctx, "servers") if name.startswith(incomplete)]
-
-
-def _names(ctx: click.Context, section: str) -> list[str]:
-    from ftpsyncd.cli.settings import load_config  # noqa: PLC0415 - the configuration is read for completion only
-
-    try:
-        return list(getattr(load_config(ctx.ensure_object(Given)), section))
-    except FtpsyncdError:
-        return []

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 
 import click
 
-from ftpsyncd.cli.options import common_options, complete_mapping, examples, given, json_option
+from ftpsyncd.cli.completion import complete_mapping
+from ftpsyncd.cli.options import common_options, examples, given, json_option
 from ftpsyncd.cli.output import begun, printer, size
 from ftpsyncd.cli.settings import chosen, load_config, start_log
 from ftpsyncd.config import Config

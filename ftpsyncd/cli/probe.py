@@ -9,9 +9,10 @@ import click
 from rich.table import Table
 
 from ftpsyncd.claim import Claim
+from ftpsyncd.cli.completion import complete_server
 from ftpsyncd.cli.daemon import client
 from ftpsyncd.cli.interrupts import tidy_end
-from ftpsyncd.cli.options import common_options, complete_server, examples, given, json_option
+from ftpsyncd.cli.options import common_options, examples, given, json_option
 from ftpsyncd.cli.output import console, emit, words
 from ftpsyncd.cli.settings import check_name, load_config, start_log
 from ftpsyncd.config import Config, placed

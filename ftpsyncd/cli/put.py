@@ -10,12 +10,11 @@ from pathlib import Path
 
 import click
 
+from ftpsyncd.cli.completion import complete_path_or_place, complete_place
 from ftpsyncd.cli.hand import (
     Moving,
     Place,
     Tally,
-    complete_path_or_place,
-    complete_place,
     config_for,
     connected,
     is_folder,

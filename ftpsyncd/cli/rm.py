@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from ftpsyncd.cli.hand import Place, Tally, complete_place, config_for, connected, literally, moving, place
+from ftpsyncd.cli.completion import complete_place
+from ftpsyncd.cli.hand import Place, Tally, config_for, connected, literally, moving, place
 from ftpsyncd.cli.interrupts import tidy_end
 from ftpsyncd.cli.options import common_options, examples, given
 from ftpsyncd.cli.settings import start_log

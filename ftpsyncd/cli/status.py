@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ftpsyncd.cli.completion import complete_mapping
 from ftpsyncd.cli.daemon import ask_status, edited_wrongly, refuse_unloaded
 from ftpsyncd.cli.interrupts import ended_by_person, tidy_end
-from ftpsyncd.cli.options import common_options, complete_mapping, examples, given, json_option
+from ftpsyncd.cli.options import common_options, examples, given, json_option
 from ftpsyncd.cli.output import Fitted, console, emit, marks, redraws
 from ftpsyncd.cli.settings import check_name, starting
 from ftpsyncd.control import shapes

@@ -10,16 +10,10 @@ from typing import Any, TypeVar
 
 import click
 
+from ftpsyncd.cli.completion import complete_mapping, complete_server
 from ftpsyncd.cli.daemon import about, at_once, meant, refuse_unloaded
 from ftpsyncd.cli.interrupts import tidy_end
-from ftpsyncd.cli.options import (
-    common_options,
-    complete_mapping,
-    complete_server,
-    examples,
-    given,
-    json_option,
-)
+from ftpsyncd.cli.options import common_options, examples, given, json_option
 from ftpsyncd.cli.output import emit
 from ftpsyncd.cli.settings import check_name, load_config, start_log
 from ftpsyncd.config import Config

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 
 import click
 
+from ftpsyncd.cli.completion import complete_mapping
 from ftpsyncd.cli.interrupts import tidy_end
-from ftpsyncd.cli.options import common_options, complete_mapping, examples, given, json_option
+from ftpsyncd.cli.options import common_options, examples, given, json_option
 from ftpsyncd.cli.output import console, emit, is_drawn, marks, redraws, size
 from ftpsyncd.cli.progress import Lines, Picture, Show, Silent, summary, summary_lines
 from ftpsyncd.cli.settings import chosen, load_config, start_log

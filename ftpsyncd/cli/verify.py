@@ -10,9 +10,10 @@ from typing import Protocol
 
 import click
 
+from ftpsyncd.cli.completion import complete_mapping
 from ftpsyncd.cli.daemon import client
 from ftpsyncd.cli.interrupts import tidy_end
-from ftpsyncd.cli.options import common_options, complete_mapping, examples, given, json_option
+from ftpsyncd.cli.options import common_options, examples, given, json_option
 from ftpsyncd.cli.output import begun, size
 from ftpsyncd.cli.settings import check_name, load_config, start_log
 from ftpsyncd.config import Config, placed
