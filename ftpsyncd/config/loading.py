@@ -16,10 +16,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
 
-from ftpsyncd.config import KEEP_HISTORY_S, Config, ControlSpec, LogSpec, password, rules
+from ftpsyncd.config import password, rules
 from ftpsyncd.config.document import Document, Loc, key_path, read
 from ftpsyncd.config.keys import AlertKeys, ControlKeys, LogKeys, MappingKeys, ServerKeys, TopKeys
 from ftpsyncd.config.places import Places
+from ftpsyncd.config.records import KEEP_HISTORY_S, Config, ControlSpec, LogSpec
 from ftpsyncd.config.section import Key, Section
 from ftpsyncd.config.unfit import Unfit, UnfitEntries, closest
 from ftpsyncd.config.values import NAME_EXPECTED, NAME_PATTERN, Symlinks

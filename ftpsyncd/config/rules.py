@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping
 from itertools import combinations
 from pathlib import Path
 
-from ftpsyncd.config import ControlSpec, disks
+from ftpsyncd.config import disks
 from ftpsyncd.config.document import Document, Loc
 from ftpsyncd.config.password import File
 from ftpsyncd.config.places import too_long_for_socket
+from ftpsyncd.config.records import ControlSpec
 from ftpsyncd.config.unfit import closest
 from ftpsyncd.core.filters import GROUPS, Filter
 from ftpsyncd.core.names import on_the_wire
