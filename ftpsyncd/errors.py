@@ -71,7 +71,7 @@ _FEW_FILES = (
 
 
 class ExitCode:
-    """Exit codes of every command (docs/architecture.md; EX_* are those of sysexits.h)."""
+    """Exit codes of every command (README.md tells of each; the EX_* are those of sysexits.h)."""
 
     DONE = 0
     SOME_FAILED = 1
@@ -90,9 +90,10 @@ class Retry(Enum):
     FILE = "file"
     """Try this path again: five quick tries, hourly for a day, then parked."""
     NAME = "name"
-    """Two tries, then parked until the file changes or a person says ``retry``."""
+    """Two tries, then parked until the file changes, or something at the server, or a person says ``retry``."""
     SPACE = "space"
-    """This file waits; a second one with the same verdict, and none published in between, pauses the server."""
+    """This file waits; a second one with the same verdict, and none published in between, shows what is full, a
+    directory or the server, and that waits."""
     MACHINE = "machine"
     """This machine lacks something for the moment: nothing is wrong with the file, nor with the server."""
     SERVER = "server"

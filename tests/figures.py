@@ -24,7 +24,7 @@ class Figure:
     """One thing that one test measured."""
 
     guarantee: str
-    """G1 to G8 of docs/architecture.md."""
+    """G1 to G8 of docs/reliability.md."""
     what: str
     """The quantity, as a person reads it: ``kills by SIGKILL``."""
     value: float | int | str

@@ -278,7 +278,7 @@ def _made_room(mirror: Mirror, action: Action, at: Moment) -> None:
 
 
 def _not_swept(mirror: Mirror, sweep: Sweep, error: FtpsyncdError, at: Moment) -> None:
-    """Something of ours stays at the server: told once, and tried again in its time (`Intents.put_off`)."""
+    """Something of ours stays at the server: told once, and tried again in its time (`Inquiries.put_off`)."""
     if mirror.intents.inquiries.put_off(sweep.path):
         what = f"{quote(sweep.temporary)}, which" if sweep.temporary else "what"
         message = f"{what} an interrupted upload may have left, cannot be deleted at the server now: {error.message}"

@@ -191,7 +191,7 @@ class Obedient:
 
 
 class _Handed:
-    """Keeps what is handed out until it is performed (`handout.Hands`, `publish.Stream`)."""
+    """Keeps what is handed out until it is performed (`handout.Hands`, `batches.Stream`)."""
 
     connections = 1
 

@@ -12,7 +12,7 @@ class Mutation(NamedTuple):
     """One sabotage."""
 
     guarantee: str
-    """G1 to G8 of docs/architecture.md."""
+    """G1 to G8 of docs/reliability.md."""
     what: str
     """What is broken, for people."""
     file: str
