@@ -1,4 +1,4 @@
-"""So many of something, in words. Pure; used wherever a sentence counts."""
+"""So many of something, or so long, in words. Pure; used wherever a sentence counts."""
 
 from __future__ import annotations
 
@@ -24,3 +24,20 @@ def deletes(files: int, directories: int, one: str = "", many: str = "") -> str:
 def took(seconds: float) -> str:
     """How long something short took: ``0.21 s``; ``less than 0.01 s``."""
     return f"{seconds:.2f} s" if seconds >= 0.005 else "less than 0.01 s"
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people, one or two units: ``4 s``, ``3 min``, ``2 h 5 min``, ``3 days``; ``less than 1 s``."""
+    whole = max(0, round(seconds))
+    if not whole:
+        return "less than 1 s"
+    if whole < 90:
+        return f"{whole} s"
+    minutes = whole // 60
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return number(days, "day")

@@ -20,11 +20,11 @@ from rich.table import Table
 from rich.text import Text
 
 from ftpsyncd.cli.options import given
-from ftpsyncd.cli.output import Marks, Name, bar, console, duration, marks, percent, redraws, size
+from ftpsyncd.cli.output import Marks, Name, bar, console, marks, percent, redraws, size
 from ftpsyncd.cli.progress import ECHO, Rate
 from ftpsyncd.cli.settings import check_name, load_config
 from ftpsyncd.config import Config, placed
-from ftpsyncd.counting import number
+from ftpsyncd.counting import duration, number
 from ftpsyncd.errors import FtpsyncdError, LedgerError, LocalUnreadableError, NotFoundError, UsageError
 from ftpsyncd.inspection.survey import open_ledger
 from ftpsyncd.quoting import named, one_line, quote

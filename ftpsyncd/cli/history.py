@@ -15,10 +15,10 @@ import click
 from ftpsyncd.cli.completion import complete_mapping
 from ftpsyncd.cli.daemon import ask_history, meant
 from ftpsyncd.cli.options import Count, Given, common_options, examples, given, json_option
-from ftpsyncd.cli.output import begun, duration, local_time, size
+from ftpsyncd.cli.output import begun, local_time, size
 from ftpsyncd.cli.settings import start_log
 from ftpsyncd.control.moments import parse_moment
-from ftpsyncd.counting import number, took
+from ftpsyncd.counting import duration, number, took
 from ftpsyncd.errors import UsageError
 from ftpsyncd.ledger.history import RECORDED
 from ftpsyncd.quoting import one_line, quote

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, TypeVar
 
 import click
 
-from ftpsyncd.counting import number
+from ftpsyncd.counting import duration, number
 from ftpsyncd.expression import Expression
 from ftpsyncd.quoting import one_line, quote
 
@@ -250,23 +250,6 @@ def size(count: float) -> str:
 def percent(share: float) -> str:
     """A share of 1 for people: ``42%``; ``100%`` is all of it, and nothing less."""
     return f"{int(share * 100 + 1e-9)}%"
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people, one or two units: ``4 s``, ``3 min``, ``2 h 5 min``, ``3 days``; ``less than 1 s``."""
-    whole = max(0, round(seconds))
-    if not whole:
-        return "less than 1 s"
-    if whole < 90:
-        return f"{whole} s"
-    minutes = whole // 60
-    if minutes < 60:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 24:
-        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-    days, hours = divmod(hours, 24)
-    return number(days, "day")
 
 
 def ago(moment: str | None, now: datetime) -> str:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 import click
 
-from ftpsyncd.cli.output import Marks, Name, bar, duration, marks, percent, size
-from ftpsyncd.counting import deletes, number
+from ftpsyncd.cli.output import Marks, Name, bar, marks, percent, size
+from ftpsyncd.counting import deletes, duration, number
 from ftpsyncd.daemon.onepass import Progress
 from ftpsyncd.logs import one_line
 from ftpsyncd.quoting import as_word

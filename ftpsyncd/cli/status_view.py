@@ -14,8 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ftpsyncd.cli.hanging import AND, Commands, Hanging, names
-from ftpsyncd.cli.output import Marks, Name, ago, bar, duration, lasted, percent, size, until, words
-from ftpsyncd.counting import deletes, number
+from ftpsyncd.cli.output import Marks, Name, ago, bar, lasted, percent, size, until, words
+from ftpsyncd.counting import deletes, duration, number
 from ftpsyncd.errors import NameNotSendableError
 from ftpsyncd.quoting import as_word, quote
 from ftpsyncd.status import (

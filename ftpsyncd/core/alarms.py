@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from ftpsyncd.counting import deletes, number
+from ftpsyncd.counting import deletes, duration, number
 from ftpsyncd.quoting import as_word
 from ftpsyncd.specs import AlertLimits
 from ftpsyncd.status import DaemonStatus, MappingState, ServerState, Status
@@ -137,7 +137,7 @@ def conditions(status: Status, limits: AlertLimits) -> dict[Key, Condition]:
             )
         elif mapping.oldest_pending_s is not None and mapping.oldest_pending_s > limits.oldest_pending_s:
             found[AlertKind.OLDEST_PENDING, name] = Condition(
-                f"{name}: a file or folder has been waiting for {_span(mapping.oldest_pending_s)}",
+                f"{name}: a file or folder has been waiting for {duration(mapping.oldest_pending_s)}",
                 "`ftpsyncd status` tells what it waits for.",
             )
     return found
@@ -224,10 +224,3 @@ class Alarms:
         message = f"{OVER}{seen.condition.message}" if step is Step.RECOVERED else seen.condition.message
         remedy = "" if step is Step.RECOVERED else seen.condition.remedy
         return Notice(step, *key, message, remedy, round(until - seen.since, 1), now - until)
-
-
-def _span(seconds: float) -> str:
-    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return number(round(seconds), "second")

@@ -18,7 +18,7 @@ from ftpsyncd.core.plan import next_try_ns
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import RELIST_GAP_S
 from ftpsyncd.core.space import Lack
-from ftpsyncd.counting import deletes, number
+from ftpsyncd.counting import deletes, duration, number
 from ftpsyncd.errors import LocalUnreadableError
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.ledger.decisions import UNDATED
@@ -140,7 +140,7 @@ def changed_message(name: str, files: int) -> str:
 def outdated(status: Status, state_dir: Path, still_s: float) -> Status:
     """A status that is not renewed any more, since the engine has not turned for so long: it says so."""
     stuck = (
-        f"the daemon has done nothing for {still_s:.0f} s, and what it tells is of before; perhaps the disk of the"
+        f"the daemon has done nothing for {duration(still_s)}, and what it tells is of before; perhaps the disk of the"
         f" state directory {state_dir} does not answer"
     )
     return status._replace(daemon=status.daemon._replace(stuck=stuck))

@@ -18,6 +18,7 @@ from ftpsyncd.core.plan import Selection
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import Dirty
 from ftpsyncd.core.turn import Order
+from ftpsyncd.counting import duration
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.local.changes import Changes, WatchReport
@@ -216,7 +217,7 @@ class Mirror:
         """
         silent_s = self.looks.check_source(now)
         if silent_s:
-            silence = f"the disk of {self.spec.name} has not answered for {silent_s:.0f} s"
+            silence = f"the disk of {self.spec.name} has not answered for {duration(silent_s)}"
             self.source_missing(f"{silence}, and nothing of it is published until it does", now)
         return not silent_s
 

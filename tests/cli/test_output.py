@@ -21,7 +21,6 @@ from ftpsyncd.cli.output import (
     ago,
     bar,
     console,
-    duration,
     emit,
     in_local_time,
     local_time,
@@ -31,7 +30,7 @@ from ftpsyncd.cli.output import (
     size,
     until,
 )
-from ftpsyncd.counting import number
+from ftpsyncd.counting import duration, number
 
 NOW = datetime(2024, 5, 17, 12, 0, 0, tzinfo=UTC)
 

@@ -2107,8 +2107,11 @@ def test_a_disk_that_does_not_answer_is_told_once_and_nothing_is_deleted_until_i
     status = mapping_status(story.mirror, at)
     assert status.state is MappingState.SOURCE_MISSING
     assert status.message == (
-        f"the disk of {M} has not answered for 90 s, and nothing of it is published until it does;"
+        f"the disk of {M} has not answered for 1 min, and nothing of it is published until it does;"
         " nothing is deleted at the server meanwhile"
+    )
+    assert mapping_status(story.mirror, asked_for(story, 2 * 86400)).message.startswith(
+        f"the disk of {M} has not answered for 2 days, and"
     )
     assert story.queue.waiting(M, "old/a") is None
     assert story.mirror.site.folder.root is None
