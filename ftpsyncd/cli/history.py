@@ -68,7 +68,7 @@ COLOURS = {
     help="Only this file, or what is in this folder, and what was renamed, or kept at the server, with a folder above"
     " it; SERVER:/PATH, too.",
 )
-@click.option("--limit", type=Count(min=0), default=SHOWN, show_default=True, help="The newest N; 0: all.")
+@click.option("--limit", type=Count(min=0), metavar="N", default=SHOWN, show_default=True, help="The newest N; 0: all.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, safe to open in a spreadsheet.")
 @json_option
 @common_options

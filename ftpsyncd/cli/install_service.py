@@ -45,7 +45,7 @@ _LOOKS = {
 def install_service(ctx: click.Context, *, for_user: bool, dry_run: bool, root: Path | None) -> None:
     """Write the systemd unit, its snippets and a configuration to begin with.
 
-    Doing it again changes nothing, and brings the unit up to date after an update. A configuration that is there
+    Done again after an update, it brings the unit up to date and changes nothing else; a configuration that is there
     stays as it is. Nothing is started: that is yours to do when the configuration is right.
     """
     program = install.own_program()

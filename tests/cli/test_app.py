@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -66,6 +67,10 @@ def test_every_command_takes_the_configuration_before_and_after_its_name(ftpsync
     after = ftpsyncd("plan", "--json", "-c", config_file)
     assert before == after
     assert before.code == 0
+
+
+def test_the_help_names_values_by_the_letters_that_it_explains(ftpsyncd):
+    assert re.search(r"--limit N +The newest N;", ftpsyncd("history", "--help").out)
 
 
 def test_without_a_command_the_help_is_shown_as_a_usage_error(ftpsyncd):
