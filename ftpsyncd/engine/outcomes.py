@@ -389,23 +389,29 @@ def _record_failure(mirror: Mirror, action: Action, error: FtpsyncdError, at: Mo
     mirror.ledger.failures.put(mirror.id, action.path, failure)
     # A parked path is looked at once more, too: gone while the action ran, it would be a problem for ever.
     mirror.dirty.mark(action.path, at.now + (LOOK_AGAIN_S if wait_s is None else wait_s))
-    if wait_s is not None:
+    _tell_failure(mirror, action, error, failure, at, again=before is not None)
+
+
+def _tell_failure(
+    mirror: Mirror, action: Action, error: FtpsyncdError, failure: Failure, at: Moment, *, again: bool
+) -> None:
+    if not failure.parked:
         kind = EventKind.FAILED
     else:
         kind = EventKind.HELD if isinstance(error, ChangedAtServerError) else EventKind.PARKED
     # Who was told that a path is parked need not hear of each time that it is tried all the same (`mended`).
-    known = wait_s is None and attempts > 1 and retry_after(error.retry, attempts - 1) is None
+    known = failure.parked and failure.attempts > 1 and retry_after(error.retry, failure.attempts - 1) is None
     mirror.site.tell(
         kind,
         action.path,
         error.message,
         at_ns=at.wall_ns,
-        again=before is not None,
+        again=again,
         quietly=known,
         reply=failure.reply,
-        remedy=remedy,
-        size=fingerprint.size if fingerprint else 0,
-        attempts=attempts,
+        remedy=failure.remedy,
+        size=failure.fingerprint.size if failure.fingerprint else 0,
+        attempts=failure.attempts,
         error=failure.kind,
     )
 

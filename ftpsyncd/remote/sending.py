@@ -21,7 +21,7 @@ from ftpsyncd.errors import (
     UnwrittenError,
 )
 from ftpsyncd.remote import crowded, remedies
-from ftpsyncd.remote.data import stalled, unanswered
+from ftpsyncd.remote.data import DataLine, stalled, unanswered
 from ftpsyncd.remote.outgoing import Outgoing
 from ftpsyncd.remote.port import RESUMABLE
 from ftpsyncd.remote.pour import pour
@@ -64,21 +64,40 @@ class Sending:
         """Send the content; a failure is kept for `judge`."""
         session, upload = self._session, self._upload
         began = time.monotonic()
+        line = self._opened(offer)
+        if line is None:
+            return
+        opening_s = (now := time.monotonic()) - began
+        upload.slow_after = now + max(SLOW_S, SLOW_ROUND_TRIPS * opening_s)
+        self._await_the_server(line)
+        if not self._poured(line):
+            return
+        job = upload.job
+        haste = session.may_part and upload.is_hidden and job.size <= SMALL and not job.resume
+        # As long as opening it took, the server cannot have said anything of the end yet.
+        upload.parted = line.finish(self._is_begun if haste and opening_s > PARTING_S else None, opening_s)
+
+    def _opened(self, offer: Offer) -> DataLine | None:
+        """The data connection; None if it failed to come about."""
+        upload = self._upload
         try:
-            line = offer.open(session, self._refusal_or_end)
+            line = offer.open(self._session, self._refusal_or_end)
         except TransferFailedError as error:
             self._failure = error
-            return
+            return None
         except RemoteError as error:
             # The server waits for a connection that will not come: its next words would come in a minute.
             upload.stored = True
             self._failure = error
-            return
+            return None
         upload.stored = True
-        opening_s = (now := time.monotonic()) - began
-        upload.slow_after = now + max(SLOW_S, SLOW_ROUND_TRIPS * opening_s)
+        return line
+
+    def _await_the_server(self, line: DataLine) -> None:
+        """Wait until the server has said that it receives, where the content must not come, or be told of, before."""
+        session = self._session
         try:
-            if upload.job.size <= SMALL and session.announces and not session.reads_in_turn:
+            if self._upload.job.size <= SMALL and session.announces and not session.reads_in_turn:
                 # All of it, with its end, may overtake the command: pyftpdlib would then wait for another connection.
                 # The answer of such a server comes while the data connection opens.
                 session.announces = session.control.await_answer(self._first)
@@ -86,6 +105,10 @@ class Sending:
         except BaseException:
             line.abort()
             raise
+
+    def _poured(self, line: DataLine) -> bool:
+        """Whether all of the content is on its way; if not, the data connection has ended."""
+        session, upload = self._session, self._upload
         job = upload.job
         try:
             if job.size > SMALL:
@@ -104,19 +127,17 @@ class Sending:
                 # In order: nobody sees the part, and servers answer an end more surely than a reset.
                 line.finish()
                 self._failure = error
-                return
+                return False
             # A reset before the server has taken the connection would leave it waiting for one.
             session.control.await_answer(self._first)
             line.abort()
             self._broken_off(self._first())
             if isinstance(error, FtpsyncdError):
                 self._failure = error
-                return
+                return False
             session.abandon()
             raise
-        haste = session.may_part and upload.is_hidden and job.size <= SMALL and not job.resume
-        # As long as opening it took, the server cannot have said anything of the end yet.
-        upload.parted = line.finish(self._is_begun if haste and opening_s > PARTING_S else None, opening_s)
+        return True
 
     def _announce(self) -> None:
         """Say that a large file is on its way, once the server has said so: an older part is gone then."""
