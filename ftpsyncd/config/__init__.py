@@ -4,10 +4,10 @@ In: a file, the environment. Out: :class:`Config`, made of the specs of :mod:`ft
 `check`, `demo` and the command line. The contract is docs/config.md.
 
 Read in this order: `reading` (what is in a file, or a pipe), `document` (YAML with positions), `unfit` (why a value
-does not fit), `units`, `values`, `password` and `places` (single values), `section` (what a key is), `keys` (what each
-key accepts), `rules` (what keys mean together), `loading` (all of it in a row), `records` (what becomes of it),
-`referred` (the secrets and certificates that it refers to). PyYAML is imported only when a file is really loaded: a
-command that needs no configuration does not pay for it.
+does not fit), `unanswered` (why a file cannot be read), `units`, `values`, `password` and `places` (single values),
+`section` (what a key is), `keys` (what each key accepts), `rules` and `disks` (what keys mean together), `loading` (all
+of it in a row), `records` (what becomes of it), `referred` (the secrets and certificates that it refers to). PyYAML is
+imported only when a file is really loaded: a command that needs no configuration does not pay for it.
 """
 
 from __future__ import annotations

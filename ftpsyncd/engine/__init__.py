@@ -3,7 +3,8 @@
 In: messages of disks, workers and people. Out: actions to crews, :class:`~ftpsyncd.status.Status` to whoever shows
 it.
 
-Read in this order: `loop`, `mailbox` (what comes in), `outcomes` and `done` (what became of actions), `handout`
-(what is handed to the workers), `answering` (whether servers answer), `upkeep` and `shortage` (what is seen to
-besides), `again` (what people want tried once more), `report` (state → status), `counters`, `wallclock`.
+Read in this order: `loop`, `mailbox` (what comes in), `rounds` (which mappings have something to do), `outcomes`,
+`tries` and `done` (what became of actions), `handout` (what is handed to the workers), `answering` (whether servers
+answer), `upkeep` and `shortage` (what is seen to besides), `again` and `awaited` (what people want tried once more, and
+what that waits for), `report` and `board` (state → status), `counters`, `wallclock`.
 """

@@ -9,10 +9,22 @@
         ftp.make_dirs("/htdocs/gallery")
         ftp.upload(Path("a.jpg"), "/htdocs/gallery/a.jpg")
 
-docs/library.md has an example of each call. Read on in `port` (what a session can do), `session` (commands), `upload`
-(the publishing cycle), `transfer` (fetching), `dispatch`, `landing` and `trees` (many files sent; where downloads land;
-whole directories, with `fetchtree` and `deletetree`), `wire` and `data` (sockets and TLS), `replies` (what servers
-say), `profile` (what they can do), `keeping` (what of that is kept), `pool`, `memory` (a server for tests).
+docs/library.md has an example of each call. Read on in this order:
+
+- what a session can do: `port`; one of them: `account` (what all of an account share), `described` (what a program says
+  of it), `login`, `session` (commands), `pool` (kept open), `throttle` (their bandwidth);
+- sockets: `wire` (the control line), `addresses` and `hello` (its beginning), `data` and `parting` (data connections),
+  `sockets`, `tls` and `pem`;
+- commands and answers: `saying`, `lengths` and `undecoded` (what can be said), `unmet` (when), `standing` (where),
+  `replies`, `facts` and `listings` (what is meant);
+- publishing: `upload` (the cycle), `outgoing` (one file in it), `sending`, `pour` and `crowded` (its content),
+  `dating`, `renaming`, `resume` and `hashes`;
+- all else: `looking`, `directories` and `whole` (what is there), `transfer` (fetching), `making`, `removing`;
+- what servers are like: `profile`, `keeping` (what of it is kept), `trials`, `naming`, `reaching` and `scratch` (what
+  is found out by trying, and what that leaves);
+- without a daemon: `library`, with `arguments`, `line`, `dispatch` and `localfile` (sending), `landing`, `arrival` and
+  `folders` (where downloads land), `trees`, `fetchtree` and `deletetree` (whole directories), `remedies`;
+- for tests: `memory` (a server in memory), `memorytree` and `memoryupload`.
 """
 
 from __future__ import annotations
