@@ -514,7 +514,7 @@ def test_a_journal_that_hangs_keeps_one_record_waiting_and_not_each(monkeypatch,
             taken += 1
         for _ in range(20):
             logger.info("on the stream")
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 10, "each of them: 12"
     assert taken > 1
     assert stream.getvalue().count("<6>on the stream") == 20
 

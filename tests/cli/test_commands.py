@@ -97,7 +97,7 @@ def test_status_without_a_daemon_does_not_wait_for_a_disk_that_hangs(config_file
 
 def test_plan_and_why_without_a_daemon_do_not_wait_for_a_disk_that_hangs(ftpsyncd, config_file, monkeypatch):
     goes_on, look = threading.Event(), Scanner.root_identity
-    monkeypatch.setattr(patience, "ANSWER_S", 0.3)
+    monkeypatch.setattr(patience, "ANSWER_S", 1.0)
     shop = load(config_file).mappings["shop"].local
 
     def root_identity(scanner: Scanner) -> object:
@@ -109,7 +109,7 @@ def test_plan_and_why_without_a_daemon_do_not_wait_for_a_disk_that_hangs(ftpsync
     try:
         planned = json.loads(ftpsyncd("plan", "--json", "-c", config_file).out)["planned"]
         assert [each["why"] for each in planned if each["mapping"] == "shop"] == [
-            f"the disk of {shop} has not answered for 0.3 s"
+            f"the disk of {shop} has not answered for 1 s"
         ]
         said = ftpsyncd("why", str(shop / "a.jpg"), "-c", config_file).out
         assert said == "the disk of the mapping shop does not answer; nothing changes at the server until it does\n"

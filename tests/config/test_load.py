@@ -506,7 +506,7 @@ def hung(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         return open_(path, *args, **kwargs)
 
     monkeypatch.setattr(Path, "open", opens)
-    monkeypatch.setattr(patience, "ANSWER_S", 0.5)
+    monkeypatch.setattr(patience, "ANSWER_S", 1.0)
     yield folder
     goes_on.set()
 
@@ -522,7 +522,7 @@ def test_disks_that_do_not_answer_keep_nobody_waiting(loaded, home, hung):
     assert list(config.mappings) == [*names, "g"]
     for name in names:
         [silent, word] = [warning for warning in config.warnings if f"mappings.{name}." in warning]
-        assert silent.endswith(f"local: cannot look at {hung}/{name}: its disk has not answered for 0.5 s")
+        assert silent.endswith(f"local: cannot look at {hung}/{name}: its disk has not answered for 1 s")
         assert 'did you mean "*.gif"?' in word
     assert len(config.warnings) == 2 * len(names)
 

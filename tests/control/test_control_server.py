@@ -108,7 +108,8 @@ def test_a_tight_umask_does_not_shut_the_group_out(path):
         os.umask(old)
 
 
-def test_it_starts_answers_and_stops_quietly_and_again(path, said):
+def test_it_starts_answers_and_stops_quietly_and_again(path, said, monkeypatch):
+    monkeypatch.setattr(server, "_STOP_S", 30.0)
     control = ControlServer(FakeDaemon(), path)
     for _ in range(3):
         control.start()
@@ -116,7 +117,7 @@ def test_it_starts_answers_and_stops_quietly_and_again(path, said):
         began = time.monotonic()
         control.stop()
         control.stop()
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 5
         assert not path.exists()
     assert said == []
 
@@ -395,7 +396,8 @@ def test_who_connects_right_before_the_stop_hears_of_it(path):
             assert late.recv(1) == b""
 
 
-def test_a_client_that_stalls_does_not_hold_up_the_stop(path, said):
+def test_a_client_that_stalls_does_not_hold_up_the_stop(path, said, monkeypatch):
+    monkeypatch.setattr(server, "_STOP_S", 30.0)
     with socket.socket(socket.AF_UNIX) as idle, socket.socket(socket.AF_UNIX) as half:
         with ControlServer(FakeDaemon(), path):
             idle.connect(str(path))
@@ -403,7 +405,7 @@ def test_a_client_that_stalls_does_not_hold_up_the_stop(path, said):
             half.sendall(b"POST /v1/pause HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{")
             assert healthy(path)
             began = time.monotonic()
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 5
         assert idle.recv(1) == b""
     assert said == []
 

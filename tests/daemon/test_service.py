@@ -363,7 +363,7 @@ def test_a_reload_awaits_servers_that_do_not_answer_together(tmp_path: Path, mon
     """With many of them it took so long that systemd took the daemon for a dead one."""
     monkeypatch.setenv("FTP_PASSWORD", PASSWORD)
     monkeypatch.setattr(reloading, "RETIRE_S", 0.1)
-    names, config = "abcde", tmp_path / "config.yaml"
+    names, config = "abcdefghij", tmp_path / "config.yaml"
     with ExitStack() as stack:
         ports = [stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in names]
 
@@ -387,7 +387,7 @@ def test_a_reload_awaits_servers_that_do_not_answer_together(tmp_path: Path, mon
             until(lambda: all(server.queue.in_flight for server in servers.values()), "all wait for the greeting", 20)
             began = time.monotonic()
             service.change(with_keys(", timeout: 7s"))
-            assert time.monotonic() - began < 4
+            assert time.monotonic() - began < 8, "one after the other: 10"
         finally:
             service.stop()
 
@@ -435,7 +435,7 @@ def test_many_servers_together_take_no_more_time_to_end_than_one(tmp_path: Path)
         one._roster._crews = {str(number): cast("Crew", Slow()) for number in range(50)}
         began = time.monotonic()
         one._roster.stop_crews(0.5)
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 15, "one after the other: 25"
         one._roster._crews = crews
     finally:
         one.stop()
@@ -577,8 +577,9 @@ def test_a_disk_that_stops_to_answer_is_shown_until_it_does(tmp_path: Path, monk
         return root_identity(scanner)
 
     monkeypatch.setattr(Scanner, "root_identity", look)
-    monkeypatch.setattr(looks, "SILENT_S", 0.3)
-    monkeypatch.setattr(disk, "ANSWER_S", 0.2)
+    # The other three are to have answered by then, however busy the machine is.
+    monkeypatch.setattr(looks, "SILENT_S", 1.0)
+    monkeypatch.setattr(disk, "ANSWER_S", 1.0)
     monkeypatch.setattr(rounds, "CHECK_EVERY_S", 0.05)
     told: list[Event] = []
     one = Service(load(several(tmp_path)), one_pass=True, observe=told.append)

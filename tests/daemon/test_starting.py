@@ -121,7 +121,8 @@ def test_who_asks_for_the_end_again_and_again_does_not_put_it_off(service: Hangi
 
 
 @pytest.mark.usefixtures("told")
-def test_a_start_that_comes_to_its_end_is_stopped_in_order(service: Hanging) -> None:
+def test_a_start_that_comes_to_its_end_is_stopped_in_order(service: Hanging, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "ANSWER_S", 30.0)  # it does come to its end, however busy the machine is
     wishes: Wishes = SimpleQueue()
     service.answers.set()
     wishes.put((Wish.STOP, None))
