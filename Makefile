@@ -21,10 +21,11 @@ setup: $(STAMP) ## make .venv with everything pinned
 demo: $(STAMP) ## the main job with nothing to configure; DEMO_ARGS='--seconds 20'
 	@$(BIN)/ftpsyncd demo $(DEMO_ARGS)
 
-# Most tests wait for servers and quiet times, so more run side by side than there are cores. The paths below the base
-# are short because those of sockets may have 107 bytes. All that tests make is below it, so that nothing is left of those
-# that had no time to clean up when they were interrupted; servers that are not root's get through.
-WORKERS ?= 4
+# Many tests wait for servers and quiet times, so more run side by side than there are cores: tests/conftest.py has some
+# that compute run beside them all the time. The paths below the base are short because those of sockets may have 107 bytes.
+# All that tests make is below it, so that nothing is left of those that had no time to clean up when they were interrupted;
+# servers that are not root's get through.
+WORKERS ?= 5
 
 test: $(STAMP) ## all tests; TEST_ARGS='-k name', WORKERS=0 for one after the other
 	@base=$$(mktemp -d /tmp/ft-XXXX) && trap 'rm -rf "$$base"' EXIT && chmod 755 "$$base" && \

@@ -21,6 +21,8 @@ from tests.onecase import one_case
 __all__ = ["figures", "one_case", "pytest_runtest_makereport"]
 
 GRACE_S = 5.0
+E2E_S, ELSE_S = 3.0, 0.1
+"""What a test takes, about, in `tests/e2e` and elsewhere, where its module is not marked with how long it lasts."""
 
 # An example may take as long as a busy machine makes it; what must be quick has a limit of its own, in CPU time.
 settings.register_profile("patient", deadline=None)
@@ -38,13 +40,32 @@ open_nursery()
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes longest begins first, so that no worker is left alone with it; otherwise the order is random, as it was."""
-    lasting: dict[Path, float] = {}
+    """What mostly waits runs beside what computes, from the beginning to the end, and what takes longest begins first.
+
+    Where all that waits ran first, the processors had half of the time nothing to do, and then too much; and nobody is to
+    wait for a worker that is left alone with a long module. Otherwise the order is random, as it was.
+    """
+    marked: dict[Path, float] = {}
+    lasts: dict[Path, float] = {}
     for item in items:
         marker = item.get_closest_marker("lasting")
         if marker is not None:
-            lasting[item.path] = max(lasting.get(item.path, 0.0), marker.args[0])
-    items.sort(key=lambda item: -lasting.get(item.path, 0.0))
+            marked[item.path] = max(marked.get(item.path, 0.0), marker.args[0])
+        lasts[item.path] = lasts.get(item.path, 0.0) + (E2E_S if _waits(item.path) else ELSE_S)
+    lasts |= marked
+    begins: dict[Path, float] = {}
+    for waits in (True, False):
+        modules = sorted((path for path in lasts if _waits(path) is waits), key=lambda path: -lasts[path])
+        whole, before = sum(lasts[path] for path in modules), 0.0
+        for path in modules:
+            # The share of its kind that has begun by then.
+            begins[path] = before / whole
+            before += lasts[path]
+    items.sort(key=lambda item: begins[item.path])
+
+
+def _waits(path: Path) -> bool:
+    return path.parent.name == "e2e"
 
 
 def _descriptors() -> set[tuple[int, str]]:

@@ -19,6 +19,8 @@ from ftpsyncd.remote import Ftp
 from tests.servers import PASSWORD, USER, certificates, running
 from tests.variants import also
 
+pytestmark = pytest.mark.lasting(30)
+
 PAGE = (Path(__file__).parents[2] / "docs/library.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(console|python)\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 PREAMBLE = re.search(r"```python\n(from pathlib.*?)with connect", PAGE, re.DOTALL)

@@ -28,6 +28,7 @@ STEPS_S = (3_600, -3_600, 400 * DAY_S, -400 * DAY_S, 5 * 365 * DAY_S, 0)
 SOON_S = 20.0
 
 pytestmark = [
+    pytest.mark.lasting(60),
     pytest.mark.real_server,
     pytest.mark.skipif(not LIBRARIES, reason="needs libfaketime (apt-get install libfaketime)"),
 ]

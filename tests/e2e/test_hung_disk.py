@@ -22,7 +22,7 @@ from tests.servers import running
 from tests.waiting import until
 
 pytestmark = [
-    pytest.mark.lasting(100),
+    pytest.mark.lasting(120),
     pytest.mark.root,
     pytest.mark.skipif(os.geteuid() != 0 or not Path("/dev/fuse").exists(), reason="mounting needs root, and FUSE"),
 ]

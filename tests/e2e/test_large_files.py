@@ -19,7 +19,7 @@ from tests.servers import running
 from tests.variants import also
 from tests.waiting import until
 
-pytestmark = [pytest.mark.real_server, pytest.mark.lasting(75)]
+pytestmark = [pytest.mark.real_server, pytest.mark.lasting(110)]
 SIZE = 64 * 1024 * 1024
 MOST = 1.25 * SIZE
 """Bytes in total: the file, the MiB that is repeated, what was in buffers when the line was cut."""

@@ -24,7 +24,7 @@ def stored(s: Site) -> bytes | None:
     return None
 
 
-@pytest.mark.lasting(90)
+@pytest.mark.lasting(25)
 @pytest.mark.timeout(LATE_S + 120)
 @pytest.mark.parametrize("what", ["a STOR", *also("the rest of an older content")])
 @pytest.mark.parametrize("kind", ["vsftpd", "pure-ftpd", *also("proftpd", "pyftpdlib")])

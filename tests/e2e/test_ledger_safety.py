@@ -22,7 +22,7 @@ from tests.smalldisk import eat, small_disk
 from tests.variants import also
 from tests.waiting import until
 
-pytestmark = pytest.mark.lasting(140)
+pytestmark = pytest.mark.lasting(90)
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
 

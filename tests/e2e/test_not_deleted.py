@@ -16,7 +16,7 @@ from tests.figures import Figures
 from tests.servers import Server, running
 from tests.waiting import until
 
-pytestmark = pytest.mark.lasting(60)
+pytestmark = pytest.mark.lasting(45)
 
 # ── Changed at the server ────────────────────────────────────────────────────────────────────────────────────────
 

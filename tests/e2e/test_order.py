@@ -16,7 +16,7 @@ from tests.servers import running
 from tests.variants import also
 from tests.waiting import until
 
-pytestmark = pytest.mark.real_server
+pytestmark = [pytest.mark.real_server, pytest.mark.lasting(50)]
 
 
 def build(folder: Path, paths: list[str], size: int = 100) -> None:

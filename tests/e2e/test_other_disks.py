@@ -16,6 +16,8 @@ from tests.servers import running
 from tests.variants import also
 from tests.waiting import until
 
+pytestmark = pytest.mark.lasting(50)
+
 OUTSIDE = "..\\index.html"
 """The name of a file here; to Windows a path."""
 

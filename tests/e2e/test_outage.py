@@ -13,7 +13,7 @@ from tests.e2e.site import Site, Spy, contents, digest, site, wait_a_moment
 from tests.servers import Server
 from tests.waiting import until
 
-pytestmark = pytest.mark.lasting(65)
+pytestmark = pytest.mark.lasting(40)
 
 SETTLED_S = 2.0
 """After the last change: what the daemon does from then on is waiting."""

@@ -20,6 +20,8 @@ from tests.e2e.site import MAPPING, Site, contents, site, sizes
 from tests.servers import Server
 from tests.waiting import until
 
+pytestmark = pytest.mark.lasting(160)
+
 
 @pytest.fixture
 def server(some_server: Server) -> Server:

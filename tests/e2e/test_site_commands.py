@@ -22,7 +22,7 @@ from tests.e2e.site import MAPPING, Site, contents, site
 from tests.servers import running
 from tests.waiting import until
 
-pytestmark = pytest.mark.lasting(65)
+pytestmark = pytest.mark.lasting(90)
 
 
 @pytest.fixture

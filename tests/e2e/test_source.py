@@ -26,7 +26,7 @@ def server(some_server: Server) -> Server:
     return some_server
 
 
-pytestmark = pytest.mark.lasting(130)
+pytestmark = pytest.mark.lasting(190)
 
 DELETE_AFTER_S = 0.5
 CHECK_EVERY_S = 1.0

@@ -16,7 +16,7 @@ from tests.e2e.site import Spy, site, wait_a_moment
 from tests.figures import Figures
 from tests.servers import running
 
-pytestmark = [pytest.mark.real_server, pytest.mark.lasting(45)]
+pytestmark = [pytest.mark.real_server, pytest.mark.lasting(80)]
 SECONDS = "FTPSYNCD_STORM_SECONDS"
 """The environment may say how long the long one lasts."""
 SEED = "FTPSYNCD_STORM_SEED"

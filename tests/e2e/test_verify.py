@@ -27,6 +27,8 @@ from tests.figures import Figures
 from tests.remote.scripted import Connection, Scripted
 from tests.servers import running
 
+pytestmark = pytest.mark.lasting(65)
+
 ON_BOTH = pytest.mark.parametrize(
     "s", ["pyftpdlib", pytest.param("vsftpd", marks=pytest.mark.real_server)], indirect=True
 )

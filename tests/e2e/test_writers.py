@@ -19,6 +19,8 @@ from tests.e2e.site import Site, Spy, contents, digest, site, tools_missing, wai
 from tests.servers import Server
 from tests.waiting import until
 
+pytestmark = pytest.mark.lasting(75)
+
 
 @pytest.fixture
 def server(some_server: Server) -> Server:

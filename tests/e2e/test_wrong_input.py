@@ -21,7 +21,7 @@ from tests.servers import PASSWORD, Server, running
 from tests.variants import also
 from tests.waiting import until
 
-pytestmark = pytest.mark.lasting(75)
+pytestmark = pytest.mark.lasting(50)
 
 GOOD: dict[str, Any] = {
     "servers": {

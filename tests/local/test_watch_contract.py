@@ -22,6 +22,8 @@ from ftpsyncd.specs import WatchMode
 from tests.local.mirror import Watched
 from tests.waiting import until
 
+pytestmark = pytest.mark.lasting(30)
+
 
 @pytest.fixture(params=[WatchMode.NATIVE, WatchMode.POLL], ids=["native", "poll"])
 def watched(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Watched]:

@@ -31,6 +31,8 @@ from tests.model.stage import MAX_DELETES, SETTLE_S, Op
 from tests.model.stories import STEPS, begun, moments, put_foreign, tell
 from tests.model.world import BASE, M, World
 
+pytestmark = pytest.mark.lasting(60)
+
 
 def test_a_file_that_changes_while_it_is_sent_is_not_published_from_that_transfer():
     for steps in moments(STEPS):

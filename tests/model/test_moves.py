@@ -18,6 +18,8 @@ from tests.model.people import People
 from tests.model.seeds import SOAK, anywhere, play
 from tests.model.world import World
 
+pytestmark = pytest.mark.lasting(20)
+
 NORMAL = 60
 SOON_S = 20.0
 """Less than what may come late is waited for."""

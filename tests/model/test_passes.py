@@ -21,6 +21,8 @@ from tests.model.records import Recorded
 from tests.model.seeds import SOAK, anywhere, play
 from tests.model.stage import Op
 
+pytestmark = pytest.mark.lasting(20)
+
 NORMAL = 24
 EPISODES = 2
 SETTLES_S = (0.0, 0.2, 2.0, 60.0)

@@ -19,6 +19,8 @@ from tests.model.seeds import SOAK, anywhere, play
 from tests.model.several import configuration
 from tests.model.stage import Op
 
+pytestmark = pytest.mark.lasting(20)
+
 NORMAL = 24
 PASSES = 6
 REFUSABLE = ("STOR", "RNFR", "RNTO", "DELE", "MKD", "RMD")

@@ -24,6 +24,8 @@ from tests.model.racing import TELLING, Chance, Racing
 from tests.model.seeds import SOAK, anywhere, play
 from tests.model.stage import Broken, Op
 
+pytestmark = pytest.mark.lasting(30)
+
 NORMAL = 80
 SETTLES_S = (0.0, 0.05, 0.2, 2.0, 2.0)
 SOON_S = 15.0

@@ -20,6 +20,8 @@ from tests.model.seeds import SOAK, anywhere, play
 from tests.model.several import configuration
 from tests.model.stage import NO_RESCAN_S, Op
 
+pytestmark = pytest.mark.lasting(30)
+
 NORMAL = 60
 EPISODES = 4
 LATE = ("STOR", "RNTO", "DELE")

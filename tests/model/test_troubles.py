@@ -26,6 +26,8 @@ from tests.model.seeds import SOAK, anywhere, play
 from tests.model.stage import Op
 from tests.model.world import BASE
 
+pytestmark = pytest.mark.lasting(30)
+
 NORMAL = 100
 SETTLES_S = (0.0, 0.2, 2.0)
 SOON_S = 15.0

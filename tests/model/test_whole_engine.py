@@ -17,6 +17,8 @@ from tests.model import seeds
 from tests.model.stage import Op
 from tests.model.world import World
 
+pytestmark = pytest.mark.lasting(20)
+
 NORMAL = 100
 SOAK_PARTS = 4
 SOAK = seeds.SOAK // SOAK_PARTS
