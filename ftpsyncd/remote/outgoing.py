@@ -18,6 +18,7 @@ from ftpsyncd.core import names, sizes
 from ftpsyncd.counting import number
 from ftpsyncd.errors import (
     NO_ANSWER,
+    AlreadyExistsError,
     FtpsyncdError,
     InUseError,
     LocalError,
@@ -33,7 +34,7 @@ from ftpsyncd.model import Kind
 from ftpsyncd.quoting import named
 from ftpsyncd.remote import dating, facts, renaming, replies, resume, trials
 from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteEntry
-from ftpsyncd.remote.profile import Dating, Paths, Resuming
+from ftpsyncd.remote.profile import Dating, Paths, Resuming, spares
 from ftpsyncd.remote.renaming import NoRenameError, RenameRefusedError, RenameUnclearError
 from ftpsyncd.remote.replies import Reply
 from ftpsyncd.remote.resume import NOTHING, REPEATED, Kept
@@ -86,6 +87,8 @@ class Outgoing:
     """It was refused in words with which a server may have emptied what was under its final name."""
     cleared: bool = False
     """What was under its final name was deleted before it was sent there."""
+    replaces: bool | None = None
+    """A file has its final name, as far as the server tells; None: it was not asked."""
     looked: bool = False
     """Behind its rename it is asked whether it is still there under its temporary name."""
     left: str = ""
@@ -187,21 +190,20 @@ def checks(session: Session, upload: Outgoing) -> list[tuple[str, bytes]]:
         commands.append(("shown", session.command("MDTM", name)))
     elif way is not Dating.NONE:
         commands.append(("date", dating.command(session, way, name, upload.job.mtime_s)))
+    if upload.is_hidden and session.profile.rename_over is False and _asks_before(session):
+        commands.append(("there", session.command("SIZE", upload.job.path)))
     return commands
+
+
+def _asks_before(session: Session) -> bool:
+    """Whether room is made only where a file is seen: DELE may remove a directory (ftpd of BSD, ftp-srv)."""
+    return session.profile.size and not spares(session.greeting)
 
 
 def checked(session: Session, upload: Outgoing, verbs: Sequence[str], answers: Sequence[Reply]) -> None:
     """Judge the answers to `checks`, then ask whether the local file is still the same; errors stay in the upload."""
     for verb, reply in zip(verbs, answers, strict=False):
-        match verb:
-            case "SIZE":
-                _sized(session, upload, reply)
-            case "shown":
-                upload.dated = upload.dated and facts.shows_date(reply, upload.job.mtime_s)
-                if upload.dated:
-                    session.profile.dating = dating.first_way(session)
-            case _:
-                upload.dated = reply.good
+        _told(session, upload, verb, reply)
     if upload.error is None and upload.kept.size:
         try:
             resume.verify(session, upload.job, upload.file, upload.digest.hexdigest())
@@ -218,6 +220,26 @@ def checked(session: Session, upload: Outgoing, verbs: Sequence[str], answers: S
             upload.job.confirm(upload.file, upload.digest.digest())
         except FtpsyncdError as error:
             upload.error = error
+
+
+def _told(session: Session, upload: Outgoing, verb: str, reply: Reply) -> None:
+    """Note what one of the answers means."""
+    match verb:
+        case "SIZE":
+            _sized(session, upload, reply)
+        case "there":
+            upload.replaces = not _tells_of_no_file(session, upload.job.path, reply)
+        case "shown":
+            upload.dated = upload.dated and facts.shows_date(reply, upload.job.mtime_s)
+            if upload.dated:
+                session.profile.dating = dating.first_way(session)
+        case _:
+            upload.dated = reply.good
+
+
+def _tells_of_no_file(session: Session, path: str, reply: Reply) -> bool:
+    denied = replies.says_denied(reply, path, session.account.spec.encoding)
+    return reply.code >= 400 and isinstance(session.error(reply, "SIZE", path), NameRefusedError) and not denied
 
 
 def _found(session: Session, upload: Outgoing) -> None:
@@ -306,7 +328,8 @@ def rename(session: Session, upload: Outgoing) -> list[bytes]:
     if not upload.is_hidden:
         return []
     commands = renaming.commands(session, upload.temporary, upload.job.path)
-    if session.profile.rename_over is False and session.renames:
+    makes_room = session.profile.rename_over is False and session.renames
+    if makes_room and (not _asks_before(session) if upload.replaces is None else upload.replaces):
         commands.insert(0, session.command("DELE", upload.job.path))
     upload.looked = session.profile.size and not session.profile.renamed
     if upload.looked:
@@ -438,6 +461,16 @@ def remove(session: Session, upload: Outgoing) -> None:
             session.delete_many([upload.temporary])
             upload.stored = False
         upload.unanswered |= not session.usable
+
+
+def require_no_directory(session: Session, path: str) -> None:
+    """See to it that a path may be deleted, where DELE may remove a directory.
+
+    Raises:
+        AlreadyExistsError: one is there.
+    """
+    if not spares(session.greeting) and _is_directory(session, path):
+        raise AlreadyExistsError(f"{named(path)} is a directory at the server.")
 
 
 def _is_directory(session: Session, path: str) -> bool:

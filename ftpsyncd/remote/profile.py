@@ -164,11 +164,12 @@ def lingers(banner: str) -> bool:
 
 
 _SPARES = re.compile(r"vsFTPd|ProFTPD|Pure-FTPd|pyftpdlib|FileZilla Server|icrosoft FTP Service")
-"""Servers known to have the system remove a directory, which removes none that holds something."""
+"""Servers known to have the system remove a directory, which removes none that holds something, and a file in another
+way, which removes none at all."""
 
 
 def spares(banner: str) -> bool:
-    """Whether RMD leaves a directory alone that holds something, judged by the greeting."""
+    """Whether RMD leaves a directory alone that holds something, and DELE every one, judged by the greeting."""
     return _SPARES.search(banner) is not None
 
 

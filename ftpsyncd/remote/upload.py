@@ -39,7 +39,17 @@ from ftpsyncd.errors import (
 )
 from ftpsyncd.paths import parent
 from ftpsyncd.remote import lengths, naming, reaching, renaming, resume, saying, trials
-from ftpsyncd.remote.outgoing import Outgoing, checked, checks, opened, remove, rename, renamed, settle
+from ftpsyncd.remote.outgoing import (
+    Outgoing,
+    checked,
+    checks,
+    opened,
+    remove,
+    rename,
+    renamed,
+    require_no_directory,
+    settle,
+)
 from ftpsyncd.remote.port import PublishJob, PublishResult
 from ftpsyncd.remote.profile import Resuming
 from ftpsyncd.remote.renaming import NoRenameError
@@ -247,6 +257,7 @@ class _Cycle:
         try:
             if (job.afresh or session.profile.stores_over is False) and not upload.is_hidden:
                 # Not before everything else is ready: what is there may be the published file.
+                require_no_directory(session, job.path)
                 refusal = session.delete_many([job.path])[0]
                 self.cleared = upload.cleared = refusal is None
                 if refusal is not None and session.profile.stores_over is False:

@@ -1500,6 +1500,14 @@ class TestPassiveMode:
             assert "`mode: active`" in result.error.remedy
 
 
+async def removing_directories(connection: Connection, path: str) -> None:
+    """What DELE does: an empty directory is removed, too."""
+    empty = not any(each.startswith(f"{path}/") for each in connection.server.files)
+    await connection.server.default(
+        connection, f"{'RMD' if path in connection.server.dirs and empty else 'DELE'} {path}"
+    )
+
+
 class TestRenaming:
     @pytest.mark.parametrize(
         "refusal", ["550 File exists.", '560 Could not rename "/x" to "/a": /a'], ids=["550", "Zope"]
@@ -1517,6 +1525,38 @@ class TestRenaming:
             assert errors_of(results) == [None] * 3
             assert acc.profile.rename_over is False
             assert set(server.files) == {"/a", "/b", "/c"}
+
+    def test_no_directory_is_deleted_to_make_room(self):
+        """An empty one that somebody had made, at a server whose DELE removes such, as ftpd of BSD and ftp-srv."""
+
+        async def careful(connection: Connection, path: str) -> None:
+            if path in connection.server.files or path in connection.server.dirs:
+                await connection.say("550 File exists.")
+            else:
+                await connection.server.default(connection, f"RNTO {path}")
+
+        with Scripted(RNTO=careful, DELE=removing_directories) as server, account(server)() as session:
+            server.files["/a"] = b"old"
+            assert errors_of(publish(session, job("/c"), job("/a"))) == [None, None]
+            assert session.profile.rename_over is False
+            server.dirs.add("/d")
+            del server.log[:]
+            results = publish(session, job("/a", b"newer"), job("/d"), job("/e"))
+            assert errors_of(results) == [None, AlreadyExistsError, None]
+            assert "/d" in server.dirs
+            assert next(line for line in server.log if line.startswith("DELE")) == "DELE /a", "not moved aside"
+            assert server.files == {"/a": b"newer", "/c": b"content", "/e": b"content"}
+
+    def test_nor_is_one_before_a_file_is_sent_afresh_under_its_final_name(self):
+        with Scripted(DELE=removing_directories) as server, account(server)() as session:
+            server.dirs.add("/d")
+            server.files["/a"] = b"old"
+            afresh = [job(path, temporary=path, afresh=True) for path in ("/d", "/a")]
+            results = publish(session, *afresh)
+            assert errors_of(results) == [AlreadyExistsError, None]
+            assert not results[0].gone
+            assert "/d" in server.dirs
+            assert [line for line in server.log if line.startswith("DELE")] == ["DELE /a"]
 
     def test_another_yes_to_the_old_name_is_one(self):
         """Whatever becomes of the new one: it is what RNTO says."""
