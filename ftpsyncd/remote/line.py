@@ -24,7 +24,7 @@ from ftpsyncd.errors import (
     RemoteError,
     ServerUnavailableError,
 )
-from ftpsyncd.model import Exposure
+from ftpsyncd.model import Exposure, Kind
 from ftpsyncd.quoting import named
 from ftpsyncd.remote.port import Connector, PublishResult, RemoteEntry, RemoteSession
 from ftpsyncd.remote.remedies import remedy
@@ -219,14 +219,17 @@ class Line:
             torn: paths under which a part may be seen, and of what.
 
         Returns:
-            Whether that was done, and no such part is there any more.
+            Whether that was done, and nothing is there any more that may be such a part.
         """
         if self.again is not None and not sys.is_finalizing():
             with contextlib.suppress(FtpsyncdError), self.again() as session:
-                there = session.stat_many(list(torn))
-                parts = [path for path, entry in zip(torn, there, strict=True) if entry and _is_part(entry, torn[path])]
+                there = zip(torn, session.stat_many(list(torn)), strict=True)
+                files = {path: entry for path, entry in there if entry is not None and entry.kind is Kind.FILE}
+                parts = [path for path, entry in files.items() if _is_part(entry, torn[path])]
                 verdicts = session.delete_many([*parts, *temporaries])
-                return not any(verdicts[: len(parts)])
+                # Where the server's clock is years behind (no battery), a part looks as old as what was there before.
+                old = [path for path in files.keys() - set(parts) if (files[path].size or 0) < torn[path].size]
+                return not old and not any(verdicts[: len(parts)])
         return False
 
     def mend(self, result: PublishResult) -> None:
@@ -294,7 +297,7 @@ class Line:
 
 
 def _is_part(entry: RemoteEntry, sent: Exposure) -> bool:
-    """Whether it may be a part of what was sent there, as far as the server tells.
+    """Whether a file may be a part of what was sent there, as far as the server tells.
 
     One that stores beside until a file is complete (``HiddenStores`` of proftpd) has the version before: that is older,
     or larger.

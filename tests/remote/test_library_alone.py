@@ -175,6 +175,43 @@ def test_and_where_it_has_to_stay_that_is_told(tmp_path, script, many):
     assert str(caught.value).endswith("A part of it may be at the server as '/small'.")
 
 
+def test_so_it_is_where_it_cannot_be_told_from_what_was_there_before(tmp_path):
+    """The server has no battery for its clock, which began in 2000: what is dated so may be older, and stays."""
+
+    async def break_off(connection: Connection, path: str) -> None:
+        connection.server.files[path] = await connection.receive(1_000_000)
+        connection.server.dates[path] = "20000101000000"
+        await connection.hang_up()
+
+    (tmp_path / "small").write_bytes(b"x" * 3_000_000)
+    with Scripted(STOR=[break_off]) as server, connect(server.spec(), profile=Profile(renames=False)) as ftp:
+        with pytest.raises(ServerUnavailableError) as caught:
+            ftp.upload(tmp_path / "small", "/small")
+        assert list(server.files) == ["/small"]
+    assert str(caught.value).endswith("A part of it may be at the server as '/small'.")
+
+
+def test_a_directory_is_no_part_of_what_was_broken_off(tmp_path):
+    """ftp-srv begins the transfer before it sees that one has the name, and its DELE removes those that are empty."""
+
+    async def break_off(connection: Connection, _path: str) -> None:
+        await connection.receive(1_000_000)
+        await connection.hang_up()
+
+    async def removes(connection: Connection, path: str) -> None:
+        await connection.server.default(connection, f"RMD {path}")
+
+    (tmp_path / "small").write_bytes(b"x" * 3_000_000)
+    with (
+        Scripted(STOR=[break_off], DELE=removes) as server,
+        connect(server.spec(), profile=Profile(renames=False)) as ftp,
+    ):
+        server.dirs.add("/small")
+        with pytest.raises(ServerUnavailableError):
+            ftp.upload(tmp_path / "small", "/small")
+        assert "/small" in server.dirs
+
+
 def test_what_arrived_whole_stays_though_the_connection_was_lost(tmp_path):
     async def say_nothing(connection: Connection, path: str) -> None:
         connection.server.files[path] = await connection.receive()
