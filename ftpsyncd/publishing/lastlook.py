@@ -14,6 +14,7 @@ from typing import BinaryIO, TypeVar
 
 from ftpsyncd.actions import Rename, Upload
 from ftpsyncd.errors import FileBusyError, FileChangedError, LocalUnreadableError, SourceMissingError
+from ftpsyncd.local import toolong
 from ftpsyncd.local.birth import born_ns
 from ftpsyncd.local.quiet import open_and_look, open_quietly, writer_present
 from ftpsyncd.local.scan import fingerprint_of
@@ -161,9 +162,9 @@ def planned_stat(spec: MappingSpec, path: str) -> os.stat_result | None:
 
 def planned_ctime_ns(spec: MappingSpec, upload: Upload) -> int:
     """When the file was last changed in any way; 0 if it cannot be told."""
-    path = spec.local / upload.path
+    path = local_path(spec, upload.path)
     try:
-        status = path.stat() if spec.follow_symlinks else path.lstat()
+        status = toolong.stat(path) if spec.follow_symlinks else toolong.lstat(path)
     except OSError:
         return 0
     return status.st_ctime_ns
@@ -215,12 +216,12 @@ def lstat(path: str) -> os.stat_result | None:
     Raises:
         LocalUnreadableError: it cannot be looked at.
     """
-    return _look_at(os.lstat, path)
+    return _look_at(toolong.lstat, path)
 
 
 def stat_of(path: str) -> os.stat_result | None:
     """The same of what a symlink leads to."""
-    return _look_at(os.stat, path)
+    return _look_at(toolong.stat, path)
 
 
 def _look_at(look: Callable[[str], _T | None], path: str) -> _T | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from ftpsyncd.actions import Upload
 from ftpsyncd.errors import FileBusyError, FileChangedError, SourceMissingError
 from ftpsyncd.local.scan import fingerprint_of
 from ftpsyncd.local.tree import root_identity
-from ftpsyncd.publishing.lastlook import Folder, exists, open_planned, require_gone
+from ftpsyncd.publishing.lastlook import Folder, exists, open_planned, planned_ctime_ns, require_gone, require_same
 from ftpsyncd.specs import MappingSpec
 from tests.core.vocabulary import M
 
@@ -30,6 +31,45 @@ def test_a_link_is_there_for_as_long_as_what_it_leads_to_where_links_are_followe
         require_gone(folder, "link.jpg", stat.S_ISREG)
     (tmp_path / "a.jpg").unlink()
     require_gone(folder, "link.jpg", stat.S_ISREG)
+
+
+@pytest.fixture
+def deep(tmp_path: Path) -> Iterator[tuple[str, int]]:
+    """A directory whose path the kernel does not take (PATH_MAX), relative to the folder, and open."""
+    name, descriptor = "d" * 250, os.open(tmp_path, os.O_RDONLY)
+    for _ in range(17):
+        os.mkdir(name, dir_fd=descriptor)
+        above, descriptor = descriptor, os.open(name, os.O_RDONLY, dir_fd=descriptor)
+        os.close(above)
+    yield "/".join([name] * 17), descriptor
+    os.close(descriptor)
+
+
+@pytest.mark.parametrize("follow", [False, True])
+def test_what_has_a_longer_path_than_the_kernel_takes_is_seen(
+    tmp_path: Path, deep: tuple[str, int], *, follow: bool
+) -> None:
+    """The scan and the watcher find it: without the last look it would never be published, and never deleted."""
+    directory, descriptor = deep
+    path = f"{directory}/a.jpg"
+    with pytest.raises(OSError, match="too long"):
+        (tmp_path / path).stat()
+    spec = MappingSpec(M, tmp_path, "web", "/htdocs", follow_symlinks=follow)
+    folder = Folder(spec, root_identity(tmp_path))
+    with os.fdopen(os.open("a.jpg", os.O_WRONLY | os.O_CREAT, dir_fd=descriptor), "wb") as made:
+        made.write(b"content")
+    status = os.stat("a.jpg", dir_fd=descriptor)
+    upload = Upload(M, path, fingerprint_of(status))
+    assert planned_ctime_ns(spec, upload) == status.st_ctime_ns
+    file, ctime_ns = open_planned(spec, upload)
+    with file:
+        require_same(file, spec, upload, ctime_ns, b"", lambda: None)
+    assert exists(spec, path)
+    with pytest.raises(FileChangedError):
+        require_gone(folder, path, stat.S_ISREG)
+    os.unlink("a.jpg", dir_fd=descriptor)
+    assert not exists(spec, path)
+    require_gone(folder, path, stat.S_ISREG)
 
 
 @pytest.mark.usefixtures("one_case")
