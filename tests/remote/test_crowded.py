@@ -54,10 +54,46 @@ def test_one_word_alone_is_about_the_file():
         assert server.connections == 1
 
 
-def test_two_that_say_nothing_of_it_end_the_connection():
+@pytest.mark.parametrize(
+    ("words", "error", "connections"),
+    [((WORDS,), TransferFailedError, 1), ((WORDS, "451 Too many transfers."), TooManyTransfersError, 2)],
+)
+def test_where_another_command_was_said_its_answer_comes_next(words: tuple[str, ...], error: type, connections: int):
+    with Scripted(GREETING="220 ProFTPD Server ready.", STOR=[refusing(*words)]) as server:
+        acc = account(server)
+        with acc() as session:
+            first, *rest = publish(session, job("/a"), job("/b"))
+            assert type(first.error) is error
+            assert [result.error for result in rest] == [None] * (2 - connections)
+            assert "NOOP" not in server.verbs()
+        with acc() as session:
+            assert [result.error for result in publish(session, job("/c"))] == [None]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("550 None.",),
+        ("451 You already have too many transfers.",),
+        # What was begun is none too many.
+        ("150 Here it comes.", WORDS),
+    ],
+)
+def test_nothing_is_asked_besides_where_the_answer_tells_all(words: tuple[str, ...]):
+    with Scripted(RETR=refusing(*words)) as server, account(server)() as session:
+        server.files["/b"] = b"content"
+        with pytest.raises(RemoteError):
+            session.fetch("/b", io.BytesIO())
+        assert "NOOP" not in server.verbs()
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_two_that_say_nothing_of_it_end_the_connection(*, late: bool):
     """One answer too many: later ones would be taken for those to other commands."""
-    with Scripted(RETR=refusing(WORDS, WORDS)) as server, account(server)() as session:
+    script = {"RETR": refusing(WORDS), "NOOP": f"{WORDS}\r\n200 Done."} if late else {"RETR": refusing(WORDS, WORDS)}
+    with Scripted(script) as server, account(server)() as session:
         server.files["/b"] = b"content"
         with pytest.raises(TransferFailedError, match="Bitte warten"):
             session.fetch("/b", io.BytesIO())
         assert not session.usable
+        assert server.verbs()[-1] == ("NOOP" if late else "RETR")

@@ -194,10 +194,11 @@ class TestContext:
             serialization.PrivateFormat.PKCS8,
             serialization.BestAvailableEncryption(b"passphrase"),
         )
-        (tmp_path / "key.pem").write_bytes(words)
+        (tmp_path / "a key.pem").write_bytes(words)
         with pytest.raises(errors.TlsFileError, match="passphrase") as caught:
-            tls_context(ServerSpec("s", "h", "u", client_cert=client, client_key=tmp_path / "key.pem"))
-        assert f"openssl pkey -in {tmp_path / 'key.pem'}" in caught.value.remedy
+            tls_context(ServerSpec("s", "h", "u", client_cert=client, client_key=tmp_path / "a key.pem"))
+        assert f"openssl pkey -in '{tmp_path / 'a key.pem'}'" in caught.value.remedy
+        assert caught.value.key == "client_key"
 
     def test_the_version_can_be_limited(self):
         assert tls_context(ServerSpec("s", "h", "u", tls_max="1.2")).maximum_version is ssl.TLSVersion.TLSv1_2
