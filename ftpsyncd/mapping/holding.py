@@ -44,7 +44,8 @@ class Holding:
 
     def put(self, kind: HoldKind, message: str, at: Moment) -> None:
         """Withhold deletes from now on, in the place of another reason."""
-        if self.hold is not None and self.kind is HoldKind.MASS_DELETE and kind is not HoldKind.MASS_DELETE:
+        if self.hold is not None and self.kind is HoldKind.MASS_DELETE:
+            # Nothing counts as too much while there is a hold: this is another one.
             self._mass_delete = self.hold.message
             self._site.ledger.decisions.set_behind(self._site.id, self._mass_delete)
         # With names in it that may be no text for a database.

@@ -367,6 +367,11 @@ class TestAFileWhoseTransferMovedNothing:
         self.arrives(story, 1000, NOW + 2)
         assert self.waits_s(story) == 0
 
+    def test_is_remembered_no_more_when_it_has_arrived(self, story: Story):
+        self.stall(story)
+        story.apply(Done(UPLOAD, Did.PUBLISHED, UPLOAD.fingerprint, SHA), NOW + 1)
+        assert repr(story.mirror.stalls) == "<Stalls 0>"
+
     def test_of_very_many_those_that_stalled_first_wait_for_their_own_tries(
         self, story: Story, monkeypatch: pytest.MonkeyPatch
     ):

@@ -261,6 +261,7 @@ def test_nothing_is_known_of_a_mapping_that_is_gone(all_: All):
     all_.pumped.clear()
     del all_.mirrors["m07"]
     all_.rounds.drop("m07")
+    assert all_.rounds.finished(all_.now)
     all_.rounds.stir_all()
     all_.now += 10 * CHECK_EVERY_S
     assert all_.mirrors.keys() == {mirror.spec.name for mirror in all_.rounds.to_check(all_.now)}

@@ -262,6 +262,43 @@ def test_what_was_changed_at_the_server_waits_for_a_person_and_for_nobody_else(s
     assert story.mirror.removals._delete_action("d/a").sizes == (10,), "the decision was about that one file"
 
 
+def test_a_mass_delete_is_held_again_when_what_came_in_its_place_is_over(story: Deleting) -> None:
+    holding, decisions = story.mirror.removals.holding, story.ledger.decisions
+    holding.put(HoldKind.MASS_DELETE, "Too many.", at(LATER))
+    for kind in (HoldKind.UNMOUNTED_SOURCE, HoldKind.REPLACED_SOURCE):
+        holding.put(kind, "It is another folder.", at(LATER))
+        assert decisions.behind(story.id) == "Too many."
+    holding.is_back("It is back.", at(LATER))
+    assert holding.hold == decisions.hold(story.id) == Hold(HoldKind.MASS_DELETE, at(LATER).wall_ns, "Too many.")
+    assert decisions.behind(story.id) is None
+    holding.is_back("It is back.", at(LATER))
+    assert holding.hold is None
+
+
+def test_a_hold_is_written_anew_only_where_something_else_is_told(story: Deleting) -> None:
+    holding = story.mirror.removals.holding
+    holding.put(HoldKind.MASS_DELETE, "Too many.", at(LATER))
+    story.ledger.commit()
+    holding.reword("Too many.")
+    assert not story.ledger.dirty
+    holding.reword("Far too many.")
+    assert story.ledger.decisions.hold(story.id) == holding.hold
+    assert story.ledger.dirty
+
+
+@pytest.mark.parametrize("limit", [0, 1000])
+def test_what_was_withheld_is_looked_at_one_by_one_unless_it_is_very_much(
+    story: Deleting, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    monkeypatch.setattr("ftpsyncd.mapping.holding.MARKED_AT_ONCE", limit)
+    removals, dirty = story.mirror.removals, story.mirror.dirty
+    removals.absent.note("d/z", 1, LATER)
+    removals.holding.put(HoldKind.MASS_DELETE, "Too many.", at(LATER))
+    dirty.clear()
+    removals.holding.release("It is not any more.", at(LATER))
+    assert (dirty.awaits("d/z"), dirty.scanning_deep(LATER)) == (limit > 0, limit == 0)
+
+
 @pytest.mark.parametrize("decide", ["approve", "discard"])
 @pytest.mark.parametrize(("missing", "why"), [("", "still being looked at"), ("its disk is gone", "its disk is gone")])
 def test_nobody_decides_about_a_folder_that_nobody_has_seen(
