@@ -13,7 +13,7 @@ from ftpsyncd.errors import FileChangedError
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.mapping import doubts
 from ftpsyncd.mapping.places import Places
-from ftpsyncd.model import Fingerprint, Kind, Listing, RootIdentity, Row
+from ftpsyncd.model import MIXED, Fingerprint, Intent, Kind, Listing, Presence, RootIdentity, Row
 from ftpsyncd.specs import MappingSpec
 from tests.core.vocabulary import DISK, OTHER_DISK, SHA, M, file, folder, made, mounted
 from tests.mapping.test_mirror import PICTURE
@@ -90,6 +90,101 @@ def test_another_folder_is_taken_as_it_is_where_nothing_was_published(ledger: Le
     places.root = RootIdentity(5, 4)
     assert places.root_is_published(RootIdentity(6, 4)) is empty
     assert ledger.mappings.root(mapping) == (RootIdentity(5, 4) if empty else RootIdentity(2, 3))
+
+
+DISKS = {"card": 11, "card/inner": 13, "bound": 3, "some": 1, "others": 1, "mixed": MIXED}
+"""What the ledger has mounted, on a root with the number 3."""
+
+
+@pytest.mark.parametrize(
+    ("source", "path", "two"),
+    [
+        ("a", "b", False),
+        ("a", "cards/b", False),
+        ("card/a", "card/b", False),
+        ("a", "card/b", True),
+        ("card/a", "b", True),
+        ("card/a", "card/inner/b", True),
+        # One disk at two places.
+        ("a", "bound/b", False),
+        # Their numbers are not known.
+        ("some/a", "some/b", False),
+        ("some/a", "others/b", True),
+        # It is not known which of them this was on.
+        ("mixed/a", "mixed/b", True),
+        # A link leads to the one.
+        ("link", "b", False),
+        # These have come.
+        ("a", "new/b", True),
+        ("a", "new of the same/b", False),
+        ("a", "unmounted/b", False),
+    ],
+)
+def test_an_inode_is_known_again_on_its_disk_only(ledger: Ledger, source: str, path: str, *, two: bool) -> None:
+    """Elsewhere it is that of another file, whose name what is at the server would get."""
+    mapping = ledger.mappings.number(M, "there")
+    for directory, device in DISKS.items():
+        ledger.put(mapping, directory, made()._replace(device=device))
+    ledger.put(mapping, "cards", made())
+    ledger.put(mapping, "link", Row(Kind.FILE, Fingerprint(9, WHOLE, 7), SHA, 1, device=1))
+    places = Places(MappingSpec(M, Path("/srv/gallery"), "web", "/htdocs"), mapping, ledger)
+    places.root = places.published
+    for directory, mounted, filesystem in (
+        ("new", True, 0),
+        ("new of the same", True, 3),
+        ("unmounted", True, 0),
+        ("unmounted", False, 0),
+    ):
+        places.listed(Listing(directory, Presence.PRESENT, {}, mount_point=mounted, filesystem=filesystem))
+    assert places.are_two_disks(source, path) is two
+    places.root = RootIdentity(2, 4)
+    assert places.are_two_disks(source, path), "another disk is in the root's place"
+
+
+@pytest.mark.parametrize(
+    ("mounted", "filesystem", "source", "path", "two"),
+    [
+        (True, 12, "card/a", "card/b", True),
+        # Whether what is mounted deeper is as it was is not known before it is looked at.
+        (True, 12, "card/inner/a", "card/inner/b", True),
+        (True, 12, "cards/a", "cards/b", False),
+        (True, 12, "card/a", "b", True),
+        (True, 12, "a", "card/b", True),
+        (True, 3, "a", "card/b", False),
+        (True, 0, "a", "card/b", True),
+        (False, 0, "a", "card/b", False),
+    ],
+)
+def test_nor_is_it_where_another_disk_is_mounted_by_now(
+    ledger: Ledger, source: str, path: str, *, mounted: bool, filesystem: int, two: bool
+) -> None:
+    mapping = ledger.mappings.number(M, "there")
+    for directory, device in DISKS.items():
+        ledger.put(mapping, directory, made()._replace(device=device))
+    ledger.put(mapping, "cards", made())
+    places = Places(MappingSpec(M, Path("/srv/gallery"), "web", "/htdocs"), mapping, ledger)
+    places.root = places.published
+    places.is_news(Swapped("card", "it is another one", mounted=mounted, filesystem=filesystem))
+    assert places.are_two_disks(source, path) is two
+
+
+def test_a_folder_that_no_ledger_knows_yet_is_the_published_one(ledger: Ledger) -> None:
+    mapping = ledger.mappings.number("shop", "there")
+    ledger.put(mapping, "a", Row(Kind.FILE, Fingerprint(9, WHOLE, 7), SHA, 1))
+    places = Places(MappingSpec("shop", Path("/srv/shop"), "web", "/htdocs"), mapping, ledger)
+    places.root = RootIdentity(5, 4)
+    assert places.root_is_published(RootIdentity(6, 4))
+    assert ledger.mappings.root(mapping) == places.published == RootIdentity(5, 4)
+
+
+def test_what_is_on_its_way_when_another_folder_is_taken_as_it_is_was_seen_in_the_former_one(ledger: Ledger) -> None:
+    mapping = ledger.mappings.number("new", "there")
+    ledger.mappings.set_root(mapping, RootIdentity(2, 3))
+    ledger.begun.put(mapping, "a", Intent(Kind.FILE, fingerprints=(Fingerprint(9, WHOLE, 7),)))
+    places = Places(MappingSpec("new", Path("/srv/new"), "web", "/htdocs"), mapping, ledger)
+    places.root = RootIdentity(5, 4)
+    assert places.root_is_published(RootIdentity(6, 4))
+    assert ledger.begun.elsewhere(mapping) == {"a": ""}
 
 
 def test_a_mount_point_that_is_there_again_without_its_disk_is_told_of_as_that(ledger: Ledger) -> None:

@@ -90,8 +90,10 @@ def test_nothing_is_asked_besides_where_the_answer_tells_all(words: tuple[str, .
 @pytest.mark.parametrize("late", [False, True])
 def test_two_that_say_nothing_of_it_end_the_connection(*, late: bool):
     """One answer too many: later ones would be taken for those to other commands."""
-    script = {"RETR": refusing(WORDS), "NOOP": f"{WORDS}\r\n200 Done."} if late else {"RETR": refusing(WORDS, WORDS)}
-    with Scripted(script) as server, account(server)() as session:
+    with (
+        Scripted(RETR=refusing(*[WORDS] * (1 if late else 2)), NOOP=f"{WORDS}\r\n200 Done.") as server,
+        account(server)() as session,
+    ):
         server.files["/b"] = b"content"
         with pytest.raises(TransferFailedError, match="Bitte warten"):
             session.fetch("/b", io.BytesIO())
