@@ -129,13 +129,13 @@ def test_an_inode_is_known_again_on_its_disk_only(ledger: Ledger, source: str, p
     ledger.put(mapping, "link", Row(Kind.FILE, Fingerprint(9, WHOLE, 7), SHA, 1, device=1))
     places = Places(MappingSpec(M, Path("/srv/gallery"), "web", "/htdocs"), mapping, ledger)
     places.root = places.published
-    for directory, mounted, filesystem in (
+    for directory, is_mounted, filesystem in (
         ("new", True, 0),
         ("new of the same", True, 3),
         ("unmounted", True, 0),
         ("unmounted", False, 0),
     ):
-        places.listed(Listing(directory, Presence.PRESENT, {}, mount_point=mounted, filesystem=filesystem))
+        places.listed(Listing(directory, Presence.PRESENT, {}, mount_point=is_mounted, filesystem=filesystem))
     assert places.are_two_disks(source, path) is two
     places.root = RootIdentity(2, 4)
     assert places.are_two_disks(source, path), "another disk is in the root's place"
@@ -265,3 +265,132 @@ def test_a_directory_that_the_server_would_not_rename_there_is_of_no_interest_wh
         assert card.mirror.removals.hold is None
         assert not card.mirror.removals.source.places.any_elsewhere
         assert not ledger.begun.elsewhere(card.id)
+
+
+# ── What is on its way and was seen elsewhere ──────────────────────────────────────────────────────────────────────
+
+HERE, THERE = RootIdentity(2, 3), RootIdentity(5, 3)
+
+
+def with_a_card(ledger: Ledger) -> Places:
+    """Those of a folder in which another disk is where ``card`` was."""
+    places = Places(MappingSpec(M, Path("/srv/gallery"), "web", "/htdocs"), ledger.mappings.number(M, "there"), ledger)
+    places.root = HERE
+    places.is_news(Swapped("card", "it is another one", mounted=True, filesystem=12))
+    return places
+
+
+def device_of(ledger: Ledger, path: str) -> int:
+    row = ledger.row(ledger.mappings.number(M, "there"), path)
+    assert row is not None
+    return row.device
+
+
+def test_where_something_was_seen_that_is_to_be_published_is_known_as_it_was_seen_last(ledger: Ledger) -> None:
+    places, mapping = with_a_card(ledger), ledger.mappings.number(M, "there")
+    for path, root, noted in (
+        ("a", HERE, {}),
+        ("a", None, {}),
+        ("cards/d", HERE, {}),
+        ("card/d", THERE, {"card/d": ""}),
+        ("card/d", HERE, {"card/d": "card"}),
+        ("a", THERE, {"card/d": "card", "a": ""}),
+        ("a", HERE, {"card/d": "card"}),
+    ):
+        places.offered(path, root, runs=False)
+        assert ledger.begun.elsewhere(mapping) == noted
+        assert places.any_elsewhere is bool(noted)
+    ledger.commit()
+    places.offered("card/d", HERE, runs=False)
+    places.keep_under_way(lambda _path: True)
+    assert not ledger.dirty, "that is known"
+    places.keep_under_way(lambda path: path != "card/d")
+    assert ledger.begun.elsewhere(mapping) == {}
+
+
+def test_what_was_seen_elsewhere_and_is_being_sent_is_not_what_is_there_by_now(ledger: Ledger) -> None:
+    places, mapping = with_a_card(ledger), ledger.mappings.number(M, "there")
+    places.offered("a", THERE, runs=False)
+    places.offered("a", HERE, runs=True)
+    assert ledger.begun.elsewhere(mapping) == {"a": ""}
+    assert places.arrived("a") == ""
+    assert places.arrived("a") is None
+    assert ledger.begun.elsewhere(mapping) == {}
+
+
+def test_in_the_first_folder_everything_is_where_it_should_be(ledger: Ledger) -> None:
+    mapping = ledger.mappings.number("new", "there")
+    places = Places(MappingSpec("new", Path("/srv/new"), "web", "/htdocs"), mapping, ledger)
+    places.offered("a", THERE, runs=False)
+    assert not places.any_elsewhere
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "path", "where"),
+    [
+        ("card", "disk", "disk/inner/d", "disk"),
+        ("card/inner", "card/other", "card/other/d", "card"),
+        ("cards", "others", "card/inner/d", "card"),
+    ],
+)
+def test_a_directory_that_gets_another_name_takes_along_what_was_seen_in_it(
+    ledger: Ledger, source: str, target: str, path: str, where: str
+) -> None:
+    places, mapping = with_a_card(ledger), ledger.mappings.number(M, "there")
+    places.offered("card/inner/d", HERE, runs=False)
+    places.moved(source, target)
+    assert ledger.begun.elsewhere(mapping) == {path: where}
+
+
+def test_so_does_one_further_above(ledger: Ledger) -> None:
+    places, mapping = with_a_card(ledger), ledger.mappings.number(M, "there")
+    ledger.put(mapping, "a/card", made()._replace(device=11))
+    places.is_news(Swapped("a/card", "it is another one", mounted=True, filesystem=12))
+    places.offered("a/card/d", HERE, runs=False)
+    places.moved("a", "b")
+    assert ledger.begun.elsewhere(mapping) == {"b/card/d": "b/card"}
+
+
+@pytest.mark.parametrize(("recorded", "back", "now"), [(11, False, 12), (11, True, 11), (1, True, 0)])
+def test_when_it_has_arrived_its_disk_is_out_of_sight_also_where_the_former_one_is_back(
+    ledger: Ledger, recorded: int, now: int, *, back: bool
+) -> None:
+    places, mapping = with_a_card(ledger), ledger.mappings.number(M, "there")
+    ledger.put(mapping, "card", made()._replace(device=recorded))
+    for name in ("card/d", "card/e"):
+        places.offered(name, HERE, runs=False)
+    if back:
+        assert places.back("card")
+    assert places.arrived("card/d") == "card"
+    assert device_of(ledger, "card") == MIXED
+    assert places._swapped["card"].filesystem == now
+    assert places.arrived("card/e") == "card"
+    # What is seen there now is noted at the directory already.
+    places.offered("card/f", HERE, runs=False)
+    assert not places.any_elsewhere
+
+
+def test_what_a_person_accepts_is_where_it_should_be_and_what_was_on_its_way_of_the_former_is_not(
+    ledger: Ledger,
+) -> None:
+    places, mapping = with_a_card(ledger), ledger.mappings.number(M, "there")
+    prints = (Fingerprint(9, WHOLE, 7),)
+    for path in ("card/of the former", "card/a", "card/of the new", "card/of another folder", "of the root"):
+        ledger.begun.put(mapping, path, Intent(Kind.FILE, fingerprints=prints))
+    ledger.begun.put(mapping, "card/directory", Intent(Kind.DIR, fingerprints=prints))
+    ledger.begun.put(mapping, "card/swept", Intent(Kind.FILE, "/htdocs/card/x.filepart"))
+    places.offered("card/of the new", HERE, runs=False)
+    places.offered("card/of another folder", THERE, runs=False)
+    link = Row(Kind.FILE, Fingerprint(9, WHOLE, 7), SHA, 1, device=1)
+    ledger.put(mapping, "link", link)
+    places.is_news(Swapped("link", "it leads to nothing", link=True))
+    places.accept()
+    assert ledger.begun.elsewhere(mapping) == {"card/of another folder": "", "card/of the former": "card"}
+    assert [device_of(ledger, path) for path in ("card", "cards", "link")] == [12, 11, 0]
+    assert not places.any_swapped
+    places.root = THERE
+    places.accept()
+    assert ledger.begun.elsewhere(mapping) == {"card/of the former": "card"} | dict.fromkeys(
+        ("card/of the new", "of the root"), ""
+    )
+    assert ledger.mappings.root(mapping) == places.published == THERE
