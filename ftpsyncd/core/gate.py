@@ -18,6 +18,8 @@ LOGIN_PAUSE_S = 900.0
 TLS_PAUSE_S = LONGEST_PAUSE_S
 """No password is refused where TLS does not come about: that is tried as often as whether a server is back."""
 FULL_PAUSE_S = 300.0
+ASKED_AFTER_S = 10.0
+"""Only a file shows whether there is space: by then what failed has been looked at, and is used to try the server."""
 CAP_GROWS_AFTER_S = 300.0
 JUDGED_BEFORE_S = 30.0
 """What fails so soon after this machine's clock was set may have been judged by it before: connecting takes a while."""
@@ -88,6 +90,14 @@ class Gate:
             trying: something that was let through since it failed has not ended yet.
         """
         return self.is_doubtful and now >= self._open_until and not trying
+
+    def may_ask(self, now: float, *, trying: bool) -> bool:
+        """Whether it may be tried by a mere question, since nothing that waits can be used; as `may_try`."""
+        return self.may_try(now, trying=trying) and now >= self._asked_at
+
+    @property
+    def _asked_at(self) -> float:
+        return self._open_until + (ASKED_AFTER_S if self.state is Breaker.FULL else 0.0)
 
     def answered(self) -> bool:
         """An action was answered by the server; True if it was not believed to work before."""
@@ -162,9 +172,9 @@ class Gate:
         self._pause_s = min(LONGEST_PAUSE_S, self._pause_s * PAUSE_FACTOR) if self._pause_s else FIRST_PAUSE_S
         return self._pause_s * (1 + 0.2 * (self._jitter - 0.5))
 
-    def retry_now(self) -> None:
-        """A person says that the server may be tried again at once."""
-        self._open_until, self._pause_s = 0.0, 0.0
+    def retry_now(self, now: float = 0.0) -> None:
+        """A person says that the server may be tried again at once, from ``now`` on (monotonic seconds)."""
+        self._open_until, self._pause_s = now, 0.0
 
     def clock_was_set(self, now: float) -> None:
         """Somebody set this machine's clock: what was judged by it is judged again, and nothing else."""
@@ -211,7 +221,7 @@ class Gate:
         """
         dues = []
         if self.is_doubtful and not trying:
-            dues.append(max(now, self._open_until))
+            dues.append(self._open_until if now < self._open_until else max(now, self._asked_at))
         if self._cap_grows_at is not None and waiting:
             dues.append(self._cap_grows_at)
         return min(dues, default=None)

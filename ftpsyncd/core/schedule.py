@@ -413,7 +413,7 @@ class Queue:
 
     def wants_probe(self, now: float) -> bool:
         """The pause is over and nothing that waits can be used to try the server (ask after `take`)."""
-        return self.gate.may_try(now, trying=self._is_trying)
+        return self.gate.may_ask(now, trying=self._is_trying)
 
     def start_probe(self, probe: Probe) -> None:
         """Count a probe as running."""

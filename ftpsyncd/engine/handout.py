@@ -14,6 +14,7 @@ from typing import Protocol
 from ftpsyncd.actions import Action, Delete, MakeDir, Probe, RemoveDir, Rename, RenameDir, Sweep, Upload
 from ftpsyncd.core.extent import SENDS, Key, is_large
 from ftpsyncd.core.schedule import Queue
+from ftpsyncd.engine import room
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.mapping.leftovers import Leftovers
 from ftpsyncd.mapping.mirror import Mirror
@@ -106,7 +107,8 @@ def take(
                 mirror.offers.not_performed(action, at)
         else:
             taken.append(_begun(mirror, action, at))
-    probe = Probe(server.name) if q.wants_probe(at.now) else _to_tidy(server, at)
+    asks = q.wants_probe(at.now) and not room.shows_by_files(q, mirrors.values(), at.now)
+    probe = Probe(server.name) if asks else _to_tidy(server, at)
     if probe is not None:
         q.start_probe(probe)
         taken.append(probe)

@@ -13,8 +13,8 @@ from ftpsyncd.core.extent import MAKES_ROOM, SENDS
 from ftpsyncd.core.gate import Breaker
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import BUSY_AGAIN_S
-from ftpsyncd.core.space import SERVER, SPACE_RETRY_S
-from ftpsyncd.engine import done
+from ftpsyncd.core.space import SPACE_RETRY_S
+from ftpsyncd.engine import done, room
 from ftpsyncd.engine.done import look_at_source
 from ftpsyncd.engine.tries import Tries
 from ftpsyncd.errors import (
@@ -80,7 +80,8 @@ class Outcomes:
                 # There is space: what others lacked is theirs, a limit for one file, say.
                 mirror.queue.space.found(action.mapping, action.path)
             elif outcome.did is Did.DELETED:
-                _made_room(mirror, action, at)
+                for name in room.made(mirror, self._beside(mirror), action, at):
+                    self._stir(name)
             done.apply(mirror, outcome, at, lost=lost)
             if outcome.did is Did.PUBLISHED and isinstance(action, SENDS):
                 for each in self._beside(mirror):
@@ -123,7 +124,7 @@ class Outcomes:
             case Retry.SERVER | Retry.LOGIN | Retry.CAP:
                 return self._connection_lost(mirror, failed, at)
             case Retry.SPACE:
-                self._no_space(mirror, action, error, at)
+                room.no_space(mirror, action, error, at, alone=not self._beside(mirror))
             case _:
                 pass
         _record_failure(mirror, action, error, at)
@@ -170,27 +171,6 @@ class Outcomes:
         lacks_data = isinstance(error, DataUnreachableError)
         if mirror.queue.gate.failed(at.now, Breaker.OFFLINE, message, connects=True, lacks_data=lacks_data):
             mirror.site.tell(EventKind.SERVER_OFFLINE, message=message)
-
-    def _no_space(self, mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment) -> None:
-        """Nothing more is sent for a while to where there is none; to the server at all if that is everywhere."""
-        space, name = mirror.queue.space, mirror.spec.name
-        said = error.reply if isinstance(error, RemoteError) and error.reply else error.message
-        full = space.refused(name, action.path, said, at.now)
-        if full is None:
-            return
-        key, is_news = full
-        if key == SERVER or (key == name and not self._beside(mirror)):
-            space.clear()
-            message = f"no space left at the server: {error.message}"
-            if mirror.queue.gate.failed(at.now, Breaker.FULL, message, connects=True):
-                mirror.site.tell(EventKind.SERVER_OFFLINE, message=message)
-        elif is_news:
-            message = (
-                f"there is no space at the server for what is in it ({said}): one file of it is tried every"
-                f" {SPACE_RETRY_S / 60:.0f} minutes, and all else is sent"
-            )
-            directory = key[len(name) + 1 :]
-            mirror.site.tell(EventKind.FAILED, directory, message, remedy=error.remedy, error=type(error).__name__)
 
 
 def _unless_ours_is_left(mirror: Mirror, outcome: Outcome) -> Outcome:
@@ -266,15 +246,6 @@ def answered(queue: Queue, connections: int, now: float) -> EventKind | None:
     if queue.gate.refuses_others:
         queue.gate.keep_to(connections, now)
     return EventKind.SERVER_ONLINE if queue.gate.answered() and was is not Breaker.UNKNOWN else None
-
-
-def _made_room(mirror: Mirror, action: Action, at: Moment) -> None:
-    """Something was deleted at the server: whether there is space again is tried when nothing more is to be."""
-    queue = mirror.queue
-    if not queue.makes_room:
-        queue.space.freed(action.mapping, action.path, at.now)
-        if queue.gate.state is Breaker.FULL:
-            queue.gate.retry_now()
 
 
 def _not_swept(mirror: Mirror, sweep: Sweep, error: FtpsyncdError, at: Moment) -> None:

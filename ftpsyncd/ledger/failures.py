@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from ftpsyncd.core.plan import KEPT
-from ftpsyncd.errors import ChangedAtServerError, NameNotSendableError
+from ftpsyncd.errors import ChangedAtServerError, NameNotSendableError, ServerFullError, UnwrittenError
 from ftpsyncd.ledger.database import Cursor
 from ftpsyncd.ledger.tables import among, failure_of, inside, key_of, stored
 from ftpsyncd.model import Failure
@@ -22,6 +22,8 @@ CHANGED = ChangedAtServerError.__name__
 
 FOR_GOOD = (CHANGED, KEPT, NameNotSendableError.__name__)
 """The kinds of failures that nothing mends but a change here, or a person's decision."""
+NO_SPACE = (ServerFullError.__name__, UnwrittenError.__name__)
+"""The kinds of failures of files for which there was no space at the server."""
 _MENDABLE = f"parked AND kind NOT IN ({','.join('?' * len(FOR_GOOD))})"
 _HAS_ROW = (
     "EXISTS(SELECT 1 FROM entry WHERE entry.mapping=failure.mapping AND entry.dir=failure.dir"
@@ -201,6 +203,14 @@ class Failures:
         sql = f"UPDATE failure SET parked=0, next_try_ns=failed_ns WHERE mapping=? AND dir=? AND {_MENDABLE}"  # noqa: S608 - constants
         self._write(sql, (mapping, os.fsencode(directory), *FOR_GOOD))
         self.recount(mapping)
+
+    def without_space(self, mapping: int, limit: int = 64) -> list[str]:
+        """Files for which the server had no space, and which are tried again; some, those that have waited longest."""
+        if mapping not in self._failing:
+            return []
+        which = "mapping=? AND NOT parked AND kind IN (?,?)"
+        sql = f"SELECT dir, name FROM failure WHERE {which} ORDER BY failed_ns LIMIT ?"  # noqa: S608 - a constant
+        return [join(os.fsdecode(r[0]), os.fsdecode(r[1])) for r in self._read(sql, (mapping, *NO_SPACE, limit))]
 
     def changed_at_server(self, mapping: int, limit: int = -1) -> list[str]:
         """Files that are to be deleted and were changed at the server: they wait for a person. All, or some of them."""

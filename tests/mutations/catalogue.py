@@ -467,8 +467,8 @@ MUTATIONS = (
     Mutation(
         "G3",
         "what is deleted where there is no space tells nobody that there may be some",
-        "engine/outcomes.py",
-        "        queue.space.freed(action.mapping, action.path, at.now)\n",
+        "engine/room.py",
+        "    queue.space.freed(name, action.path, at.now)\n",
         "",
         "tests/engine/test_outcomes.py::test_what_is_deleted_in_a_full_directory_has_one_file_of_it_tried_at_once",
     ),

@@ -1,0 +1,102 @@
+"""Files for which there was no space at the server: what is full because of them, and when they are tried again.
+
+In: such a failure, or a delete that has made room. Out: what `core.space` and the gate know, events, marks on what is
+looked at next. Used by `outcomes`, and by `handout` for a full server with nothing to be tried there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from ftpsyncd.actions import Action
+from ftpsyncd.core.gate import Breaker
+from ftpsyncd.core.schedule import Queue
+from ftpsyncd.core.space import SERVER, SPACE_RETRY_S
+from ftpsyncd.errors import FtpsyncdError, RemoteError
+from ftpsyncd.events import EventKind
+from ftpsyncd.mapping.mirror import Mirror
+from ftpsyncd.mapping.site import Moment
+
+
+def no_space(mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment, *, alone: bool) -> None:
+    """Nothing more is sent for a while to where there is none; to the server at all if that is everywhere.
+
+    Args:
+        mirror: of its mapping.
+        action: for which there was none.
+        error: what the server said.
+        at: now.
+        alone: the server has no other mapping.
+    """
+    space, name = mirror.queue.space, mirror.spec.name
+    said = error.reply if isinstance(error, RemoteError) and error.reply else error.message
+    full = space.refused(name, action.path, said, at.now)
+    if full is None:
+        return
+    key, is_news = full
+    if key == SERVER or (key == name and alone):
+        space.clear()
+        message = f"no space left at the server: {error.message}"
+        if mirror.queue.gate.failed(at.now, Breaker.FULL, message, connects=True):
+            mirror.site.tell(EventKind.SERVER_OFFLINE, message=message)
+    elif is_news:
+        message = (
+            f"there is no space at the server for what is in it ({said}): one file of it is tried every"
+            f" {SPACE_RETRY_S / 60:.0f} minutes, and all else is sent"
+        )
+        directory = key[len(name) + 1 :]
+        mirror.site.tell(EventKind.FAILED, directory, message, remedy=error.remedy, error=type(error).__name__)
+
+
+def made(mirror: Mirror, beside: Collection[Mirror], action: Action, at: Moment) -> list[str]:
+    """Something was deleted at the server: whether there is space again is tried when nothing more is to be.
+
+    Also with what has failed already, since there may be nothing else.
+
+    Args:
+        mirror: of its mapping.
+        beside: the other mappings of its server.
+        action: what was done.
+        at: now.
+
+    Returns:
+        The names of mappings of which something is looked at now.
+    """
+    queue, name = mirror.queue, mirror.spec.name
+    if queue.makes_room:
+        return []
+    queue.space.freed(name, action.path, at.now)
+    if queue.gate.state is Breaker.FULL:
+        queue.gate.retry_now(at.now)
+        return [each.spec.name for each in (mirror, *beside) if _try_again(each, "", at)]
+    lack = queue.space.lack(name, action.path)
+    return [name] if lack is not None and _try_again(mirror, lack.key[len(name) + 1 :], at) else []
+
+
+def _try_again(mirror: Mirror, directory: str, at: Moment) -> bool:
+    """Look at what is in a directory and found no space; whether there is anything."""
+    failures = mirror.ledger.failures
+    found = failures.without_space(mirror.id)
+    if directory:
+        found = [path for path in found if path.startswith(f"{directory}/")]
+    for path in found:
+        failures.release(mirror.id, path)
+        mirror.dirty.mark(path, at.now)
+    return bool(found)
+
+
+def shows_by_files(queue: Queue, mirrors: Iterable[Mirror], now: float) -> bool:
+    """Whether a full server is tried with the files that it had no space for: that it answers says nothing of that.
+
+    Args:
+        queue: of the server, of which nothing that waits can be used to try it.
+        mirrors: of all its mappings.
+        now: monotonic seconds.
+    """
+    if queue.gate.state is not Breaker.FULL:
+        return False
+    if not any(mirror.queue is queue and mirror.ledger.failures.without_space(mirror.id, 1) for mirror in mirrors):
+        return False
+    # They have their own time, or wait for a person; that is asked again later on.
+    queue.gate.retry_now(now)
+    return True

@@ -1,0 +1,115 @@
+"""A full server, of whose files all have failed: when is it tried, and what shows that it has space."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ftpsyncd.actions import Action, Delete, Did, Done, Failed, Probe
+from ftpsyncd.core.gate import ASKED_AFTER_S, FULL_PAUSE_S, Breaker
+from ftpsyncd.core.space import SPACE_RETRY_S
+from ftpsyncd.engine import again, handout
+from ftpsyncd.engine.handout import Server
+from ftpsyncd.engine.outcomes import Outcomes, apply_to_server
+from ftpsyncd.errors import UnwrittenError
+from ftpsyncd.ledger.book import Ledger
+from ftpsyncd.mapping.site import Moment
+from tests.core.vocabulary import NOW, WALL, M, S
+from tests.engine.test_outcomes import FULL, REFUSED, Story, other_file
+
+
+@pytest.fixture
+def story() -> Iterator[Story]:
+    """Two files found no space, so that the server is full; nothing else is to be sent."""
+    with Ledger(Path(":memory:")) as ledger:
+        story = Story(ledger)
+        story.apply(Failed(other_file("a"), FULL))
+        story.apply(Failed(other_file("d/b"), UnwrittenError("The server could not write it.")))
+        assert story.queue.gate.state is Breaker.FULL
+        yield story
+
+
+def at(now: float) -> Moment:
+    return Moment(now, WALL + int((now - NOW) * S))
+
+
+def handed(story: Story, now: float) -> list[Action]:
+    """What the workers of the server get."""
+    mirrors = {each.spec.name: each for each in (story.mirror, *story.outcomes._beside(story.mirror))}
+    return handout.take(Server("web", story.queue, None), mirrors, story.ledger, at(now))[0]  # type: ignore[arg-type]
+
+
+def deleted(story: Story, path: str, now: float = NOW) -> None:
+    story.queue.offer(Delete(story.mirror.spec.name, path))
+    delete = story.queue.take(now)
+    assert isinstance(delete, Delete)
+    done = Done(delete, Did.DELETED)
+    assert apply_to_server(story.queue, done, 1, now) is None
+    story.apply(done, now)
+    story.queue.finish(delete)
+
+
+def waits_s(story: Story, path: str) -> float:
+    failure = story.ledger.failures.of(story.id, path)
+    assert failure is not None
+    return (failure.next_try_ns - failure.failed_ns) / S
+
+
+def test_what_has_failed_is_tried_when_a_delete_has_made_room(story: Story):
+    """It waited for its five minutes, and nothing told why."""
+    story.apply(Failed(other_file("refused"), REFUSED))
+    assert waits_s(story, "a") == waits_s(story, "d/b") == SPACE_RETRY_S
+    story.mirror.dirty.clear()
+    deleted(story, "old", NOW + 5)
+    assert waits_s(story, "a") == waits_s(story, "d/b") == 0
+    assert waits_s(story, "refused") > 0, "that is not for want of space"
+    assert story.mirror.dirty.next_due() == NOW + 5
+    story.queue.offer(other_file("a"))
+    assert story.queue.take(NOW + 5) == other_file("a")
+
+
+def test_what_has_failed_in_another_mapping_of_the_server_is_tried_then_too(story: Story):
+    shop, stirred = Story(story.ledger, name="shop", queue=story.queue), list[str]()
+    shop.outcomes = Outcomes(lambda _mirror: [story.mirror], stirred.append)
+    story.mirror.dirty.clear()
+    deleted(shop, "old", NOW + 5)
+    assert waits_s(story, "a") == 0
+    assert story.mirror.dirty.next_due() == NOW + 5
+    assert stirred == [M]
+
+
+def test_in_a_full_directory_what_has_failed_there_is_tried_then(story: Story):
+    story.queue.gate.answered()
+    for path in ("e/1", "e/2"):
+        story.apply(Failed(other_file(path), FULL))
+    assert story.queue.gate.state is Breaker.CLOSED
+    deleted(story, "e/old")
+    assert waits_s(story, "e/1") == waits_s(story, "e/2") == 0
+    assert waits_s(story, "a") == SPACE_RETRY_S
+
+
+@pytest.mark.parametrize("how", ["its pause is over", "a delete has made room", "a person says so"])
+def test_that_a_full_server_answers_does_not_show_that_it_has_space(story: Story, how: str):
+    """It was told as working again, and as full again by the next file."""
+    now = NOW + 5
+    if how == "its pause is over":
+        now = NOW + FULL_PAUSE_S
+    elif how == "a delete has made room":
+        deleted(story, "old", now)
+    else:
+        story.queue.gate.retry_now(now)
+    for _ in range(3):
+        assert handed(story, now) == []
+        assert story.queue.gate.state is Breaker.FULL
+        due = story.queue.next_due(now)
+        assert due is not None
+        assert due > now, "nobody asks again and again"
+        now = due
+
+
+def test_a_full_server_is_asked_when_nothing_has_to_be_sent_there_any_more(story: Story):
+    again.retry(story.mirror, None, at(NOW + 5))
+    assert handed(story, NOW + 5) == [], "what has failed is looked at first"
+    assert handed(story, NOW + 5 + ASKED_AFTER_S) == [Probe("web")]
