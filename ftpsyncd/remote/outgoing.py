@@ -32,7 +32,7 @@ from ftpsyncd.errors import (
 )
 from ftpsyncd.model import Kind
 from ftpsyncd.quoting import named
-from ftpsyncd.remote import dating, facts, renaming, replies, resume, trials
+from ftpsyncd.remote import dating, facts, remedies, renaming, replies, resume, trials
 from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteEntry
 from ftpsyncd.remote.profile import Dating, Paths, Resuming, spares
 from ftpsyncd.remote.renaming import NoRenameError, RenameRefusedError, RenameUnclearError
@@ -290,7 +290,10 @@ def _unverified(upload: Outgoing, reply: Reply, size: int | None) -> Verificatio
             f"The server holds {'nothing' if size is None else number(size, 'byte')} of the"
             f" {number(upload.job.size, 'byte')} of {named(upload.job.path)} that it confirmed: {upload.reply}"
         )
-    return VerificationError(what, reply=reply.text)
+    error = VerificationError(what, reply=reply.text)
+    if size is None and not reply.good:
+        error.remedy = remedies.TAKEN if upload.is_hidden else remedies.TAKEN_AT_ONCE
+    return error
 
 
 def _size_told(upload: Outgoing, reply: Reply) -> int | None:
@@ -362,6 +365,9 @@ def renamed(session: Session, upload: Outgoing, answers: Sequence[Reply]) -> Non
         upload.error = NoRenameError(began.text)
     else:
         error = session.error(began, "RNFR", upload.temporary)
+        if isinstance(error, NotFoundError):
+            # A moment ago it was.
+            error.remedy = remedies.TAKEN
         if isinstance(error, InUseError):
             upload.error = RenameRefusedError(began)
         else:

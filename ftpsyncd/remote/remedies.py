@@ -27,6 +27,11 @@ _FILTERED = (
 )
 FILTERED = f"{_FILTERED}; or set `publish: direct`. Then run `ftpsyncd retry`."
 """Of a mapping's file whose temporary name may be what is refused."""
+_TAKEN = "If a program at the server takes, or checks, what arrives, have it"
+TAKEN = f"{_TAKEN} pass over names that end in `.filepart`."
+"""Of a file that was stored under its temporary name, and is there no more."""
+TAKEN_AT_ONCE = f"{_TAKEN} leave each file there for some seconds."
+"""Of one that was stored under its final name."""
 
 
 def remedy(error: FtpsyncdError) -> str:

@@ -49,7 +49,7 @@ from ftpsyncd.errors import (
     VerificationError,
 )
 from ftpsyncd.model import Kind
-from ftpsyncd.remote import PublishJob, RemoteEntry, data, hello, renaming, sending, transfer, trials, upload
+from ftpsyncd.remote import PublishJob, RemoteEntry, data, hello, remedies, renaming, sending, transfer, trials, upload
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.data import dial
 from ftpsyncd.remote.keeping import Keeper, kept, refusals
@@ -943,6 +943,24 @@ class TestTheDataConnection:
             assert errors_of(publish(session, job("/b"))) == [VerificationError]
             assert server.verbs().count("SIZE") == 4
             assert server.files == {}
+
+    @pytest.mark.parametrize(
+        ("verb", "temporary", "helps"),
+        [
+            ("SIZE", "/a.0a1b2c3d.filepart", remedies.TAKEN),
+            ("RNFR", "/a.0a1b2c3d.filepart", remedies.TAKEN),
+            ("SIZE", "/a", remedies.TAKEN_AT_ONCE),
+        ],
+    )
+    def test_what_is_gone_right_after_it_was_stored_may_have_been_taken_by_a_program_there(
+        self, monkeypatch, verb, temporary, helps
+    ):
+        """An importer of a shop, a look for viruses: nothing said what helps, or that the permissions were to blame."""
+        monkeypatch.setattr(renaming, "WAITS_S", (0.01,))
+        with Scripted({verb: "550 No such file or directory."}) as server, account(server)() as session:
+            (result,) = publish(session, job("/a", temporary=temporary))
+            assert isinstance(result.error, VerificationError | NotFoundError)
+            assert result.error.remedy == helps
 
     def test_nothing_is_left_of_a_changed_file_where_a_transfer_is_not_announced(self):
         async def silent(connection: Connection, path: str) -> None:
