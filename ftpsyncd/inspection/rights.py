@@ -17,6 +17,7 @@ from ftpsyncd.inspection.findings import Area, Finding, Level
 from ftpsyncd.paths import parent, remote_join
 from ftpsyncd.quoting import quote
 from ftpsyncd.remote.port import PublishJob, RemoteSession
+from ftpsyncd.remote.remedies import NO_TRASH
 from ftpsyncd.remote.session import Session
 from ftpsyncd.remote.trials import make_missing
 from ftpsyncd.specs import DeletePolicy, ExistingPolicy, MappingSpec, PublishMode
@@ -225,6 +226,7 @@ def _try_trash(
         stays.append(_remove(session, [], trash))
     except NameRefusedError as error:
         error.message = f"`deletes: trash` cannot work: {error.message}"
+        error.remedy = NO_TRASH
         return error
     finally:
         if not session.usable:

@@ -29,6 +29,7 @@ from ftpsyncd.paths import parent, remote_join
 from ftpsyncd.publishing.lastlook import Folder, require_gone
 from ftpsyncd.quoting import as_word, named
 from ftpsyncd.remote.port import RemoteEntry, RemoteSession
+from ftpsyncd.remote.remedies import NO_TRASH
 
 PLACES_AT_ONCE = 8
 """In the trash, looked at in one round trip."""
@@ -161,7 +162,12 @@ def _free_place(session: RemoteSession, trash: str) -> str:
 
 
 def _move(session: RemoteSession, source: str, trash: str) -> Did:
-    session.make_dirs(parent(trash))
+    try:
+        session.make_dirs(parent(trash))
+    except NameRefusedError as error:
+        if type(error) is NameRefusedError:
+            error.remedy = f"{NO_TRASH} Then run `ftpsyncd retry`."
+        raise
     try:
         session.rename(source, trash)
     except NotFoundError:

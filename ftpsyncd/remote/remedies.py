@@ -33,6 +33,12 @@ TAKEN = f"{_TAKEN} pass over names that end in `.filepart`."
 TAKEN_AT_ONCE = f"{_TAKEN} leave each file there for some seconds."
 """Of one that was stored under its final name."""
 
+NO_TRASH = (
+    "Have the server allow this directory (some refuse names that begin with a dot), or set another `deletes` for the"
+    " mapping."
+)
+"""Of a directory that `deletes: trash` needs."""
+
 
 def remedy(error: FtpsyncdError) -> str:
     """What helps; what was said with the error itself where something was, empty where the message says it all."""

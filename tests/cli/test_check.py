@@ -31,6 +31,7 @@ from ftpsyncd.inspection.check import check
 from ftpsyncd.inspection.findings import Area, Finding, Level, exit_code
 from ftpsyncd.inspection.machine import machine
 from ftpsyncd.ledger.book import LEDGER, Ledger
+from ftpsyncd.remote import remedies
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.memory import MemoryServer
 from ftpsyncd.specs import AlertSpec, DeletePolicy, ExistingPolicy, PublishMode, TlsMode
@@ -423,6 +424,8 @@ def test_a_server_that_takes_no_hidden_names_is_good_enough(config):
         [(subject, message)] = errors(findings)
         assert subject == "mapping shop"
         assert "`deletes: trash` cannot work: " in message
+        [finding] = [each for each in findings if each.level is Level.ERROR]
+        assert finding.remedy == remedies.NO_TRASH, "`remote` and the permissions are as they should be"
         assert list(real.home.iterdir()) == []
 
 

@@ -50,7 +50,7 @@ from ftpsyncd.publishing.existing import BEGINNING, FreshDirectories, require_va
 from ftpsyncd.publishing.lastlook import RECORDED_NS, Folder
 from ftpsyncd.publishing.planned import Progress
 from ftpsyncd.publishing.publish import Publisher
-from ftpsyncd.remote import hashes
+from ftpsyncd.remote import hashes, remedies
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.memory import MemoryFile, MemoryServer, MemorySession
 from ftpsyncd.remote.port import RemoteEntry
@@ -554,6 +554,18 @@ def test_a_file_is_not_told_as_deleted_since_its_place_in_the_trash_is_not_there
     assert did(worker.does(Delete(M, "a", trash, (1,)))) == [Did.TRASHED]
     assert [file.content for file in worker.server.files.values()] == [b"1"]
     assert f"{BASE}/a" not in worker.server.files
+
+
+def test_where_the_trash_cannot_be_made_what_helps_is_not_a_matter_of_rights(worker: Worker):
+    """Of pure-ftpd told to refuse names that begin with a dot (`-x`), with which all else works."""
+    trash = names.trash(BASE, "2024-05-01", "a")
+    worker.server.files[f"{BASE}/a"] = MemoryFile(b"1", 1)
+    refused = NameRefusedError("Prohibited directory name", reply="553 Prohibited directory name")
+    worker.server.fail("MKD", refused, path=f"{BASE}/{names.TRASH}", times=9)
+    (failed,) = worker.does(Delete(M, "a", trash, (1,)))
+    assert isinstance(failed, Failed)
+    assert failed.error.remedy == f"{remedies.NO_TRASH} Then run `ftpsyncd retry`."
+    assert worker.server.files[f"{BASE}/a"].content == b"1"
 
 
 def test_a_name_that_cannot_be_asked_for_keeps_no_other_file_from_being_deleted(worker: Worker):
