@@ -44,11 +44,11 @@ class Why(NamedTuple):
     mapping: str | None
     """None if the path lies in no mapping."""
     state: str
-    """One word, such as ``published``, ``settling``, ``pending``, ``failed``, ``parked``, ``held`` or ``ignored``."""
+    """One of the words that docs/control-api.md explains: ``published``, ``settling``, ``parked`` and others."""
     sentence: str
     """For people: the reason, and what would change it."""
     details: Mapping[str, str | int | float | bool | None] = MappingProxyType({})
-    """What the sentence says, for programs: the server's reply, the size, the time, the pattern."""
+    """What the sentence says, for programs: of each state what docs/control-api.md names."""
     receipt: Receipt | None = None
     """Of how a published file came to the server, or of the failed tries that the sentence tells of."""
     also: tuple[Why, ...] = ()

@@ -20,7 +20,8 @@ from ftpsyncd.ledger.history import RECORDED
 from ftpsyncd.status import MappingState, ServerState
 from tests.control.fakes import PAGE, STATUS, FakeDaemon
 
-TEXT = (Path(__file__).parents[2] / "docs/control-api.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docs/control-api.md").read_text(encoding="utf-8")
 SECTIONS = {part.partition("\n")[0]: part for part in TEXT.split("\n## ")}
 
 
@@ -48,6 +49,14 @@ def test_the_example_of_a_status_is_one_and_has_every_field():
 def test_the_example_of_a_why_is_one_and_has_every_field():
     found = example("/v1/why")
     assert shapes.why_to_json(shapes.why_from_json(found)) == found
+
+
+def test_each_state_of_a_path_is_documented():
+    sources = [ROOT / "ftpsyncd/inspection/reasons.py", ROOT / "ftpsyncd/daemon/knows.py"]
+    told = r'(?:_say\(|Why\([^"()]*)\s*"(\w+)"|state = "(\w+)" if .* else "(\w+)"'
+    states = {state for each in sources for found in re.findall(told, each.read_text()) for state in found if state}
+    rows = re.findall(r"^\| `(\w+)` \|", SECTIONS["GET /v1/why?path=PATH"], re.MULTILINE)
+    assert {*rows} - {"state"} == states
 
 
 def test_the_example_of_a_history_is_one_and_has_every_field():
