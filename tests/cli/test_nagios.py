@@ -63,6 +63,11 @@ def test_all_is_well(tmp_path: Path) -> None:
             "CRITICAL: gallery: a file or folder has been waiting for 40 minutes; gallery: 1 failed, and tried again",
         ),
         (
+            {"mappings": (GALLERY._replace(oldest_pending_s=2.6 * 86400),)},
+            2,
+            "CRITICAL: gallery: a file or folder has been waiting for 3 days",
+        ),
+        (
             {"mappings": (GALLERY._replace(state=MappingState.PAUSED, oldest_pending_s=2400.0),)},
             1,
             "WARNING: gallery is paused",
