@@ -355,6 +355,8 @@ class Comparing:
         if self._offers.moves_from(path) or self._site.queue.occupied(self._site.spec.name, path):
             self._offers.again.add(path)
             return
+        if kind is Kind.FILE and self._has_asked_which(path):
+            return
         whole = kind is Kind.DIR
         if (leaving := self._intents.inquiries.may_leave(path, at.now, whole=whole)) is not None:
             whose = "a directory in it" if leaving.old.startswith(f"{path}/") else "its directory"
@@ -384,10 +386,19 @@ class Comparing:
         self._newly_gone.clear()
         return at
 
+    def _has_asked_which(self, path: str) -> bool:
+        """Whether it has to be known first if the server has, at a path or below it, what was seen elsewhere.
+
+        That is not gone, but out of sight, though what had its name before may be gone.
+        """
+        seen = self._removals.source.places.seen_elsewhere(path)
+        asked = [each for each in seen if self._intents.inquiries.ask_which(each, path)]
+        return bool(asked)
+
     def _note_as_gone(self, path: str, kind: Kind, at: Moment, gone_s: float) -> None:
         if kind is Kind.DIR:
             self._nothing_below(path)
-            if not self._intents.inquiries.clear_below(path):
+            if self._has_asked_which(path) or not self._intents.inquiries.clear_below(path):
                 return
             if self._removals.source.took_disks_away(path, at) and self._site.spec.deletes is DeletePolicy.KEEP:
                 # Dropped from the ledger, they would be sent again when the disk is back.

@@ -353,6 +353,25 @@ class Inquiries:
         else:
             self._end(sweep)
 
+    def ask_which(self, path: str, gone: str) -> bool:
+        """Have the server asked which version of a published file it has; False: nobody will, or it was asked.
+
+        Args:
+            path: of the file, of which another version was on its way.
+            gone: it, or a directory above it: it is looked at when the server has told.
+        """
+        queue, name, intent = self._site.queue, self._site.spec.name, self._open.get(path)
+        if intent is None or intent.kind is not Kind.FILE or not intent.fingerprints or self.was_asked(path):
+            return False
+        if not is_in_doubt(self._site.ledger, self._site.id, path):
+            return False
+        if not queue.occupied(name, path) and not isinstance(queue.waiting(name, path), Sweep):
+            why = "what was on its way was seen in another folder, or on another disk: has it arrived?"
+            sweep = Sweep(name, path, intent.temporary, why, fingerprints=intent.fingerprints, exposed=intent.exposed)
+            queue.offer(sweep)
+        self._until_told.setdefault(path, {})[gone] = None
+        return True
+
     def ask_only(self, rename: RenameDir) -> None:
         """Whether a directory was renamed is to be asked, and it is not to be tried any more."""
         if rename.path in self._open.renames or self._late.directories.asks(rename):
@@ -369,7 +388,8 @@ class Inquiries:
     def found(self, sweep: Sweep, fingerprint: Fingerprint | None, at: Moment) -> None:
         """The server has what an interrupted action was to bring: it is ours, and treated like anything published."""
         ledger, mapping = self._site.ledger, self._site.id
-        if ledger.row(mapping, sweep.path) is None:
+        another = fingerprint is not None and is_in_doubt(ledger, mapping, sweep.path)
+        if ledger.row(mapping, sweep.path) is None or another:
             size = fingerprint.size if fingerprint is not None else 0
             kind = Kind.FILE if fingerprint is not None else sweep.kind
             ledger.put(mapping, sweep.path, Row(kind, Fingerprint(size, 0, 0), b"", at.wall_ns))

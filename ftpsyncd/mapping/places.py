@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from itertools import chain
 
+from ftpsyncd.core.inside import Inside
 from ftpsyncd.core.plan import Swapped, swapped_away, swapped_directory
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.logs import one_line
@@ -47,6 +48,9 @@ class Places:
         """What is to be published and was seen in another folder than the published one (empty), or below a directory
         that is swapped. Also in the ledger: it may have arrived when the daemon is killed, and all be mounted as it was
         by the next start."""
+        self._elsewhere_inside = Inside(self._elsewhere)
+        for path in self._elsewhere:
+            self._elsewhere_inside.add(path)
         self._new: dict[str, int] = {}
         """Mount points that the ledger does not have, and what is mounted on each, as in `Listing`; of this pass."""
         self._doubted: tuple[object, str] = (None, "")
@@ -233,12 +237,14 @@ class Places:
     def _was_seen(self, path: str, where: str) -> None:
         if self._elsewhere.get(path) != where:
             self._elsewhere[path] = where
+            self._elsewhere_inside.add(path)
             self._ledger.begun.set_elsewhere(self._mapping, path, where)
 
     def _drop(self, paths: Collection[str]) -> None:
         """Where these were seen does not matter any more."""
         for path in paths:
             del self._elsewhere[path]
+            self._elsewhere_inside.discard(path)
         if paths:
             self._ledger.begun.clear_elsewhere(self._mapping, paths)
 
@@ -246,6 +252,10 @@ class Places:
     def any_elsewhere(self) -> bool:
         """Whether anything is to be published that was seen elsewhere, as far as is known."""
         return bool(self._elsewhere)
+
+    def seen_elsewhere(self, path: str) -> list[str]:
+        """What is to be published at a path, or below it, and was seen elsewhere."""
+        return [*([path] if path in self._elsewhere else []), *self._elsewhere_inside.below(path)]
 
     def keep_under_way(self, is_under_way: Callable[[str], bool]) -> None:
         """What was seen elsewhere and is not going to be published any more is of no interest."""

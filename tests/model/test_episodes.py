@@ -928,6 +928,43 @@ def test_what_was_sent_of_another_folder_stays_though_ours_is_back_and_its_direc
         assert world._mirror.removals.hold.kind is HoldKind.TWO_SOURCES
 
 
+@pytest.mark.parametrize("gone", ["1", "a"], ids=["a file", "a folder"])
+@pytest.mark.parametrize("killed", [False, True])
+def test_another_version_that_was_sent_of_another_folder_stays_though_the_file_is_gone_from_ours(
+    gone: str, *, killed: bool
+):
+    """Whether it had arrived was not asked where something was published before: it was deleted in place of that."""
+    path = "a/1" if gone == "a" else gone
+    with begun() as world:
+        world.drop.delete(gone)
+        world.all(("vanish", "beside"), ("go_on", 30.0), ("make_folder", "a"), ("write", path, 200))
+        world.all(("fault_after", "RNTO", "unavailable", 1), ("upon", "RNTO", ("later", 1, ("offline",))))
+        world.all(("go_on", 10.0), ("come_back",))
+        if killed:
+            world.all(("crash",), ("start",))
+        world.all(("go_on", 30.0), ("online",), ("go_on", 400.0))
+        assert len(world._published()[path]) > 100
+        assert world._mirror.removals.hold is not None
+        assert world._mirror.removals.hold.kind is HoldKind.TWO_SOURCES
+        world.all(("approve",), ("go_on", 400.0))
+        assert path not in world._published()
+        assert world._mirror.removals.hold is None
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_what_did_not_arrive_of_another_folder_keeps_nothing_from_being_deleted(*, killed: bool):
+    with begun() as world:
+        world.drop.delete("1")
+        world.all(("vanish", "beside"), ("go_on", 30.0), ("write", "1", 200))
+        world.all(("fault_after", "STOR", "unavailable", 1), ("upon", "STOR", ("later", 1, ("offline",))))
+        world.all(("go_on", 10.0), ("come_back",))
+        if killed:
+            world.all(("crash",), ("start",))
+        world.all(("go_on", 30.0), ("online",), ("go_on", 400.0))
+        assert world._published().keys() == {"a/1", "a/2", "b/1"}
+        assert world._mirror.removals.hold is None
+
+
 @pytest.mark.parametrize("killed", [False, True])
 def test_a_discard_keeps_also_what_was_sent_of_another_folder_and_is_not_known_yet_to_have_arrived(*, killed: bool):
     """It was at the server when somebody said that all is to stay there, and deleted as soon as that was known."""
