@@ -41,7 +41,6 @@ class Ordered:
         """The paths below a directory that is not the root, in their order; none may come or go meanwhile."""
         if self._new:
             self._put_in()
-        self._drop_gone()
         # "0" follows the slash.
         first, behind = bisect_left(self._order, f"{directory}/"), bisect_left(self._order, f"{directory}0")
         return (path for path in self._order[first:behind] if path in self._paths)

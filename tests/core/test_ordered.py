@@ -60,3 +60,6 @@ def test_what_is_beside_a_directory_is_not_looked_at() -> None:
     assert paths.looked_at == 0
     assert list(found.below("7")) == []
     assert len(found._order) <= 2 * ordered.SOME, "nothing is left of what has gone"
+    found.add("8/come and gone")
+    found.discard("8/come and gone")
+    assert not found._new, "before anybody asks"

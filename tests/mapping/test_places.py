@@ -286,6 +286,18 @@ def device_of(ledger: Ledger, path: str) -> int:
     return row.device
 
 
+def test_a_disk_is_known_for_as_long_as_what_was_there_is_recorded(ledger: Ledger) -> None:
+    places, mapping = with_a_card(ledger), ledger.mappings.number(M, "there")
+    places.is_news(Swapped("link", "it leads to nothing", link=True))
+    places.listed(Listing("new", Presence.PRESENT, {}, mount_point=True, filesystem=14))
+    places.keep_recorded()
+    assert [places.any_swapped, len(places.why_swapped())] == [True, 1]
+    assert not places._new, "the ledger has it by now, or nothing of it is published"
+    ledger.forget(mapping, "card")
+    places.keep_recorded()
+    assert not places.any_swapped
+
+
 def test_where_something_was_seen_that_is_to_be_published_is_known_as_it_was_seen_last(ledger: Ledger) -> None:
     places, mapping = with_a_card(ledger), ledger.mappings.number(M, "there")
     for path, root, noted in (
