@@ -406,6 +406,7 @@ class Comparing:
         if not self._removals.gone(path, kind, at, gone_s=gone_s):
             if kind is Kind.DIR and self._site.moves.leaving(path):
                 # Dropped from the ledger now, it would be sent anew, and be at the server twice.
+                self._removals.put_off(path)
                 self._offers.again.add(path)
                 return
             self._record(Forget(self._site.spec.name, path, kind, KEPT))

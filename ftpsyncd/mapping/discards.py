@@ -33,6 +33,8 @@ class Discard:
         """Not all of it has been dropped yet; the ledger says so, too."""
         self._unseen = self._open
         """So is, until the pass ends, what is found gone later: it may have been gone by then."""
+        self._put_off: set[str] = set()
+        """Directories that it is about, and which are dropped when what gets another name has left them."""
         self._unread: Collection[str] = ()
         """Where that holds on, since it could not be read: paths, with all below them."""
 
@@ -58,10 +60,22 @@ class Discard:
             since: when it was first seen gone, in monotonic seconds.
             known_source: what is not in the folder is gone: no other folder or disk is in its place.
         """
-        if since > self._until and not (known_source and (self._unseen or self._may_not_have_been_seen(path))):
+        late = since > self._until and path not in self._put_off
+        if late and not (known_source and (self._unseen or self._may_not_have_been_seen(path))):
             return False
+        self._put_off.discard(path)
         self._absent.back(path)
         return True
+
+    def put_off(self, directory: str) -> None:
+        """A directory that it is about is dropped later: it is not over before."""
+        if self._open:
+            self._put_off.add(directory)
+
+    def there(self, directory: str) -> None:
+        """A directory can be listed: neither it nor one above it is gone."""
+        if self._put_off:
+            self._put_off.difference_update((directory, *above(directory)))
 
     def _may_not_have_been_seen(self, path: str) -> bool:
         return any(each in self._unread for each in chain((path,), above(path), ("",))) if self._unread else False
@@ -80,6 +94,7 @@ class Discard:
         """What was found gone is known no more."""
         self._unseen |= self._open
         self._unread = ()
+        self._put_off.clear()
 
     def overruled(self) -> None:
         """A later decision is about all that is gone."""
@@ -88,7 +103,7 @@ class Discard:
 
     def end_if_over(self) -> None:
         """Have done with it once nothing is left that it is about: all of that has been dropped from the ledger."""
-        if self._open and not (self._unseen or self._unread or self._absent.gone_then):
+        if self._open and not (self._unseen or self._unread or self._put_off or self._absent.gone_then):
             self._until = -math.inf
             self._keep(is_open=False)
 

@@ -213,6 +213,10 @@ class Removals:
             return self._gone_for_good(path, kind, at)
         return True
 
+    def put_off(self, directory: str) -> None:
+        """A directory that is to be dropped from the ledger is so only when what gets another name has left it."""
+        self._discard.put_off(directory)
+
     def dropped(self) -> None:
         """All that was to be dropped from the ledger has been."""
         self._discard.end_if_over()
@@ -281,6 +285,7 @@ class Removals:
     def seen(self, listing: Listing) -> None:
         """What is on disk was not deleted: a decision about its deletion is over."""
         self.absent.there(listing.directory)
+        self._discard.there(listing.directory)
         self.source.places.seen(listing)
         self.changed_there.seen(listing)
 

@@ -234,6 +234,44 @@ def test_what_leaves_a_directory_that_gets_another_name_is_taken_off_what_is_gon
         assert not isinstance(tell.begins(), Delete)
 
 
+@pytest.mark.parametrize("in_queue", [False, True], ids=["is awaited", "waits in the queue"])
+@pytest.mark.parametrize("again", [False, True], ids=["is renamed", "is gone, too"])
+def test_a_discard_is_about_a_directory_also_when_something_leaves_that_first(*, in_queue: bool, again: bool):
+    """It was put off until that had left, and the decision over before: as few as were left of it were deleted."""
+    with Ledger(Path(":memory:")) as ledger:
+        tell = with_more(ledger)
+        before, tell.there = tell.there, {"inner": tell.there["inner"], "old": tell.there["old"]}
+        ledger.forget_tree(tell.id, "top/old")
+        tell.mirror.dirty.mark_deep("", tell.at.now)
+        tell.goes_on()
+        tell.goes_on(AFTER_S + 1)
+        assert tell.mirror.removals.hold is not None
+        tell.there["inner/0"] = before["top/x0"]
+        tell.mirror.dirty.mark("inner/0", tell.at.now)
+        tell.goes_on()
+        if in_queue:
+            tell.goes_on(SETTLE_S + 0.1)
+        assert (tell.waiting("inner/0") is Rename) is in_queue
+        assert tell.mirror.removals.held == 4
+        tell.mirror.removals.discard(tell.at)
+        tell.goes_on(0.1)
+        assert {path for path, row in ledger.walk(tell.id) if row.kind is Kind.FILE} == {f"top/x{n}" for n in range(3)}
+        assert not tell.mirror.removals.held
+        assert ledger.decisions.discarding(tell.id), "as it is for who is started now"
+        if again:
+            tell.takes("inner/0")
+        begun: list[type] = []
+        for _ in range(8):
+            tell.goes_on(SETTLE_S + 1)
+            while (action := tell.begins()) is not None:
+                begun.append(type(action))
+                tell.ends(Done(action, Did.RENAMED))
+        assert begun == ([] if again else [Rename])
+        assert not any(path.startswith("top") for path, _ in ledger.walk(tell.id))
+        assert not ledger.decisions.discarding(tell.id)
+        assert not tell.mirror.removals.absent
+
+
 def test_many_that_wait_for_another_name_are_no_mass_delete():
     with Ledger(Path(":memory:")) as ledger:
         tell = Tell(ledger, max_deletes=DeleteLimit(1))
