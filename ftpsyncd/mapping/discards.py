@@ -33,8 +33,9 @@ class Discard:
         """Not all of it has been dropped yet; the ledger says so, too."""
         self._unseen = self._open
         """So is, until the pass ends, what is found gone later: it may have been gone by then."""
-        self._put_off: set[str] = set()
-        """Directories that it is about, and which are dropped when what gets another name has left them."""
+        self._put_off: dict[str, bool] = {}
+        """Directories that it is about, and which are dropped when what gets another name has left them; and whether
+        another one was there in the meantime, which lacks what they held."""
         self._unread: Collection[str] = ()
         """Where that holds on, since it could not be read: paths, with all below them."""
 
@@ -60,22 +61,28 @@ class Discard:
             since: when it was first seen gone, in monotonic seconds.
             known_source: what is not in the folder is gone: no other folder or disk is in its place.
         """
-        late = since > self._until and path not in self._put_off
+        late = since > self._until and not self._is_put_off(path)
         if late and not (known_source and (self._unseen or self._may_not_have_been_seen(path))):
             return False
-        self._put_off.discard(path)
+        self._put_off.pop(path, None)
         self._absent.back(path)
         return True
 
     def put_off(self, directory: str) -> None:
         """A directory that it is about is dropped later: it is not over before."""
         if self._open:
-            self._put_off.add(directory)
+            self._put_off[directory] = False
 
     def there(self, directory: str) -> None:
         """A directory can be listed: neither it nor one above it is gone."""
-        if self._put_off:
-            self._put_off.difference_update((directory, *above(directory)))
+        for each in chain((directory,), above(directory)):
+            if not self._put_off:
+                return
+            if each in self._put_off:
+                self._put_off[each] = True
+
+    def _is_put_off(self, path: str) -> bool:
+        return any(each in self._put_off for each in chain((path,), above(path))) if self._put_off else False
 
     def _may_not_have_been_seen(self, path: str) -> bool:
         return any(each in self._unread for each in chain((path,), above(path), ("",))) if self._unread else False
@@ -87,6 +94,7 @@ class Discard:
             unread: they could not be read.
         """
         self._unread = unread if self._unseen or self._unread else ()
+        self._put_off = {directory: there for directory, there in self._put_off.items() if not there}
         self._unseen = False
         self.end_if_over()
 

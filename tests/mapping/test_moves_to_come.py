@@ -272,6 +272,39 @@ def test_a_discard_is_about_a_directory_also_when_something_leaves_that_first(*,
         assert not tell.mirror.removals.absent
 
 
+def test_a_discard_is_about_what_a_new_directory_of_the_same_name_lacks_before_something_has_left_the_old_one():
+    with Ledger(Path(":memory:")) as ledger:
+        tell = with_more(ledger)
+        before, tell.there = tell.there, {"inner": tell.there["inner"], "old": tell.there["old"]}
+        ledger.forget_tree(tell.id, "top/old")
+        tell.mirror.dirty.mark_deep("", tell.at.now)
+        tell.goes_on()
+        tell.goes_on(AFTER_S + 1)
+        tell.there["inner/0"] = before["top/x0"]
+        tell.mirror.dirty.mark("inner/0", tell.at.now)
+        tell.goes_on()
+        tell.mirror.removals.discard(tell.at)
+        tell.goes_on(0.1)
+        tell.there |= {"top": folder(72), "top/x9": OTHER}
+        tell.mirror.dirty.mark_deep("top", tell.at.now)
+        tell.mirror.dirty.mark("top", tell.at.now)
+        for _ in range(8):
+            tell.goes_on(SETTLE_S + 1)
+        begun = []
+        for _ in range(3):
+            while (action := tell.begins()) is not None:
+                begun.append((type(action), action.path))
+                tell.ends(Done(action, Did.RENAMED if isinstance(action, Rename) else Did.PUBLISHED, OTHER.fingerprint))
+            tell.goes_on(SETTLE_S)
+        assert set(begun) == {(Rename, "inner/0"), (Upload, "top/x9")}
+        assert not ledger.decisions.discarding(tell.id)
+        # What goes from now on does so at the server, too.
+        tell.takes("top/x9")
+        tell.goes_on()
+        tell.goes_on(AFTER_S + 1)
+        assert isinstance(tell.begins(), Delete)
+
+
 def test_many_that_wait_for_another_name_are_no_mass_delete():
     with Ledger(Path(":memory:")) as ledger:
         tell = Tell(ledger, max_deletes=DeleteLimit(1))
