@@ -54,6 +54,8 @@ class Account:
         """Whether a session is finding out if the ports that are named can be reached: the others go on meanwhile."""
         self.unreached = False
         """The last one was not."""
+        self.refused_data: set[str] = set()
+        """Files that were refused a data connection since one arrived, as far as it matters how many (`sending`)."""
         self.lost_in_trials = 0
         """Sessions that ended while they found out how names are to be told (`reaching`)."""
         self.moves = 0

@@ -245,6 +245,7 @@ def _tells_of_no_file(session: Session, path: str, reply: Reply) -> bool:
 def _found(session: Session, upload: Outgoing) -> None:
     """It is complete, and where it belongs."""
     session.profile.paths = session.profile.paths or Paths.ABSOLUTE
+    session.account.refused_data.clear()
     if not upload.is_hidden:
         session.profile.trust(renames=False)
 

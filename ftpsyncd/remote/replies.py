@@ -261,6 +261,7 @@ _LINE_BROKE = Expression(
 """Of a transfer, whatever the code: ftp-srv, as what is made with Node.js, and IIS say 550 as for a name."""
 _UNREAD = Expression(rb"failed to open directory|unable to (?:read|open)|permission denied", re.IGNORECASE)
 _CUT = Expression(rb"\boutput truncated\b|\blisting (?:is |was )?truncated\b", re.IGNORECASE)
+_NO_DATA = Expression(rb"\bconnect|\btls\b|\bssl\b|\bports?\b", re.IGNORECASE)
 _UNWRITTEN = Expression(rb"failure writing to local file|error during write to file", re.IGNORECASE)
 _FILTERED = Expression(
     r"(?:forbidden|prohibited) file ?name|file extension|file type|name (?:is )?not allowed", re.IGNORECASE
@@ -324,6 +325,11 @@ def says_unwritten(reply: Reply) -> bool:
     BusyBox says it of a broken connection, too.
     """
     return reply.passing and bool(_UNWRITTEN.search(b" ".join(reply.lines)))
+
+
+def says_no_data_connection(reply: Reply) -> bool:
+    """Whether a transfer was refused for want of a data connection, and not with 425 for a file that is not opened."""
+    return reply.code in {425, 522} and bool(_NO_DATA.search(b" ".join(reply.lines)))
 
 
 def says_too_many_transfers(reply: Reply) -> bool:

@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ftpsyncd.errors import (
+    DataUnreachableError,
     FtpsyncdError,
     LocalError,
     NameRefusedError,
@@ -21,11 +22,11 @@ from ftpsyncd.errors import (
     UnwrittenError,
 )
 from ftpsyncd.remote import crowded, remedies
-from ftpsyncd.remote.data import DataLine, stalled, unanswered
+from ftpsyncd.remote.data import PASSIVE_REFUSED_REMEDY, DataLine, stalled, unanswered
 from ftpsyncd.remote.outgoing import Outgoing
 from ftpsyncd.remote.port import RESUMABLE
 from ftpsyncd.remote.pour import pour
-from ftpsyncd.remote.replies import Reply, says_filtered, says_unwritten
+from ftpsyncd.remote.replies import Reply, says_filtered, says_no_data_connection, says_unwritten
 from ftpsyncd.remote.transfer import Offer, agree
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ PARTING_S = 0.002
 SLOW_S = 1.0
 SLOW_ROUND_TRIPS = 16
 """After a transfer that took longer than both, the next file waits: else the end of that one would wait for it."""
+REFUSED_MOST = 3
+"""Files in a row that are themselves to blame where they are refused a data connection (425, 522)."""
+_TLS_REMEDY = 'Set `tls_max: "1.2"`, if TLS 1.3 may be what it cannot have there; else ask whoever runs the server.'
 _UNCONTINUED = frozenset({NameRefusedError, NotSupportedError, TransferFailedError})
 """What a refusal to go on with a part may be taken for."""
 
@@ -247,6 +251,23 @@ class Sending:
         upload.stored |= upload.is_hidden and isinstance(error, ServerFullError)
         if session.blames_connection(first, reply):
             session.abandon()
+            if type(upload.error) is TransferFailedError and says_no_data_connection(reply):
+                upload.error = self._unreachable(upload.error)
+
+    def _unreachable(self, error: TransferFailedError) -> RemoteError:
+        """The error of a file that was refused a data connection: that of the server, where the ones before were, too.
+
+        Each was over a connection of its own: else all that there are would be tried so, again and again.
+        """
+        session = self._session
+        refused = session.account.refused_data
+        if len(refused) <= REFUSED_MOST:
+            refused.add(self._upload.job.path)
+        if len(refused) <= REFUSED_MOST:
+            return error
+        remedy = PASSIVE_REFUSED_REMEDY if session.control.context is None else _TLS_REMEDY
+        said = f"The server refuses each file a data connection: {error.reply}"
+        return DataUnreachableError(said, reply=error.reply, remedy=remedy)
 
     def _refused(self, reply: Reply) -> RemoteError:
         """What the server's last word means, which is not that it has the file."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import ssl
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.site import site
-from tests.remote.scripted import Connection, Scripted
+from tests.remote.scripted import Act, Connection, Scripted
 from tests.servers import certificates, running
 
 
@@ -112,6 +113,36 @@ def test_where_data_is_wanted_under_tls_the_server_is_paused(tmp_path: Path, ref
     assert ended.returncode == 75
     assert "takes no data in clear text" in ended.stdout
     assert server.verbs().count("STOR") <= 10, "some for each connection, and not all of each file"
+
+
+async def unresumed(connection: Connection, _path: str) -> None:
+    """What STOR does: vsftpd has made the connection when it sees that its TLS is not what it wants."""
+    await connection.say("150 Go on.")
+    with contextlib.suppress(OSError):
+        await connection.data()
+    await connection.end_data()
+    await connection.say("522 SSL connection failed: session reuse required")
+
+
+@pytest.mark.parametrize("refusal", [unresumed, "425 Unable to build data connection: Operation not permitted"])
+def test_where_each_file_is_refused_a_data_connection_the_server_is_paused(tmp_path: Path, refusal: Act | str) -> None:
+    """Each was tried five times, over a connection of its own, and blamed: five logins for each file."""
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificates().server)
+    with (
+        running("pyftpdlib") as unused,
+        Scripted(STOR=refusal, tls=tls) as server,
+        site(unused, tmp_path, server_keys={"connections": 2}) as s,
+    ):
+        config = json.loads(s.config.read_text())
+        config["servers"]["web"] |= {"port": server.port, "tls": "explicit", "tls_ca": str(certificates().ca)}
+        s.config.write_text(json.dumps(config))
+        for number in range(30):
+            (s.drop / f"{number}.jpg").write_bytes(b"x" * 2_000)
+        ended = s.command("sync", ok=False)
+        assert ended.returncode == 75
+        assert "The server refuses each file a data connection: " in ended.stdout
+        assert server.verbs().count("USER") <= 30, "for each file as many"
 
 
 @pytest.mark.parametrize(

@@ -1526,6 +1526,46 @@ async def removing_directories(connection: Connection, path: str) -> None:
     )
 
 
+class TestEachFileIsRefusedADataConnection:
+    """Over any session, so that it is no session that has grown old: the server is to blame, and no file."""
+
+    REFUSED = "425 Unable to build data connection: Operation not permitted"
+
+    @staticmethod
+    def errors(account: Account, *paths: str) -> list[type[Exception] | None]:
+        found = []
+        for path in paths:
+            with account() as session:
+                found += errors_of(publish(session, job(path)))
+        return found
+
+    @pytest.mark.parametrize("tls", [False, True])
+    def test_it_is_the_server_after_some(self, tls):
+        keys = {"tls": TlsMode.EXPLICIT, "tls_ca": certificates().ca} if tls else {}
+        with Scripted(STOR=self.REFUSED, tls=server_context() if tls else None) as server:
+            acc = account(server, None, None, **keys)
+            found = self.errors(acc, "/a", "/b", "/c", "/d", "/a")
+            assert found == [TransferFailedError] * 3 + [DataUnreachableError] * 2
+            with acc() as session:
+                (result,) = publish(session, job("/b"))
+            assert result.error is not None
+            assert ("`tls_max" in result.error.remedy) is tls
+            assert ("`mode: active`" in result.error.remedy) is not tls
+            server.script.pop("STOR")
+            assert self.errors(acc, "/a") == [None]
+            server.script["STOR"] = self.REFUSED
+            assert self.errors(acc, "/b") == [TransferFailedError], "one arrived in between"
+
+    def test_of_a_single_file_it_is_its_own(self):
+        with Scripted(STOR=self.REFUSED) as server:
+            assert self.errors(account(server), *["/a"] * 6) == [TransferFailedError] * 6
+
+    def test_so_it_is_in_words_that_may_be_about_files(self):
+        """The files of a directory in which nothing may be written, say: others would wait for them."""
+        with Scripted(STOR="425 Cannot open file.") as server:
+            assert self.errors(account(server), "/a", "/b", "/c", "/d", "/e", "/f") == [TransferFailedError] * 6
+
+
 class TestRenaming:
     @pytest.mark.parametrize(
         "refusal", ["550 File exists.", '560 Could not rename "/x" to "/a": /a'], ids=["550", "Zope"]
