@@ -49,6 +49,8 @@ HOUR_S = 3600.0
 LOST_CONNECTIONS = 3
 """An action whose connection ends so often is treated as the cause."""
 LOOK_AGAIN_S = 0.05
+_WITHOUT_DATA = (DataUnreachableError, TlsError)
+"""Of an action, over a connection that had come about: no file would get a data connection, or none as it has to be."""
 
 
 class Outcomes:
@@ -139,7 +141,7 @@ class Outcomes:
         key, gate = (failed.action.mapping, failed.action.path), mirror.queue.gate
         lost = self.tries.lost(key)
         mirror.intents.doubt(failed.action, at)
-        if isinstance(failed.error, DataUnreachableError):
+        if isinstance(failed.error, _WITHOUT_DATA):
             if lost >= LOST_CONNECTIONS or gate.state is Breaker.OFFLINE:
                 self._server_unreachable(mirror, failed.error, at)
             return True
@@ -168,7 +170,7 @@ class Outcomes:
     def _server_unreachable(mirror: Mirror, error: FtpsyncdError, at: Moment) -> None:
         """No file is to blame, and none would fare better: a firewall lets no data through, for instance."""
         message = f"{error.message} {error.remedy}"
-        lacks_data = isinstance(error, DataUnreachableError)
+        lacks_data = isinstance(error, _WITHOUT_DATA)
         if mirror.queue.gate.failed(at.now, Breaker.OFFLINE, message, connects=True, lacks_data=lacks_data):
             mirror.site.tell(EventKind.SERVER_OFFLINE, message=message)
 

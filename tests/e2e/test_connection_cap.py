@@ -146,10 +146,16 @@ def test_where_each_file_is_refused_a_data_connection_the_server_is_paused(tmp_p
 
 
 @pytest.mark.parametrize(
-    ("publish", "refusal"),
-    [("atomic", "521 Data connection cannot be opened with this PROT setting."), ("direct", "534 Policy denies SSL.")],
+    ("publish", "refusal", "files"),
+    [
+        ("atomic", "521 Data connection cannot be opened with this PROT setting.", 30),
+        ("direct", "534 Policy denies SSL.", 30),
+        ("atomic", "534 Policy denies SSL.", 1),
+    ],
 )
-def test_where_no_data_is_taken_under_tls_the_server_is_paused(tmp_path: Path, refusal: str, publish: str) -> None:
+def test_where_no_data_is_taken_under_tls_the_server_is_paused(
+    tmp_path: Path, refusal: str, publish: str, files: int
+) -> None:
     """It has agreed on PROT P. Each file was tried fifteen times, and blamed."""
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(certificates().server)
@@ -161,7 +167,7 @@ def test_where_no_data_is_taken_under_tls_the_server_is_paused(tmp_path: Path, r
         config = json.loads(s.config.read_text())
         config["servers"]["web"] |= {"port": server.port, "tls": "explicit", "tls_ca": str(certificates().ca)}
         s.config.write_text(json.dumps(config))
-        for number in range(30):
+        for number in range(files):
             (s.drop / f"{number}.jpg").write_bytes(b"x" * 2_000)
         ended = s.command("sync", ok=False)
     assert ended.returncode == 75

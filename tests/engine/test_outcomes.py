@@ -850,15 +850,18 @@ def test_what_is_lost_while_no_connection_can_be_had_is_held_against_nothing(sto
 UNREACHABLE = DataUnreachableError("Time-out.", remedy="Open the ports.")
 
 
-def test_where_no_data_gets_through_the_server_pauses_and_no_file_is_at_fault(story: Story):
+@pytest.mark.parametrize("error", [UNREACHABLE, TlsError("No data.", remedy="Ask.")], ids=["firewall", "TLS"])
+def test_where_no_data_gets_through_the_server_pauses_and_no_file_is_at_fault(story: Story, error: FtpsyncdError):
+    """Where TLS is what the server, or its certificate, is at odds with for data, files by themselves were blamed."""
     queue = story.mirror.queue
     for _ in range(LOST_CONNECTIONS - 1):
-        assert story.apply(failed(UNREACHABLE))
+        assert story.apply(failed(error))
     assert queue.gate.state is not Breaker.OFFLINE
-    assert story.apply(failed(UNREACHABLE))
-    assert (queue.gate.state, queue.gate.message) == (Breaker.OFFLINE, "Time-out. Open the ports.")
+    assert story.apply(failed(error))
+    assert (queue.gate.state, queue.gate.message) == (Breaker.OFFLINE, f"{error.message} {error.remedy}")
+    assert apply_to_server(queue, Done(MakeDir(M, "e", 7), Did.MADE), 1, NOW) is None
     for _ in range(20):
-        assert story.apply(failed(UNREACHABLE)), "one try after each pause"
+        assert story.apply(failed(error)), "one try after each pause"
     assert story.told() == [EventKind.SERVER_OFFLINE]
     assert story.ledger.failures.counts(story.id) == FailureCounts(0, 0)
 
