@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
 
 from ftpsyncd.actions import Delete, Did, Done, Failed, Outcome, RemoveDir
 from ftpsyncd.core import names, sizes
@@ -78,17 +77,15 @@ class Remover:
         self, session: RemoteSession, deletes: Sequence[Delete]
     ) -> list[tuple[Delete, RemoteEntry | FtpsyncdError | None]]:
         """What the server has under the names of files that are to be deleted."""
-        asked = [delete for delete in deletes if delete.sizes]
-        seen: dict[Delete, RemoteEntry | FtpsyncdError | None] = {}
         try:
-            paths = [self._remote(delete.mapping, delete.path) for delete in asked]
-            seen = dict(zip(asked, session.stat_many(paths) if paths else [], strict=True))
+            paths = [self._remote(delete.mapping, delete.path) for delete in deletes]
+            return list(zip(deletes, session.stat_many(paths) if paths else [], strict=True))
         except FtpsyncdError as error:
-            if session.usable and len(asked) > 1:
+            if session.usable and len(deletes) > 1:
                 # A name that cannot even be asked for must not fail its neighbours.
                 return [pair for delete in deletes for pair in self._sizes_seen(session, [delete])]
-            seen = dict.fromkeys(asked, error)
-        return [(delete, seen.get(delete)) for delete in deletes]
+            # What a person has decided goes also where nobody may look.
+            return [(delete, error if delete.sizes else None) for delete in deletes]
 
     def _delete_ours(
         self, session: RemoteSession, deletes: Sequence[tuple[Delete, RemoteEntry | FtpsyncdError | None]]
@@ -96,7 +93,12 @@ class Remover:
         """Delete what is still as it was published."""
         sure: list[Delete] = []
         for delete, there in deletes:
-            refused = there if isinstance(there, FtpsyncdError) else _changed(delete, there)
+            refused: FtpsyncdError | None
+            if isinstance(there, FtpsyncdError):
+                refused = there
+            else:
+                remote = self._remote(delete.mapping, delete.path)
+                refused = _changed(delete, there) or _in_the_way(delete, there, remote)
             if refused is None:
                 sure.append(delete)
             else:
@@ -110,18 +112,11 @@ class Remover:
         except FtpsyncdError as error:
             verdicts = [error] * len(sure)
         each_s = (time.monotonic() - started) / len(sure)
-        seen = {delete for delete, there in deletes if there is not None}
-        unseen = {
-            self._remote(delete.mapping, delete.path): verdict
-            for delete, verdict in zip(sure, verdicts, strict=True)
-            if type(verdict) is NameRefusedError and delete not in seen
-        }
-        told = _explained(session, unseen)
         for delete, verdict in zip(sure, verdicts, strict=True):
             if verdict is None:
                 yield Done(delete, Did.DELETED, duration_s=each_s)
             else:
-                yield Failed(delete, told.get(self._remote(delete.mapping, delete.path), verdict))
+                yield Failed(delete, verdict)
 
     def trash(self, session: RemoteSession, action: Delete) -> Did:
         """Move a file to where the deleted ones are kept at the server."""
@@ -177,25 +172,17 @@ def _move(session: RemoteSession, source: str, trash: str) -> Did:
     return Did.TRASHED
 
 
-def _explained(session: RemoteSession, refused: Mapping[str, NameRefusedError]) -> dict[str, FtpsyncdError]:
-    """What is told where files may not be deleted: that a directory has the name, which a person had approved.
+def _in_the_way(delete: Delete, there: RemoteEntry | None, remote: str) -> AlreadyExistsError | None:
+    """What is told where a file is to go that somebody has changed, as a person has decided: a directory has its name.
 
-    Args:
-        session: at the server.
-        refused: paths that nobody has looked at, and what was said of them.
+    The server may remove it with DELE if it is empty (ftpd of BSD, ftp-srv), and that is nobody's decision.
     """
-    told: dict[str, FtpsyncdError] = {}
-    if not (refused and session.usable):
-        return told
-    with suppress(RemoteError):
-        for (remote, error), there in zip(refused.items(), session.stat_many(list(refused)), strict=True):
-            if there is not None and there.kind is Kind.DIR:
-                told[remote] = AlreadyExistsError(
-                    f"{named(remote)} is a directory at the server, and no file that could be deleted: {error.reply}",
-                    reply=error.reply,
-                    remedy="Remove it at the server, or give it another name there, then run `ftpsyncd retry`.",
-                )
-    return told
+    if delete.sizes or there is None or there.kind is not Kind.DIR:
+        return None
+    return AlreadyExistsError(
+        f"{named(remote)} is a directory at the server, and no file that could be deleted.",
+        remedy="Remove it at the server, or give it another name there, then run `ftpsyncd retry`.",
+    )
 
 
 def _changed(delete: Delete, there: RemoteEntry | None) -> ChangedAtServerError | None:

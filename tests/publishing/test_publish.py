@@ -685,6 +685,22 @@ def test_a_directory_in_the_place_of_a_file_whose_delete_was_approved_is_told(wo
     assert f"{BASE}/d" in worker.server.dirs
 
 
+def test_nor_is_it_removed_where_dele_removes_directories(worker: Worker, monkeypatch: pytest.MonkeyPatch):
+    """ftpd of BSD and ftp-srv do, if it is empty: it was to go "once you have removed that directory"."""
+    worker.server.dirs.add(f"{BASE}/d")
+    monkeypatch.setattr(MemoryServer, "delete", lambda server, path: server.dirs.discard(path))
+    (outcome,) = worker.does(Delete(M, "d"))
+    assert isinstance(outcome, Failed)
+    assert isinstance(outcome.error, AlreadyExistsError)
+    assert f"{BASE}/d" in worker.server.dirs
+
+
+def test_what_was_decided_goes_also_where_nobody_may_look(worker: Worker):
+    worker.server.files[f"{BASE}/a"] = MemoryFile(CONTENT, 1)
+    worker.server.fail("MLST", NameRefusedError("Denied.", reply="550 Permission denied."))
+    assert did(worker.does(Delete(M, "a"))) == [Did.DELETED]
+
+
 @pytest.mark.parametrize(
     "action",
     [Delete(M, "a"), Delete(M, "a", names.trash(BASE, "2024-05-01", "a")), RemoveDir(M, "d")],
