@@ -11,6 +11,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
+from ftpsyncd.expression import Expression
+
+_HOST = Expression(r"@[^@/]*:[0-9]+(?=/|\Z)")
+"""The host and the port of an account."""
+
 
 class DeletePolicy(StrEnum):
     """What a local delete does at the server."""
@@ -153,6 +158,11 @@ class MappingSpec(NamedTuple):
 def destination(spec: MappingSpec, server: ServerSpec) -> str:
     """Which directory of which account a mapping publishes to: another one is a ledger of its own."""
     return f"{server.user}@{server.host}:{server.port}{spec.remote}"
+
+
+def with_plain_host(place: str) -> str:
+    """A destination, or an account, as it is told now: older versions kept the capitals of the host."""
+    return _HOST.compiled.sub(lambda host: host[0].lower(), place, count=1)
 
 
 class Overlap(NamedTuple):

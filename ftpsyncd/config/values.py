@@ -97,7 +97,7 @@ def text(expected: str) -> Callable[[object], str]:
 
 
 def host(value: object) -> str:
-    """A host name or an IP address; IPv6 without brackets."""
+    """A host name or an IP address, in small letters, since it is the same in others; IPv6 without brackets."""
     expected = "a host name such as ftp.example.com, or an IP address"
     if not isinstance(value, str) or not value:
         raise Unfit(expected)
@@ -119,7 +119,7 @@ def host(value: object) -> str:
         raise Unfit(expected) from None
     if not re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?", encoded):
         raise Unfit(expected)
-    return value
+    return value.lower()
 
 
 def _is_plain(name: str) -> bool:

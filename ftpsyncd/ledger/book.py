@@ -101,6 +101,7 @@ class Ledger:
         if not read_only:
             try:
                 self.failures.load()
+                self.mappings.respell_hosts()
             except BaseException:
                 self._db.close()
                 raise

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from ftpsyncd.ledger.database import Cursor
 from ftpsyncd.ledger.tables import loaded, stored
 from ftpsyncd.model import RootIdentity
-from ftpsyncd.specs import Overlap, overlap
+from ftpsyncd.specs import Overlap, overlap, with_plain_host
 
 
 class Totals(NamedTuple):
@@ -62,8 +62,18 @@ class Mappings:
 
     def find(self, name: str, destination: str) -> int | None:
         """The number of a mapping that is known already."""
-        found = self._read("SELECT id FROM mapping WHERE name=? AND destination=?", (name, destination)).fetchone()
-        return found[0] if found else None
+        found = dict(self._read("SELECT destination, id FROM mapping WHERE name=?", (name,)))
+        # One that is only read may have the host as it was written.
+        plain = {with_plain_host(place): mapping for place, mapping in found.items()}
+        return found.get(destination, plain.get(destination))
+
+    def respell_hosts(self) -> None:
+        """Know the accounts by hosts in small letters; older versions recorded them as they were written."""
+        for table, column in (("mapping", "destination"), ("profile", "account")):
+            for (place,) in self._read(f"SELECT {column} FROM {table}", ()).fetchall():  # noqa: S608 - constants
+                if (plain := with_plain_host(place)) != place:
+                    sql = f"UPDATE OR IGNORE {table} SET {column}=? WHERE {column}=?"  # noqa: S608 - constants
+                    self._write(sql, (plain, place))
 
     def number(self, name: str, destination: str) -> int:
         """The number of a mapping, which is made if it is new; paused if it is under another destination."""

@@ -833,3 +833,11 @@ def test_where_a_password_is_can_be_compared(loaded):
     assert sources == [source(words) for words in places]
     assert len(set(sources)) == len(sources)
     assert "P" not in repr(source("P"))
+
+
+@pytest.mark.parametrize(
+    ("written", "host"), [("FTP.Example.COM", "ftp.example.com"), ("BÜCHER.example", "bücher.example")]
+)
+def test_a_host_is_the_same_in_capitals(loaded, written, host):
+    """What is published is known by it."""
+    assert loaded(f"servers: {{web: {{host: {written}, user: U}}}}\n{MAPPINGS}").servers["web"].host == host

@@ -193,6 +193,22 @@ def test_sparse_files_may_have_more_bytes_together_than_sqlite_counts(path: Path
         assert ledger.mappings.totals(mapping) == Totals(2, LARGEST + 1, NS)
 
 
+def test_a_host_is_the_same_in_capitals(path: Path):
+    """As written in another case, everything was published anew, and what was deleted meanwhile stayed there."""
+    written, told = "joe@Example.org@FTP.Example.com:21/Htdocs", "joe@Example.org@ftp.example.com:21/Htdocs"
+    with Ledger(path) as ledger:
+        mapping = ledger.mappings.number("gallery", written)
+        other = ledger.mappings.number("shop", "A/b@::1:21/")
+        ledger.put_profile("joe@Example.org@FTP.Example.com:21", "learned")
+    with Ledger(path, read_only=True) as ledger:
+        assert ledger.mappings.find("gallery", told) == mapping
+    with Ledger(path) as ledger:
+        assert ledger.mappings.number("gallery", told) == mapping
+        assert ledger.mappings.number("shop", "A/b@::1:21/") == other
+        assert [place for _, place, _, _ in ledger.mappings.all()] == [told, "A/b@::1:21/"]
+        assert ledger.profile("joe@Example.org@ftp.example.com:21") == "learned"
+
+
 def test_a_directory_keeps_whether_it_was_a_mount_point(ledger: Ledger, mapping: int):
     ledger.put(mapping, "d", folder(device=1))
     assert ledger.row(mapping, "d") == folder(device=1)
