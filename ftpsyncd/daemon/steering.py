@@ -31,6 +31,9 @@ from ftpsyncd.specs import MappingSpec
 from ftpsyncd.status import Status
 
 _T = TypeVar("_T")
+SAID_EACH = 10
+"""Of more mappings, what is the same of several is said once."""
+NAMES_SAID = 3
 _DECISIONS = frozenset({CommandName.APPROVE, CommandName.DISCARD})
 
 
@@ -105,7 +108,7 @@ class Steering(Daemon):
         def act(at: Moment) -> str:
             chosen = [each for each in self._chosen(mapping, server) if path is None or each.spec.name in found]
             _require_decidable(name, chosen)
-            said = "; ".join(_command(each, name, found.get(each.spec.name), at) for each in chosen)
+            said = _summed([_command(each, name, found.get(each.spec.name), at) for each in chosen])
             said = said or "nothing matches"
             # What a person was told is done outlives whatever happens next.
             engine.ledger.commit()
@@ -270,6 +273,22 @@ def _command(mirror: Mirror, name: CommandName, path: str | None, at: Moment) ->
         # Nothing is tried, or published, before that.
         said += f"; it is paused, `ftpsyncd resume {as_word(what)}` goes on"
     return said
+
+
+def _summed(said: Sequence[str]) -> str:
+    """What was done, of many mappings by what it was, so that what is another thing for one of them is seen."""
+    if len(said) <= SAID_EACH:
+        return "; ".join(said)
+    alike: dict[str, list[str]] = {}
+    for each in said:
+        name, _, what = each.partition(": ")
+        alike.setdefault(what, []).append(name)
+    parts = []
+    # What most have in common comes last.
+    for what, names in sorted(alike.items(), key=lambda same: len(same[1])):
+        more = f" and {len(names) - NAMES_SAID:,} more" if len(names) > NAMES_SAID else ""
+        parts.append(f"{', '.join(names[:NAMES_SAID])}{more}: {what}")
+    return "; ".join(parts)
 
 
 def _some(mirror: Mirror, name: CommandName) -> bool:
