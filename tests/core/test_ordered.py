@@ -33,6 +33,19 @@ def test_it_tells_the_same_as_a_look_at_all_of_them(steps: list[tuple[str, str]]
         ordered.SOME = before
 
 
+def test_what_comes_again_is_told_once() -> None:
+    paths = dict.fromkeys(["d/a", "d/b"])
+    found = Ordered(paths)
+    assert list(found.below("d")) == ["d/a", "d/b"]
+    del paths["d/a"]
+    found.discard("d/a")
+    assert list(found.below("d")) == ["d/b"]
+    for _ in range(2):
+        paths["d/a"] = None
+        found.add("d/a")
+    assert list(found.below("d")) == ["d/a", "d/b"]
+
+
 class Counted(dict[str, None]):
     """Counts what is looked at when somebody goes through it."""
 
