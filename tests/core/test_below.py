@@ -46,3 +46,17 @@ def test_who_is_told_finds_everything_counted():
     below.add(("m", "a/f"))
     below.discard(("m", "a/f"))
     assert seen == [(False, False), (False, False)]
+
+
+def test_with_the_last_one_of_several_all_above_have_nothing_any_more():
+    """What waits for a directory would wait for ever."""
+    told: list[Key] = []
+    below = Below(told.append)
+    for path in ("a/b/c", "a/b/d", "a/e"):
+        below.add(("m", path))
+    for path in ("a/e", "a/b/c"):
+        below.discard(("m", path))
+        assert not told
+    below.discard(("m", "a/b/d"))
+    assert told == [("m", "a/b"), ("m", "a"), ("m", "")]
+    assert not below
