@@ -7,18 +7,21 @@ import math
 import pytest
 
 from ftpsyncd.engine.wallclock import PROVEN_S, WallClock
-from ftpsyncd.mapping.site import Clock, slept_s
+from ftpsyncd.mapping.site import STEP_S, Clock, slept_s
 from tests.core.vocabulary import NOW, WALL, S
 
-SETTLE_S = 2.0
+SETTLE_S, DAY = 2.0, 86400 * S
 
 
 class Machine:
     """The clocks of a machine."""
 
-    def __init__(self) -> None:
+    def __init__(self, known_ns: int = WALL) -> None:
         self.now, self.wall_ns, self.slept_s = NOW, WALL, 0.0
-        self.clock = WallClock(Clock(lambda: self.now, lambda: self.wall_ns, lambda: self.slept_s), WALL)
+        self.clock = WallClock(Clock(lambda: self.now, lambda: self.wall_ns, lambda: self.slept_s), known_ns)
+
+    def surely_ns(self) -> int:
+        return self.clock.surely_ns(self.clock.moment(lambda: SETTLE_S))
 
     def go_on(self, seconds: float) -> None:
         self.now += seconds
@@ -39,9 +42,12 @@ def test_a_clock_that_was_set_is_not_compared_with_stamps_for_a_while(by_s: int)
     at = machine.clock.moment(lambda: SETTLE_S)
     assert (at.wall_trusted, at.wall_goes_s, machine.clock.steps) == (False, 0.0, 1)
     assert machine.clock.last_step == pytest.approx((WALL - S, WALL + 100 * S, by_s * S), abs=10_000, rel=0)
-    machine.go_on(SETTLE_S + 1)
+    machine.go_on(SETTLE_S + STEP_S - 0.25)
     at = machine.clock.moment(lambda: SETTLE_S)
-    assert (at.wall_trusted, at.wall_goes_s, machine.clock.steps) == (True, SETTLE_S + 1, 1)
+    assert (at.wall_trusted, at.wall_goes_s, machine.clock.steps) == (False, SETTLE_S + STEP_S - 0.25, 1)
+    machine.go_on(0.25)
+    at = machine.clock.moment(lambda: SETTLE_S)
+    assert (at.wall_trusted, at.wall_goes_s, machine.clock.steps) == (True, SETTLE_S + STEP_S, 1)
 
 
 def test_a_machine_that_slept_has_not_had_its_clock_set():
@@ -75,6 +81,38 @@ def test_what_time_it_is_at_least_goes_on_while_the_clock_is_set_again_and_again
         at = machine.clock.moment(lambda: SETTLE_S)
     assert machine.clock.steps == 4
     assert machine.clock.surely_ns(at) == pytest.approx(WALL + int(2 * PROVEN_S * S), abs=10_000, rel=0)
+
+
+@pytest.mark.parametrize("asleep", [False, True])
+def test_a_clock_that_is_ahead_of_the_receipts_is_right_after_a_day(*, asleep: bool):
+    """Until then it may be years wrong, and what is dropped by it would be dropped too early."""
+    machine = Machine(WALL - 365 * DAY)
+    goes_on = machine.sleep if asleep else machine.go_on
+    assert machine.surely_ns() == WALL - 365 * DAY
+    goes_on(PROVEN_S - 1)
+    assert machine.surely_ns() == pytest.approx(WALL - 364 * DAY - S, abs=10_000, rel=0)
+    goes_on(1)
+    assert machine.surely_ns() == machine.wall_ns == WALL + DAY
+    machine.wall_ns += 1000 * S
+    assert machine.surely_ns() == pytest.approx(WALL + DAY, abs=10_000, rel=0), "what it was before it was set"
+
+
+def test_one_that_is_behind_the_receipts_tells_what_time_it_is_at_least():
+    machine = Machine(WALL + 365 * DAY)
+    machine.go_on(100)
+    assert machine.surely_ns() == machine.wall_ns
+
+
+def test_the_clocks_are_read_once_where_that_does_not_take_long():
+    machine, read = Machine(), list[int]()
+
+    def wall_ns() -> int:
+        read.append(machine.wall_ns)
+        return machine.wall_ns
+
+    machine.clock._clock = Clock(lambda: machine.now, wall_ns, lambda: 0.0)
+    machine.clock.moment(lambda: SETTLE_S)
+    assert read == [WALL]
 
 
 @pytest.mark.parametrize("stopped", [1, 2])
