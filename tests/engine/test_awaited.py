@@ -10,7 +10,7 @@ import pytest
 from ftpsyncd.actions import RenameDir, Upload
 from ftpsyncd.core.gate import Breaker
 from ftpsyncd.daemon import knows
-from ftpsyncd.engine.awaited import awaited
+from ftpsyncd.engine.awaited import awaited, renamed_first
 from ftpsyncd.engine.report import problems_of
 from ftpsyncd.inspection.reasons import Known
 from ftpsyncd.ledger.book import Ledger
@@ -94,6 +94,24 @@ def test_what_is_awaited_before_something_is_tried_again(
         story.ledger, {M: story.id}, WALL, lambda _name, path, failure: awaited(story.mirror, path, failure)
     )
     assert {each.path: each.awaits for each in problems} == {"d/a": file_waits, "d/gone": delete_waits}
+
+
+def test_what_is_published_and_sent_anew_is_no_delete_nor_is_a_directory_that_is_to_be_made(story: Story) -> None:
+    full(story)
+    assert awaited(story.mirror, "d/gone", FAILED) == "when the server web works again"
+    assert awaited(story.mirror, "d/new", DELETE) == "when the server web works again"
+    story.queue.gate.answered()
+    held(story)
+    assert awaited(story.mirror, "d/gone", FAILED) == awaited(story.mirror, "d/new", DELETE) == ""
+
+
+def test_whether_a_directory_is_being_renamed_is_known(story: Story) -> None:
+    assert renamed_first(story.mirror, "d/a") is None
+    renamed(story)
+    assert renamed_first(story.mirror, "d/a") == ("d", False)
+    assert renamed_first(story.mirror, "old/a") == ("old", False)
+    assert isinstance(story.queue.take(NOW), RenameDir)
+    assert renamed_first(story.mirror, "d/a") == ("d", True)
 
 
 def test_who_asks_why_is_told_that_too(story: Story) -> None:
