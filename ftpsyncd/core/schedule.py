@@ -93,6 +93,8 @@ class Queue:
         self._files = 0
         self._bytes = 0
         self._makes_room: dict[Key, None] = {}
+        self._overtaken: set[Key] = set()
+        """What was under way when somebody had mended something: it may still fail of that."""
         """Of what waits, what makes room at the server: at a full one, nothing else has to be looked through."""
 
     def __repr__(self) -> str:
@@ -380,6 +382,15 @@ class Queue:
         tries = self.gate.is_doubtful and not only_makes_room
         self.under_way.begin(action, outage=self.gate.outages if tries else None)
 
+    def try_again(self, now: float) -> None:
+        """A person has mended something, and wants the server to be tried at once, also if a try is under way."""
+        self._overtaken = self.under_way.keys()
+        self.gate.retry_now(now)
+
+    def is_overtaken(self, action: Action) -> bool:
+        """Whether something that runs was handed out before somebody had mended something."""
+        return (action.mapping, action.path) in self._overtaken
+
     # ── what became of it ────────────────────────────────────────────────────────────────────────────────────
 
     def finish(self, action: Action, *, requeue: bool = False) -> None:
@@ -387,6 +398,7 @@ class Queue:
         self._count_load(action, running=-1)
         left = self.under_way.end(action)
         key = (action.mapping, action.path)
+        self._overtaken.discard(key)
         if requeue and not isinstance(action, Probe) and key not in self._waiting:
             self._waiting[key] = action
             self._count_waiting(action, 1)

@@ -47,6 +47,10 @@ class UnderWay:
         """The action that has to do with this path."""
         return self._at.get(key)
 
+    def keys(self) -> set[Key]:
+        """All paths that are taken up."""
+        return set(self._at)
+
     def of(self, mapping: str) -> Iterator[tuple[str, Action]]:
         """The paths and actions of one mapping, each of both paths if it has two."""
         return ((own[1], action) for own, action in self._at.items() if own[0] == mapping)

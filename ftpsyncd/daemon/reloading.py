@@ -168,7 +168,7 @@ class Reload:
 
     def _retry_now(self) -> None:
         for server in self._engine.servers.values():
-            server.queue.gate.retry_now()
+            server.queue.try_again(time.monotonic())
             server.queue.space.clear()
 
     # ── waiting ──────────────────────────────────────────────────────────────────────────────────────────────

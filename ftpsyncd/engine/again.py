@@ -19,7 +19,7 @@ from ftpsyncd.model import MISSING, Kind
 def retry(mirror: Mirror, path: str | None, at: Moment) -> str:
     """A person wants failed and parked paths to be tried again now."""
     spec, dirty, failures = mirror.spec, mirror.dirty, mirror.ledger.failures
-    mirror.queue.gate.retry_now(at.now)
+    mirror.queue.try_again(at.now)
     mirror.queue.space.try_now(spec.name)
     mirror.offers.rename_all()
     if not path:

@@ -209,7 +209,11 @@ def apply_to_server(queue: Queue, outcome: Outcome, connections: int, now: float
             return None
         state = Breaker.REFUSED if error.retry is Retry.LOGIN else Breaker.OFFLINE
         by_tls = isinstance(error, TlsError)
-        return EventKind.SERVER_OFFLINE if queue.gate.failed(now, state, error.message, by_tls=by_tls) else None
+        is_news = queue.gate.failed(now, state, error.message, by_tls=by_tls)
+        if state is Breaker.REFUSED and queue.is_overtaken(outcome.action):
+            # Of the password as it was before somebody corrected it, most likely.
+            queue.gate.retry_now(now)
+        return EventKind.SERVER_OFFLINE if is_news else None
     if isinstance(outcome, Failed) and isinstance(outcome.error, TooManyTransfersError):
         # Over another connection a transfer may be under way, or one may have ended a moment ago.
         if queue.gate.lower_cap(now) or not outcome.alone:

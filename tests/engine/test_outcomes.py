@@ -1088,6 +1088,27 @@ def test_a_certificate_that_is_judged_long_after_the_clock_was_set_is_not_judged
     assert not queue.gate.may_try(NOW + 1, trying=False)
 
 
+@pytest.mark.parametrize("error", [WRONG_PASSWORD, TlsError("The certificate does not verify.")])
+def test_a_retry_during_a_login_with_what_was_corrected_meanwhile_is_not_lost(story: Story, error: FtpsyncdError):
+    """pure-ftpd takes seconds to refuse a password: the right one was tried a quarter of an hour later."""
+    queue = story.queue
+    for path in "ab":
+        queue.offer(Upload(M, path, A))
+    running = [queue.take(NOW), queue.take(NOW)]
+    again.retry(story.mirror, None, Moment(NOW, WALL))
+    for action in running:
+        assert isinstance(action, Upload)
+        told = apply_to_server(queue, Failed(action, error, connecting=True), 0, NOW + 5)
+        assert told is (OFFLINE if action.path == "a" else None)
+        queue.finish(action, requeue=True)
+    trial = queue.take(NOW + 5)
+    assert isinstance(trial, Upload)
+    assert queue.take(NOW + 5) is None, "one at a time"
+    apply_to_server(queue, Failed(trial, error, connecting=True), 0, NOW + 5)
+    queue.finish(trial, requeue=True)
+    assert queue.take(NOW + 200) is None, "nobody tells a wrong password again and again"
+
+
 # ── No space at the server ───────────────────────────────────────────────────────────────────────────────────────
 
 
