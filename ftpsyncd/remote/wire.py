@@ -89,6 +89,9 @@ class Control:
         ServerUnavailableError: no connection.
     """
 
+    _how = "The connection to the server is finished."
+    """What is told of that to whoever wants an answer afterwards."""
+
     def __init__(
         self,
         host: str,
@@ -249,7 +252,7 @@ class Control:
             ProtocolError: the server has said what nobody asked for; it would be taken for the answer to these.
         """
         if self.broken:
-            raise ServerUnavailableError("The connection to the server is finished.")
+            raise ServerUnavailableError(self._how)
         if self.stirs() and self._said_farewell():
             return
         lines = [command + b"\r\n" for command in commands]
@@ -331,7 +334,7 @@ class Control:
     def _await_reply(self, deadline: float) -> None:
         while not self.queued:
             if self.broken:
-                raise ServerUnavailableError("The connection to the server is finished.")
+                raise ServerUnavailableError(self._how)
             try:
                 self._hear(deadline)
             except FAILURES as error:
@@ -400,8 +403,11 @@ class Control:
             return
         except FAILURES as error:
             self.broken = True
+            failure = translate(error, f"listening to {self._where}")
+            if isinstance(failure, ServerUnavailableError):
+                self._how = failure.message
             if all(reply.preliminary for reply in self.queued):
-                raise translate(error, f"listening to {self._where}") from error
+                raise failure from error
 
     def wait(self, sock: socket.socket, events: int, timeout_s: float) -> None:
         """Wait until a data socket is ready or the control line speaks; queue what it says.
