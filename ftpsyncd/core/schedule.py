@@ -21,9 +21,9 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from itertools import islice
 from types import UnionType
-from typing import NamedTuple
 
 from ftpsyncd.actions import Action, MakeDir, Probe, RemoveDir, Upload
+from ftpsyncd.core.backlog import Backlog, Load
 from ftpsyncd.core.below import Below
 from ftpsyncd.core.extent import (
     MAKES_ROOM,
@@ -49,13 +49,6 @@ PARKED_AT_ONCE = 2000
 """Actions that are found to wait for another one in one go, some milliseconds: all that is in a new folder does."""
 WITHDRAWN_AT_ONCE = 5000
 """Actions that are taken back in one go: some twenty milliseconds."""
-
-
-class Load(NamedTuple):
-    """How much of a mapping waits and runs."""
-
-    waiting: int = 0
-    running: int = 0
 
 
 class Queue:
@@ -84,14 +77,10 @@ class Queue:
         self._cut_short = False
         """Not all that waits was looked at."""
         self._suspended: set[str] = set()
-        self._loads: dict[str, list[int]] = {}
-        """What waits and what runs, of each mapping."""
+        self._backlog = Backlog()
         self._marked: dict[str, int] = {}
         """What of that waits and was marked by itself, deletes aside."""
-        self._sources: dict[Key, int] = {}
         self._freed: dict[str, set[str]] = {}
-        self._files = 0
-        self._bytes = 0
         self._makes_room: dict[Key, None] = {}
         self._overtaken: set[Key] = set()
         """What was under way when somebody had mended something: it may still fail of that."""
@@ -114,7 +103,7 @@ class Queue:
 
     def load(self, mapping: str) -> Load:
         """How much of one mapping waits and runs."""
-        return Load(*self._loads.get(mapping, ()))
+        return self._backlog.load(mapping)
 
     def marked(self, mapping: str) -> int:
         """How much of what waits of one mapping was marked by itself (`turn.Lane`); deletes are not counted."""
@@ -122,7 +111,7 @@ class Queue:
 
     def backlog(self) -> tuple[int, int]:
         """Files that wait or run to be uploaded, and their bytes."""
-        return self._files, self._bytes
+        return self._backlog.files, self._backlog.bytes
 
     def waiting(self, mapping: str, path: str) -> Action | None:
         """The action that waits under this path."""
@@ -157,12 +146,11 @@ class Queue:
 
     def moves_from(self, mapping: str, path: str) -> bool:
         """Whether a rename away from this path waits or runs."""
-        return (mapping, path) in self._sources
+        return self._backlog.is_left((mapping, path))
 
     def leaving(self, mapping: str, directory: str) -> list[str]:
         """The paths below a directory that renames away from there, which wait or run, will leave."""
-        prefix = f"{directory}/" if directory else ""
-        return [path for each, path in self._sources if each == mapping and path.startswith(prefix)]
+        return self._backlog.left_below((mapping, directory))
 
     def waiting_paths(self, mapping: str) -> list[str]:
         """The paths of a mapping under which something waits, in no order."""
@@ -367,9 +355,7 @@ class Queue:
     def _start(self, key: Key, action: Action) -> Action:
         del self._waiting[key]
         keys, structural = keys_of(action), is_structural(action)
-        load = self._loads[action.mapping]
-        load[0] -= 1
-        load[1] += 1
+        self._backlog.begins(action)
         self._count_marked(action, -1)
         self._makes_room.pop(key, None)
         for own in keys:
@@ -395,7 +381,7 @@ class Queue:
 
     def finish(self, action: Action, *, requeue: bool = False) -> None:
         """A running action ended; with ``requeue`` it is queued again, at its old place, unless a newer waits."""
-        self._count_load(action, running=-1)
+        self._backlog.count(action, running=-1)
         left = self.under_way.end(action)
         key = (action.mapping, action.path)
         self._overtaken.discard(key)
@@ -429,7 +415,7 @@ class Queue:
 
     def start_probe(self, probe: Probe) -> None:
         """Count a probe as running."""
-        self._count_load(probe, running=1)
+        self._backlog.count(probe, running=1)
         self._run(probe)
 
     # ── counting ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -439,25 +425,6 @@ class Queue:
         if turn is None:
             turn = self._turns[mapping] = Turn()
         return turn
-
-    def _count_load(self, action: Action, *, waiting: int = 0, running: int = 0) -> None:
-        """Keep the sums that are asked for often: per mapping, and which paths a rename leaves."""
-        load = self._loads.get(action.mapping)
-        if load is None:
-            load = self._loads[action.mapping] = [0, 0]
-        load[0] += waiting
-        load[1] += running
-        if load == [0, 0]:
-            del self._loads[action.mapping]
-        if isinstance(action, Upload):
-            self._files += waiting + running
-            self._bytes += (waiting + running) * action.fingerprint.size
-        elif isinstance(action, MOVES):
-            source = (action.mapping, action.source)
-            if waiting + running > 0:
-                self._sources[source] = self._sources.get(source, 0) + 1
-            else:
-                self._uncount(self._sources, source)
 
     def _count_marked(self, action: Action, step: int) -> None:
         mapping = action.mapping
@@ -470,7 +437,7 @@ class Queue:
             del self._marked[mapping]
 
     def _count_waiting(self, action: Action, step: int) -> None:
-        self._count_load(action, waiting=step)
+        self._backlog.count(action, waiting=step)
         self._count_marked(action, step)
         if step < 0:
             self._makes_room.pop(keys_of(action)[0], None)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from ftpsyncd.actions import Action, Delete, MakeDir, Probe, RemoveDir, Rename, RenameDir, Sweep, Upload
+from ftpsyncd.core.backlog import Load
 from ftpsyncd.core.extent import LARGE_BYTES, SMALL_BYTES, Key, arrives, is_large, is_structural, keys_of, units_of
 from ftpsyncd.core.gate import (
     CAP_GROWS_AFTER_S,
@@ -22,7 +23,7 @@ from ftpsyncd.core.gate import (
     PAUSE_FACTOR,
     Breaker,
 )
-from ftpsyncd.core.schedule import Load, Queue
+from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.space import SPACE_RETRY_S
 from ftpsyncd.core.turn import Lane, Order
 from ftpsyncd.model import Fingerprint
@@ -1243,7 +1244,7 @@ class QueueMachine(RuleBasedStateMachine):
             under_way._large,
             under_way._at,
             under_way._arriving,
-            queue._sources,
+            queue._backlog._sources,
             queue._parked_behind,
         )
         assert not any(leftovers), leftovers
