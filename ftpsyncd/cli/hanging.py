@@ -60,18 +60,16 @@ class Commands:
         commands: one or more.
         arrow: stands before them.
         indent: columns before that, where there is room.
-        style: of them.
     """
 
-    def __init__(self, commands: Sequence[str], arrow: str, indent: int, style: str = "cyan") -> None:
+    def __init__(self, commands: Sequence[str], arrow: str, indent: int) -> None:
         self._commands = commands
         self._arrow = f"{arrow} "
         self._indent = indent
-        self._style = style
 
     def __rich_console__(self, screen: Console, options: ConsoleOptions) -> Iterator[Text]:
         """The lines."""
-        commands = [Text(command, self._style) for command in self._commands]
+        commands = [Text(command, "cyan") for command in self._commands]
         together = Text(self._arrow) + Text("  or  ", "bright_black").join(commands)
         for indent in (self._indent, BELOW - 1):
             if indent + together.cell_len <= options.max_width:

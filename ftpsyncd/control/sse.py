@@ -33,12 +33,12 @@ class Broadcast:
 
     Args:
         feed: what they read.
-        cut_off: ends the connection of a request at once, without waiting for a reader that reads nothing.
     """
 
-    def __init__(self, feed: Feed, cut_off: Callable[[Scope], None] = lambda _scope: None) -> None:
+    def __init__(self, feed: Feed) -> None:
         self.feed = feed
-        self.cut_off = cut_off
+        self.cut_off: Callable[[Scope], None] = lambda _scope: None
+        """Ends the connection of a request at once, without waiting for a reader that reads nothing; the server's."""
         self.closed = False
         self._readers: set[asyncio.Event] = set()
         self._seen = (0, 0)
