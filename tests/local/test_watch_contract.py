@@ -22,7 +22,7 @@ from ftpsyncd.specs import WatchMode
 from tests.local.mirror import Watched
 from tests.waiting import until
 
-pytestmark = pytest.mark.lasting(30)
+pytestmark = pytest.mark.lasting(60)
 
 
 @pytest.fixture(params=[WatchMode.NATIVE, WatchMode.POLL], ids=["native", "poll"])

@@ -20,6 +20,8 @@ from tests.model.stage import Op
 from tests.model.stories import STEPS, begun, moments, tell
 from tests.model.world import BASE
 
+pytestmark = pytest.mark.lasting(60)
+
 
 @pytest.mark.parametrize(
     "hangs", [("fault", "STOR", "late", 1), ("fault_after", "STOR", "late", 1), ("fault", "RNTO", "late", 1)]
