@@ -22,7 +22,7 @@ from tests.servers import running
 from tests.waiting import until
 
 pytestmark = [
-    pytest.mark.lasting(120),
+    pytest.mark.lasting(100),
     pytest.mark.root,
     pytest.mark.skipif(os.geteuid() != 0 or not Path("/dev/fuse").exists(), reason="mounting needs root, and FUSE"),
 ]
@@ -188,6 +188,7 @@ def test_a_daemon_at_rest_goes_on_while_the_disk_of_its_state_hangs(s: Site) -> 
 
 
 def test_a_daemon_whose_state_is_on_a_disk_that_hangs_ends_when_it_is_to(s: Site) -> None:
+    s.numbers = {"ftpsyncd.daemon.service.STOP_S": 5.0}
     s.start()
     s.until_state("in_sync")
     with hung(s.base / "state"):
