@@ -282,6 +282,7 @@ class Comparing:
                     self._site.queue.withdraw(self._site.spec.name, source)
                     self._removals.moves(source)
                 self._waits.wait(path, due, why, sighting, at, gone=gone, source=source)
+                self._offers.comes_back(path, at.now)
             case Swapped(path):
                 self._waits.present(path)
                 self._removals.source.swapped(decision, at)

@@ -344,6 +344,20 @@ class Offers:
             return True
         return self._is_coming(source)
 
+    def comes_back(self, path: str, now: float) -> None:
+        """Another file is at a path, and not at rest: what waits to be renamed from there is planned anew.
+
+        Should it be gone again before its turn comes, its absence counts from then. Not if there was no room to note
+        it (`Waits`): the same would be planned, again and again.
+        """
+        if not (self._queue.moves_from(self._name, path) and self._is_coming(path)):
+            return
+        for target in self._queue.waiting_paths(self._name):
+            action = self._queue.waiting(self._name, target)
+            if isinstance(action, Rename) and action.source == path:
+                self._queue.withdraw(self._name, target)
+                self._site.dirty.mark(target, now)
+
     def moves_from(self, path: str) -> bool:
         """Whether a rename away from this path waits, runs, or is still to be cleared up."""
         return self._queue.moves_from(self._name, path) or self._inquiries.moves(path)

@@ -139,6 +139,44 @@ def test_where_the_old_name_was_there_for_a_moment_its_absence_counts_from_then(
     assert isinstance(tell.begins(), Rename)
 
 
+def test_so_it_does_where_the_rename_had_begun_to_wait_for_the_server(tell: Tell):
+    """It was away: the rename was done as soon as it was back, whatever had been under the old name a moment before."""
+    tell.moves("old/a", "old/b")
+    tell.goes_on()
+    tell.goes_on(SETTLE_S + 0.1)
+    assert tell.waiting("old/b") is Rename
+    tell.puts("old/a")
+    tell.goes_on()
+    tell.takes("old/a")
+    tell.goes_on(0.1)
+    tell.goes_on(SETTLE_S - 0.2)
+    assert tell.begins() is None
+    tell.goes_on(0.3)
+    assert isinstance(tell.begins(), Rename)
+
+
+def test_what_is_written_anew_while_the_rename_waits_for_the_server_replaces_the_old_version(tell: Tell):
+    tell.moves("old/a", "old/b")
+    tell.goes_on()
+    tell.goes_on(SETTLE_S + 0.1)
+    tell.puts("old/a")
+    tell.goes_on()
+    tell.goes_on(SETTLE_S + 1)
+    assert (tell.waiting("old/b"), tell.waiting("old/a")) == (Upload, Upload)
+    tell.takes("old/a")
+    tell.goes_on(0.1)
+    action = tell.begins()
+    assert isinstance(action, Upload)
+    assert action.path == "old/b"
+    tell.goes_on(AFTER_S - 0.2)
+    assert tell.begins() is None
+    tell.ends(Done(action, Did.PUBLISHED))
+    tell.goes_on(0.3)
+    action = tell.begins()
+    assert isinstance(action, Delete)
+    assert action.path == "old/a"
+
+
 def test_what_gets_back_its_name_needs_nothing(tell: Tell):
     tell.moves("old/a", "old/b")
     tell.goes_on(1.0)
