@@ -160,6 +160,13 @@ def test_of_very_many_directories_some_are_tried_after_each_pass(story: Story):
     assert len(tried(story, FIRST_AGAIN_S + 1)) == 10
 
 
+def test_that_in_which_the_last_try_is_longest_ago_comes_first(story: Story, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(mended, "DIRECTORIES_AT_ONCE", 1)
+    for seconds, path in enumerate(("b/1", "c/1", "a/1")):
+        park(story, path, seconds=seconds)
+    assert [tried(story, FIRST_AGAIN_S + 9) for _ in range(3)] == [["b/1"], ["c/1"], ["a/1"]]
+
+
 def test_directories_in_which_nothing_can_be_tried_keep_no_others_waiting(story: Story):
     """Rights that were wrong for an hour: folders that could not be made have failed before what is in them."""
     folders = range(DIRECTORIES_AT_ONCE + 10)

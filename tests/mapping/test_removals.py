@@ -275,6 +275,29 @@ def test_a_mass_delete_is_held_again_when_what_came_in_its_place_is_over(story: 
     assert holding.hold is None
 
 
+def test_all_is_looked_at_again_when_another_folder_has_come_and_when_the_published_one_is_back(
+    story: Deleting,
+) -> None:
+    """What was asked of the one may have been answered by the other; what was decided is about all of it."""
+    source, dirty, ours = story.mirror.removals.source, story.mirror.dirty, RootIdentity(1, 1)
+    story.ledger.mappings.set_root(story.id, ours)
+    source.places.published = ours
+    for root, is_news in ((ours, False), (ours, False), (RootIdentity(2, 1), True), (RootIdentity(2, 1), False)):
+        while dirty.take(LATER) is not None:
+            pass
+        source.found(root, at(LATER))
+        assert dirty.scanning_deep(LATER) is is_news
+    assert story.ledger.decisions.hold(story.id) is not None
+    source.found(ours, at(LATER))
+    assert dirty.scanning_deep(LATER)
+    assert story.ledger.decisions.hold(story.id) is not None, "before all is seen"
+    while dirty.take(LATER) is not None:
+        pass
+    source.pass_ended(at(LATER))
+    assert story.ledger.decisions.hold(story.id) is None
+    assert dirty.scanning_deep(LATER)
+
+
 def test_a_hold_is_written_anew_only_where_something_else_is_told(story: Deleting) -> None:
     holding = story.mirror.removals.holding
     holding.put(HoldKind.MASS_DELETE, "Too many.", at(LATER))
