@@ -61,6 +61,7 @@ def failure_of(story: Story, path: str) -> Failure:
 def test_of_each_directory_one_file_is_tried_a_quarter_of_an_hour_later(story: Story):
     park(story, "a/1", "a/2", "b/1", "3")
     assert tried(story, FIRST_AGAIN_S - 1) == []
+    story.mirror.dirty.clear()
     assert tried(story, FIRST_AGAIN_S) == ["3", "a/1", "b/1"]
     assert story.mirror.dirty.due_by(NOW + FIRST_AGAIN_S)
 
@@ -68,9 +69,12 @@ def test_of_each_directory_one_file_is_tried_a_quarter_of_an_hour_later(story: S
 def test_if_it_works_the_others_of_the_directory_are_tried(story: Story):
     park(story, "a/1", "a/2", "a/3", "b/1")
     assert tried(story, FIRST_AGAIN_S) == ["a/1", "b/1"]
+    story.mirror.dirty.clear()
     story.apply(Done(Upload(M, "a/1", Fingerprint(10, 1, 7)), Did.PUBLISHED, sha256=SHA), now=NOW + FIRST_AGAIN_S)
     assert not failure_of(story, "a/2").parked
     assert not failure_of(story, "a/3").parked
+    assert story.mirror.dirty.awaits("a/2"), "now, and not after the next pass only"
+    assert not story.mirror.dirty.awaits("b/2")
     assert story.ledger.failures.of(story.id, "a/1") is None
 
 
