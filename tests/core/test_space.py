@@ -99,6 +99,16 @@ def test_two_full_directories_are_not_all_where_something_beside_them_found_spac
     assert told == (None if mapping == G else ("gallery", True))
 
 
+@pytest.mark.parametrize("found", ["a/9", "a/deep/9"])
+def test_after_one_that_found_space_beside_it_one_that_was_refused_before_shows_nothing(found: str):
+    """It may have been too large for what was left."""
+    space = Space()
+    assert refused(space, "a/1") is None
+    space.found(G, found)
+    assert refused(space, "a/2") is None
+    assert refused(space, "a/3") == ("gallery/a", True)
+
+
 def test_within_what_holds_others_that_found_space_a_smaller_directory_may_be_full():
     space = Space()
     assert refused(space, "a/x/1") is None
