@@ -181,6 +181,20 @@ def test_a_try_that_shows_nothing_makes_way_for_another_one():
     assert space.admits(G, "a/2", LATER)
 
 
+def test_what_was_put_off_beside_a_try_that_shows_nothing_is_looked_at_again():
+    """It was told to be looked at once, and waited for the next scan of everything."""
+    space = full("a/1", "a/2")
+    assert space.awaits(G, "a/2", NOW)
+    assert space.to_look_at(G, LATER) == ["a"]
+    assert space.admits(G, "a/1", LATER)
+    assert not space.admits(G, "a/2", LATER)
+    assert space.to_look_at(G, LATER) == []
+    assert space.next_due(G) is None
+    space.over(G, "a/1")
+    assert space.next_due(G) is not None
+    assert space.to_look_at(G, LATER) == ["a"]
+
+
 def test_a_directory_around_full_ones_takes_their_place():
     space = full("a/x/1", "a/x/2")
     assert space.awaits(G, "a/x/3", NOW)
@@ -188,6 +202,14 @@ def test_a_directory_around_full_ones_takes_their_place():
     assert [lack.key for lack in space.lacks(G)] == ["gallery/a"]
     assert space.awaits(G, "a/z/1", NOW)
     assert space.waiting(G) == 2
+
+
+def test_it_lacks_space_since_the_first_of_them_did():
+    space = full("a/1", "a/2")
+    assert space.next_due(G) is None, "nothing waits"
+    refused(space, "b/1", now=NOW + 5)
+    refused(space, "b/2", now=NOW + 5)
+    assert [(lack.key, lack.since) for lack in space.lacks()] == [("gallery", NOW)]
 
 
 def test_a_person_who_says_that_there_is_space_is_believed_for_one_mapping():
