@@ -19,6 +19,7 @@ from ftpsyncd.mapping.doubts import doubt_directory, doubt_row, is_in_doubt
 from ftpsyncd.mapping.exposures import PRINTS_KEPT, Exposures
 from ftpsyncd.mapping.inquiries import Inquiries
 from ftpsyncd.mapping.late import NOTHING, Late
+from ftpsyncd.mapping.moves import CutOff
 from ftpsyncd.mapping.openintents import OpenIntents, is_rename
 from ftpsyncd.mapping.site import Moment, Site
 from ftpsyncd.mapping.temporaries import Temporaries
@@ -99,6 +100,8 @@ class Intents:
 
     def _begin_file(self, action: Upload | Rename) -> tuple[Upload | Rename, Intent]:
         source = action.source if isinstance(action, Rename) else ""
+        # What is published under an old name again was left behind by nothing.
+        self._site.moves.forget_cut_off(action.path)
         before = self._open.get(action.path) or NOTHING
         # Not if another content was on its way.
         received = before.received if before.fingerprints[-1:] == (action.fingerprint,) else 0
@@ -291,6 +294,9 @@ class Intents:
             return
         if intent.kind is Kind.DIR and self._site.spec.empty_dirs:
             doubt_directory(self._site.ledger, self._site.id, path)
+        moved = self._site.ledger.row(self._site.id, intent.source) if intent.source else None
+        if moved is not None and moved.kind is Kind.FILE and intent.fingerprints[-1:] == (moved.fingerprint,):
+            self._site.moves.was_cut_off(intent.source, CutOff(path, moved.fingerprint))
         self.doubt_row(path)
         self.doubt_row(intent.source)
 

@@ -8,8 +8,14 @@ mapping, used on the engine's thread.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from ftpsyncd.core.inside import Inside
 from ftpsyncd.core.schedule import Queue
+from ftpsyncd.model import Fingerprint
+
+CUT_OFF_KEPT = 2000
+"""Renames that were cut off and are remembered; what had more left behind counts as deleted."""
 
 
 class _ToCome:
@@ -22,6 +28,17 @@ class _ToCome:
         """The names that it may get: several only where it has several here."""
         self.since = since
         """When it was first seen to be gone from its old name (monotonic seconds), if that came first."""
+
+
+class CutOff(NamedTuple):
+    """The rename of a file of which nobody knows whether it was done."""
+
+    path: str
+    """The new name."""
+    fingerprint: Fingerprint
+    """Of the file."""
+    gone_since: float | None = None
+    """When it was first seen to be gone from its old name since then (monotonic seconds)."""
 
 
 class Moves:
@@ -37,6 +54,7 @@ class Moves:
         self._mapping = mapping
         self._to_come: dict[str, _ToCome] = {}
         self._inside = Inside(self._to_come)
+        self._cut_off: dict[str, CutOff] = {}
 
     def __repr__(self) -> str:
         return f"<Moves {len(self._to_come)} to come>"
@@ -101,3 +119,27 @@ class Moves:
         """The old path is there again: should it go once more, that counts from then."""
         if self._to_come.pop(source, None) is not None:
             self._inside.discard(source)
+
+    # ── renames that were cut off ────────────────────────────────────────────────────────────────────────────
+
+    def was_cut_off(self, source: str, rename: CutOff) -> None:
+        """A file may have its new name at the server, or not: it is published there anew, and was not deleted here."""
+        while len(self._cut_off) >= CUT_OFF_KEPT:
+            del self._cut_off[next(iter(self._cut_off))]
+        self._cut_off[source] = rename
+
+    def cut_off(self, source: str, since: float) -> CutOff | None:
+        """How a file was to be renamed when that was cut off, which has been gone from its path since then at least."""
+        rename = self._cut_off.get(source)
+        if rename is not None and (rename.gone_since is None or since < rename.gone_since):
+            rename = self._cut_off[source] = rename._replace(gone_since=since)
+        return rename
+
+    @property
+    def all_cut_off(self) -> list[str]:
+        """The old names of all that was to be renamed."""
+        return list(self._cut_off)
+
+    def forget_cut_off(self, source: str) -> None:
+        """What it left behind is dealt with, or is not what it was."""
+        self._cut_off.pop(source, None)

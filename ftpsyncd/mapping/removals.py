@@ -9,6 +9,7 @@ follows with it (`clearing`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection
 
 from ftpsyncd.actions import Delete, RemoveDir
@@ -16,6 +17,7 @@ from ftpsyncd.core import names
 from ftpsyncd.core.deletes import Deletes
 from ftpsyncd.core.gate import Breaker
 from ftpsyncd.counting import deletes
+from ftpsyncd.mapping import leftbehind
 from ftpsyncd.mapping.changedthere import ChangedThere
 from ftpsyncd.mapping.clearing import Clearing
 from ftpsyncd.mapping.discards import Discard
@@ -126,6 +128,7 @@ class Removals:
         if self.holding.kind is HoldKind.MASS_DELETE and (keeps or (self._all_read and not self.absent.files)):
             self.holding.release("nothing is left to delete", at)
         self.source.pass_ended(at)
+        leftbehind.forget_old(self._site)
 
     def all_compared(self, at: Moment) -> None:
         """All that can be looked at has been: what was not found under another name by now is dealt with as gone."""
@@ -197,11 +200,10 @@ class Removals:
             # Something in it could not be deleted, or was there again for a moment.
             self.absent.spare(path)
         site.queue.withdraw(site.spec.name, path)
+        if self._was_left_behind(path, kind, at, gone_s):
+            return True
         known = self.absent.since(path) is not None
-        if kind is Kind.FILE:
-            since = self.absent.note(path, 1, at.now - gone_s)
-        else:
-            since = self.absent.note_directory(path, self._files_to_go(path), at.now - gone_s)
+        since = self._noted(path, kind, at.now - gone_s)
         if self._discard.is_about(path, since, known_source=self.source.is_published):
             return False
         due = since + site.spec.delete_after_s
@@ -216,6 +218,29 @@ class Removals:
     def put_off(self, directory: str) -> None:
         """A directory that is to be dropped from the ledger is so only when what gets another name has left it."""
         self._discard.put_off(directory)
+
+    def _noted(self, path: str, kind: Kind, since: float) -> float:
+        """Note something as gone since then at the latest; returns since when."""
+        if kind is Kind.FILE:
+            return self.absent.note(path, 1, since)
+        return self.absent.note_directory(path, self._files_to_go(path), since)
+
+    def _was_left_behind(self, path: str, kind: Kind, at: Moment, gone_s: float) -> bool:
+        """Whether something is not deleted here, but had its rename cut off (`leftbehind`); dealt with if so."""
+        if kind is not Kind.FILE or self.hold is not None:
+            return False
+        due = leftbehind.due(self._site, path, at, gone_s, all_seen=self._all_seen)
+        if due is None:
+            return False
+        if due == math.inf:
+            self._after_pass.add(path)
+        elif due > at.now:
+            self._site.dirty.mark(path, due)
+        else:
+            self._site.moves.forget_cut_off(path)
+            self.absent.back(path)
+            self._delete(path, kind)
+        return True
 
     def dropped(self) -> None:
         """All that was to be dropped from the ledger has been."""

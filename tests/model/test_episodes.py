@@ -1067,6 +1067,50 @@ def test_deletes_that_are_refused_and_tried_again_do_not_make_a_mass_delete():
         assert EventKind.HELD not in {event.kind for event in world.events}
 
 
+MANY = tuple(f"{number}.jpg" for number in range(MAX_DELETES + 2))
+CUTS: dict[str, tuple[Op, ...]] = {
+    "cut off": (("lose_connections", "RNTO", len(MANY)),),
+    "done, and not heard of": tuple(("fault_after", "RNTO", "unavailable", nth + 1) for nth in range(len(MANY))),
+    "killed": (("upon", "RNTO", ("crash",)),),
+}
+
+
+def _renamed_and_cut_off(world: World, cut: tuple[Op, ...]) -> None:
+    for name in MANY:
+        world.write(name, 20)
+    world.do(("go_on", 30.0))
+    for op in cut:
+        world.do(op)
+    for name in MANY:
+        world.drop.rename(name, f"b/{name}")
+    world.do(("go_on", 4.0))
+
+
+@pytest.mark.parametrize("away_s", [0.0, 600.0])
+@pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
+def test_renames_that_are_cut_off_do_not_make_a_mass_delete(cut: tuple[Op, ...], away_s: float):
+    """All is here under other names: a person would have been asked whether it is to stay under the old ones, too."""
+    with begun() as world:
+        _renamed_and_cut_off(world, cut)
+        world.do(("pass_time", away_s))
+        world.do(("start",))
+        world.do(("go_on", 400.0))
+        assert world._published().keys() >= {f"b/{name}" for name in MANY}
+        assert not world._published().keys() & set(MANY)
+        assert EventKind.HELD not in {event.kind for event in world.events}
+
+
+def test_what_goes_after_its_rename_was_cut_off_counts_as_deleted():
+    with begun() as world:
+        _renamed_and_cut_off(world, CUTS["killed"])
+        for name in MANY:
+            world.drop.delete(f"b/{name}")
+        world.do(("start",))
+        world.do(("go_on", 400.0))
+        assert world._mirror.removals.held == len(MANY)
+        assert EventKind.HELD in {event.kind for event in world.events}
+
+
 def test_files_that_are_deleted_twice_in_a_minute_count_twice():
     with begun() as world:
         for _ in range(2):

@@ -441,6 +441,12 @@ class World(Life):
             if gone_s < self._absent_s - ROUNDING_S:
                 raise self._broken(f"{source} is missing at the server {gone_s} s after it has gone here")
 
+    def _has_other_name(self, path: str) -> bool:
+        """Whether what was here was renamed, and is published under another name: its rename was cut off."""
+        published = {*self._published().values()}
+        left = (content for (name, content), at in self.drop.left.items() if name == path and at > -math.inf)
+        return not published.isdisjoint(left)
+
     def _removed(self, remote: str, *, folder: bool = False, to_trash: bool = False, renamed: bool = False) -> None:
         path = remote.removeprefix(f"{BASE}/")
         shift = self._shift
@@ -453,6 +459,8 @@ class World(Life):
         if not shift.root_moved and tree.root_identity(self.drop.root) != root:
             raise self._broken(f"G4: {path} was deleted while another folder, or none, is in the root's place")
         self.count("trashed at the server" if to_trash else "deleted at the server")
+        if self._has_other_name(path):
+            return
         self._deleted += 1
         minutes = int((self.time.now - self._started) // 60) + 1
         if self._deleted > self._max_deletes * minutes + self._approved:

@@ -1,0 +1,63 @@
+"""What a rename that was cut off may have left under its old name: it is not deleted here, and goes all the same.
+
+After a lost connection or a crash nobody knows whether a file has its new name at the server: it is published there
+anew, and what may be under the old name goes once that is done. It is none of so many deletes at once (`toomany`), as
+it would have been none if it had been renamed: a line that breaks under hundreds of renames is no mass delete, about
+which a person would have to decide. In: files that are gone, and how they were to be renamed (`moves`). Out: when they
+are to be deleted. Used by the `removals` of one mapping.
+"""
+
+from __future__ import annotations
+
+import math
+
+from ftpsyncd.mapping.doubts import is_in_doubt
+from ftpsyncd.mapping.site import Moment, Site
+from ftpsyncd.specs import DeletePolicy
+
+LOOK_AGAIN_S = 60.0
+"""Whether it is published under its new name is not looked at more often than this."""
+AWAITED_AGAIN_S = 1.0
+"""The same in one pass, which waits for that (`waits.SOON_S`), but not for what a person has paused."""
+
+
+def due(site: Site, path: str, at: Moment, gone_s: float, *, all_seen: bool) -> float | None:
+    """When what may be left of a file under its old name is to be deleted, or to be asked about again.
+
+    Args:
+        site: the mapping.
+        path: of a file that is gone.
+        at: now.
+        gone_s: for how many seconds it has been gone at least.
+        all_seen: everything was looked at since the start: else it may be found under its new name yet.
+
+    Returns:
+        Monotonic seconds, infinite if that is when all has been seen. None: its rename was not cut off, or is not what
+        became of it, and it counts as deleted.
+    """
+    rename = site.moves.cut_off(path, at.now - gone_s)
+    if rename is None:
+        return None
+    row, name = site.ledger.row(site.id, rename.path), site.spec.name
+    on_its_way = site.queue.brings(name, rename.path) or site.queue.occupied(name, rename.path)
+    arrived = row is not None and row.fingerprint == rename.fingerprint
+    # Sent under the old name since, it is what is published there.
+    in_doubt = is_in_doubt(site.ledger, site.id, path)
+    over = (at.now if rename.gone_since is None else rename.gone_since) + site.spec.delete_after_s
+    found = arrived or on_its_way
+    if not in_doubt or site.spec.deletes is DeletePolicy.KEEP or (not found and all_seen and over <= at.now):
+        site.moves.forget_cut_off(path)
+        return None
+    if not found and not all_seen:
+        return math.inf
+    if not on_its_way:
+        return over
+    awaited = site.one_pass and not site.ledger.decisions.paused_ns(site.id)
+    return max(over, at.now + (AWAITED_AGAIN_S if awaited else LOOK_AGAIN_S))
+
+
+def forget_old(site: Site) -> None:
+    """What became of these is known by now: they are published under their old names again, or not at all."""
+    for path in site.moves.all_cut_off:
+        if not is_in_doubt(site.ledger, site.id, path):
+            site.moves.forget_cut_off(path)
