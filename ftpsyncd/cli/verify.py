@@ -356,7 +356,7 @@ def told(checked: Checked) -> str:
     """The totals in words."""
     parts = [f"{count:,} {WORDS[drift]}" for drift, count in checked.drift.items() if count]
     if checked.unsettled:
-        parts.append(f"{checked.unsettled:,} still to be published")
+        parts.append(f"{checked.unsettled:,} still to be published, or deleted if gone here")
     return ", ".join(parts) or "all is as it should be."
 
 

@@ -172,6 +172,17 @@ def test_a_repair_is_awaited_also_while_deletes_are_held(s: Site, held: str) -> 
     s.stop()
 
 
+def test_of_what_is_gone_here_and_held_no_repair_says_that_it_is_to_be_published(s: Site) -> None:
+    """As after a backup of the ledger was put back: it was told to wait for what could never come."""
+    s.write_config(max_deletes=0)
+    (s.published / "a.jpg").unlink()
+    (s.drop / "a.jpg").unlink()
+    done = s.command("verify", "drop", "--repair", ok=False)
+    assert done.returncode == 1
+    assert "1 still to be published, or deleted if gone here" in done.stdout
+    assert "drop: 1 file was deleted at once (a.jpg)" in done.stderr
+
+
 def test_what_is_gone_here_meanwhile_is_not_published_again(s: Site) -> None:
     """Missing at the server and here: nothing is to be done, and the ledger learns it."""
     s.write_config(deletes="keep", empty_dirs=True)
