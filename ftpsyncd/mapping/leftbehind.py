@@ -15,10 +15,10 @@ from ftpsyncd.mapping.doubts import is_in_doubt
 from ftpsyncd.mapping.site import Moment, Site
 from ftpsyncd.specs import DeletePolicy
 
-LOOK_AGAIN_S = 60.0
+LOOK_AGAIN_S = 5.0
 """Whether it is published under its new name is not looked at more often than this."""
-AWAITED_AGAIN_S = 1.0
-"""The same in one pass, which waits for that (`waits.SOON_S`), but not for what a person has paused."""
+PAUSED_AGAIN_S = 3600.0
+"""The same in one pass of what a person has paused, which that does not wait for."""
 
 
 def due(site: Site, path: str, at: Moment, gone_s: float, *, all_seen: bool) -> float | None:
@@ -52,8 +52,8 @@ def due(site: Site, path: str, at: Moment, gone_s: float, *, all_seen: bool) -> 
         return math.inf
     if not on_its_way:
         return over
-    awaited = site.one_pass and not site.ledger.decisions.paused_ns(site.id)
-    return max(over, at.now + (AWAITED_AGAIN_S if awaited else LOOK_AGAIN_S))
+    paused = site.one_pass and site.ledger.decisions.paused_ns(site.id)
+    return max(over, at.now + (PAUSED_AGAIN_S if paused else LOOK_AGAIN_S))
 
 
 def forget_old(site: Site) -> None:
