@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from ftpsyncd.actions import Action, Delete, MakeDir, RemoveDir, Rename, RenameDir, Sweep, Upload
 from ftpsyncd.core.gate import Breaker, Gate
+from ftpsyncd.counting import duration
 from ftpsyncd.engine.awaited import awaited, renamed_first
 from ftpsyncd.engine.report import no_space_message
 from ftpsyncd.inspection.reasons import Known, failed_lately, known_of
@@ -41,7 +42,7 @@ _WORK: Mapping[type[Action], str] = MappingProxyType(
 def _next_try(gate: Gate, now: float) -> str:
     """When a server that failed is tried again, and what a person can do about it."""
     left_s = math.ceil(gate.paused_until - now)
-    when = f"in {left_s} s" if left_s > 0 else "now"
+    when = f"in {duration(left_s)}" if left_s > 0 else "now"
     if gate.state is Breaker.FULL:
         # What `check` publishes is so small that it has room.
         return f"the server is tried again {when}; free space there, or raise the quota"
@@ -103,7 +104,7 @@ def _live_reason(mirror: Mirror, path: str, relative: str, at: Moment) -> Why | 
         failing = _failing(queue.gate, at.now) if pending.late else ""
         settles = pending.sighting is not None and not (pending.busy or pending.source)
         quiet = f" and has to be quiet for {mirror.spec.settle_s:g} s" if settles else ""
-        sentence = f"{what}, because {pending.why}{quiet} (for {waited_s} s){failing}{paused}{last}"
+        sentence = f"{what}, because {pending.why}{quiet} (for {duration(waited_s)}){failing}{paused}{last}"
         return Why(path, name, "settling", sentence, {"waited_s": waited_s, "settle_s": mirror.spec.settle_s}, receipt)
     if (running := queue.at_work(name, relative)) is not None:
         return Why(path, name, "in_flight", f"it is being {_WORK[type(running)]} right now{last}", receipt=receipt)
@@ -171,7 +172,7 @@ def _when_deleted(mirror: Mirror, gone: str, at: Moment) -> str:
     left_s = _left_s(mirror, since, at)
     if (may_be_in := removals.may_be_in) is not None and not left_s:
         return f"unless it is in {quote(may_be_in)}, which is renamed first{_failing(mirror.queue.gate, at.now)}"
-    return f"in {left_s} s"
+    return f"in {duration(left_s)}" if left_s else "at once"
 
 
 def _deleted_first(mirror: Mirror, path: str, at: Moment) -> str:

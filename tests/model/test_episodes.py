@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
+from unittest import mock
 
 import pytest
 
 from ftpsyncd.actions import Action, MakeDir, RenameDir
+from ftpsyncd.core.deletes import Deletes
 from ftpsyncd.core.gate import Breaker
 from ftpsyncd.core.names import SUFFIX, TRASH
 from ftpsyncd.daemon import knows
@@ -1800,9 +1802,24 @@ def test_a_name_that_is_written_by_and_replaced_while_it_is_published_leads_to_t
 
 
 @pytest.mark.parametrize(
+    ("left_s", "when"), [(7200.0, "in 2 h"), (42.4, "in 42 s"), (0.3, "in less than 1 s"), (0.0, "at once")]
+)
+def test_when_something_is_deleted_is_said_as_people_say_it(left_s: float, when: str):
+    """It was said in seconds and tenths: in 7200.0 s, and at last in 0.0 s."""
+    with World() as world:
+        world.write("a", 20)
+        world.do(("go_on", 30.0))
+        world.drop.delete("a")
+        world.do(("go_on", 1.0))
+        since = world.time.now - world.spec.delete_after_s + left_s
+        with mock.patch.object(Deletes, "since", return_value=since):
+            assert world.why("a").sentence == f"it is gone here; deleted at the server {when}"
+
+
+@pytest.mark.parametrize(
     ("held", "when"),
     [
-        (False, "in 4.0 s"),
+        (False, "in 4 s"),
         (True, "when you have decided about the deletes that are held (`ftpsyncd approve gallery`, or `discard`)"),
     ],
 )
