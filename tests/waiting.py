@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 
-def until(condition: Callable[[], object], what: str = "", timeout_s: float = 30.0) -> None:
+def until(condition: Callable[[], object], what: str = "", timeout_s: float = 10.0) -> None:
     """Return soon after ``condition()`` has become true; fail after ``timeout_s``, saying ``what`` was waited for.
 
     The longer it takes, and the more a look costs (thousands of files), the less often it looks: who is waited for, and the

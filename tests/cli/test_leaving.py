@@ -61,7 +61,7 @@ def test_what_was_made_for_it_goes_over_another_connection(
                 with contextlib.suppress(FtpsyncdError):
                     ask(spec, tmp_path)
                 proxy.left = math.inf
-                until(lambda: not list((server.home / "site").iterdir()), f"nothing is left after {passing}", 5)
+                until(lambda: not list((server.home / "site").iterdir()), f"nothing is left after {passing}", 30)
 
 
 def test_what_a_check_cannot_remove_any_more_is_named(tmp_path: Path) -> None:
