@@ -242,13 +242,10 @@ def _publish(path: str, entry: Entry, row: Row | None, look: Look, *, busy: str)
         renaming = sight(entry, look.sighting_of(path), look.now)
         due = _renamed_at(path, source, renaming, look)
         if due > look.now:
-            return Wait(
-                path,
-                due,
-                f"it had the name {source}, and whether that is written anew is awaited first",
-                renaming,
-                source=source,
-            )
+            # A file with other names, too, may have that one still.
+            had = "has, or had," if entry.linked else "had"
+            why = f"it {had} the name {source}, and whether that is written anew is awaited first"
+            return Wait(path, due, why, renaming, source=source)
         why, published_ns = f"renamed from {source}", source_row.published_ns
         return Rename(
             mapping, path, source, entry.fingerprint, source_row.sha256, row is not None, why, published_ns=published_ns

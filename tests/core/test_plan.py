@@ -82,7 +82,8 @@ def retry_in(seconds: float, path: str = "a") -> Wait:
 
 
 def moved_in(seconds: float, entry: Entry, since_s_ago: float = 0.0) -> Wait:
-    why = "it had the name a, and whether that is written anew is awaited first"
+    had = "has, or had," if entry.linked else "had"
+    why = f"it {had} the name a, and whether that is written anew is awaited first"
     return Wait("b", NOW + seconds, why, seen(entry, since_s_ago=since_s_ago), source="a")
 
 
@@ -123,6 +124,10 @@ RENAMES = {
     "a file under a new name is renamed": (
         Scene({"b": A}, moved_from=moved(A, "a")),
         [Rename(M, "b", "a", A.fingerprint, SHA, why="renamed from a", published_ns=PUBLISHED_NS)],
+    ),
+    "a file that has another name, too, since a moment ago waits: it is not said that it has no longer the first one": (
+        Scene({"b": A_NOW._replace(linked=True)}, moved_from=moved(A, "a")),
+        [moved_in(SETTLE_S - 0.5, A_NOW._replace(linked=True))],
     ),
     "a file that has another name since a moment ago waits: its old one may be written anew": (
         Scene({"b": A_NOW}, moved_from=moved(A, "a")),
