@@ -396,10 +396,25 @@ class Comparing:
         asked = [each for each in seen if self._intents.inquiries.ask_which(each, path)]
         return bool(asked)
 
+    def _keeps_first(self, directory: str, at: Moment) -> bool:
+        """Whether some of a directory that is gone is to be dropped first, since a person wants that to stay."""
+        discarded = self._removals.discarded
+        put_off = discarded.put_off_below(directory)
+        for each in put_off:
+            if self._site.moves.leaving(each):
+                self._offers.again.add(directory)
+            else:
+                discarded.dropped(each)
+                self._record(Forget(self._site.spec.name, each, Kind.DIR, KEPT))
+                self._site.dirty.mark(directory, at.now)
+        return bool(put_off)
+
     def _note_as_gone(self, path: str, kind: Kind, at: Moment, gone_s: float) -> None:
         if kind is Kind.DIR:
             self._nothing_below(path)
-            if self._has_asked_which(path) or not self._intents.inquiries.clear_below(path):
+            if self._keeps_first(path, at) or self._has_asked_which(path):
+                return
+            if not self._intents.inquiries.clear_below(path):
                 return
             if self._removals.source.took_disks_away(path, at) and self._site.spec.deletes is DeletePolicy.KEEP:
                 # Dropped from the ledger, they would be sent again when the disk is back.
@@ -407,7 +422,7 @@ class Comparing:
         if not self._removals.gone(path, kind, at, gone_s=gone_s):
             if kind is Kind.DIR and self._site.moves.leaving(path):
                 # Dropped from the ledger now, it would be sent anew, and be at the server twice.
-                self._removals.put_off(path)
+                self._removals.discarded.put_off(path)
                 self._offers.again.add(path)
                 return
             self._record(Forget(self._site.spec.name, path, kind, KEPT))

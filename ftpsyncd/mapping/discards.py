@@ -68,10 +68,18 @@ class Discard:
         self._absent.back(path)
         return True
 
+    def dropped(self, directory: str) -> None:
+        """A directory that was put off is dropped, with a directory above it that is gone by now."""
+        self._put_off.pop(directory, None)
+
     def put_off(self, directory: str) -> None:
         """A directory that it is about is dropped later: it is not over before."""
         if self._open:
             self._put_off[directory] = False
+
+    def put_off_below(self, directory: str) -> list[str]:
+        """The directories below another one that it is about and that are still to be dropped."""
+        return [each for each in self._put_off if each.startswith(f"{directory}/")]
 
     def there(self, directory: str) -> None:
         """A directory can be listed: neither it nor one above it is gone."""

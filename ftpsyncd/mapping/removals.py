@@ -71,7 +71,7 @@ class Removals:
         """A pass has ended since the folder is the one it is: what is gone is known, but for what went just now."""
         self._all_read = False
         """Likewise, and in one all that was published could be read: what a hold is about is known."""
-        self._discard = Discard(site, self.absent)
+        self.discarded = Discard(site, self.absent)
 
     def __repr__(self) -> str:
         return f"<Removals {self.absent!r} {self.holding!r} {self.source!r}>"
@@ -120,7 +120,7 @@ class Removals:
         """Everything that was to be compared has been: holds that have become pointless end, old absences count."""
         self._all_seen, unread = True, self.unread()
         if self.source.is_published:
-            self._discard.all_seen(unread)
+            self.discarded.all_seen(unread)
         self._unsure = self.absent.allowed_paths
         self._forget_decisions()
         keeps = self._site.spec.deletes is DeletePolicy.KEEP
@@ -161,7 +161,7 @@ class Removals:
         """Take back every delete that has not begun."""
         self.absent.clear()
         self._all_seen = self._all_read = False
-        self._discard.interrupted()
+        self.discarded.interrupted()
         self._after_pass.clear()
         self._unsure.clear()
         self._clearing.stop()
@@ -204,7 +204,7 @@ class Removals:
             return True
         known = self.absent.since(path) is not None
         since = self._noted(path, kind, at.now - gone_s)
-        if self._discard.is_about(path, since, known_source=self.source.is_published):
+        if self.discarded.is_about(path, since, known_source=self.source.is_published):
             return False
         due = since + site.spec.delete_after_s
         if due > at.now:
@@ -214,10 +214,6 @@ class Removals:
         elif self.hold is None:
             return self._gone_for_good(path, kind, at)
         return True
-
-    def put_off(self, directory: str) -> None:
-        """A directory that is to be dropped from the ledger is so only when what gets another name has left it."""
-        self._discard.put_off(directory)
 
     def _noted(self, path: str, kind: Kind, since: float) -> float:
         """Note something as gone since then at the latest; returns since when."""
@@ -244,7 +240,7 @@ class Removals:
 
     def dropped(self) -> None:
         """All that was to be dropped from the ledger has been."""
-        self._discard.end_if_over()
+        self.discarded.end_if_over()
 
     def _files_to_go(self, directory: str) -> int:
         """How many published files are below a directory that is gone, but for those that get other names."""
@@ -310,7 +306,7 @@ class Removals:
     def seen(self, listing: Listing) -> None:
         """What is on disk was not deleted: a decision about its deletion is over."""
         self.absent.there(listing.directory)
-        self._discard.there(listing.directory)
+        self.discarded.there(listing.directory)
         self.source.places.seen(listing)
         self.changed_there.seen(listing)
 
@@ -368,7 +364,7 @@ class Removals:
         if self.hold is not None:
             directories = self.directories_held
             files += self.absent.approve()
-            self._discard.overruled()
+            self.discarded.overruled()
             self.source.accept()
             self.holding.release("approved", at)
         site.dirty.mark_deep("", at.now)
@@ -390,7 +386,7 @@ class Removals:
             files += self.absent.files
             directories = self.directories_held
             unseen = self._seen_in_part
-            self._discard.begin(at.now, unseen=unseen)
+            self.discarded.begin(at.now, unseen=unseen)
             self.source.accept()
             self.holding.release("discarded", at)
             site.dirty.mark_deep("", at.now)

@@ -343,6 +343,36 @@ def test_a_discard_is_about_what_a_new_directory_of_the_same_name_lacks_before_s
         assert isinstance(tell.begins(), Delete)
 
 
+def test_a_discard_is_about_a_directory_also_when_the_one_above_it_goes_before_something_has_left_it():
+    with Ledger(Path(":memory:")) as ledger:
+        tell = with_more(ledger)
+        before, tell.there = tell.there, {path: each for path, each in tell.there.items() if "top/old" not in path}
+        tell.mirror.dirty.mark_deep("", tell.at.now)
+        tell.goes_on()
+        tell.goes_on(AFTER_S + 1)
+        assert tell.mirror.removals.held == 3
+        tell.there["inner/0"] = before["top/old/0"]
+        tell.mirror.dirty.mark("inner/0", tell.at.now)
+        tell.goes_on()
+        tell.goes_on(SETTLE_S + 0.1)
+        assert tell.waiting("inner/0") is Rename
+        tell.mirror.removals.discard(tell.at)
+        tell.goes_on(0.1)
+        for path in ("top/x1", "top/x2"):
+            ledger.forget(tell.id, path)
+        tell.there = {path: each for path, each in tell.there.items() if "top" not in path}
+        tell.mirror.dirty.mark("top", tell.at.now)
+        begun = []
+        for _ in range(3):
+            tell.goes_on(AFTER_S + 1)
+            while (action := tell.begins()) is not None:
+                begun.append((type(action), action.path))
+                tell.ends(Done(action, Did.RENAMED if isinstance(action, Rename) else Did.DELETED))
+        assert begun == [(Rename, "inner/0"), (Delete, "top/x0"), (RemoveDir, "top")]
+        assert not any(path.startswith("top") for path, _ in ledger.walk(tell.id))
+        assert not ledger.decisions.discarding(tell.id)
+
+
 def test_many_that_wait_for_another_name_are_no_mass_delete():
     with Ledger(Path(":memory:")) as ledger:
         tell = Tell(ledger, max_deletes=DeleteLimit(1))
