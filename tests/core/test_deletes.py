@@ -11,9 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ftpsyncd.core.deletes import WINDOW_S, Deletes
+from ftpsyncd.core.deletes import WINDOW_S, Deletes, gone_s
+from ftpsyncd.model import Listing, Presence
 from ftpsyncd.specs import DeleteLimit
-from tests.core.vocabulary import NOW
+from tests.core.vocabulary import NOW, WALL, S, made
 
 QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 LIMIT = 50
@@ -615,3 +616,29 @@ def test_no_minute_sees_more_deletes_than_the_limit_and_people_allow(steps: list
     for what, path, number in steps:
         getattr(guarded, what)(path, number)
         assert guarded.of_the_last_minute <= limit + guarded.approved
+
+
+@pytest.mark.parametrize(
+    ("directory", "changed_s", "published_s", "recorded_s", "inode", "gone_for_s"),
+    [
+        ("", 30, 60, None, 50, 30.0),
+        # The file was published after the last change that its stamp tells of: the clock was set, or another one gave it.
+        ("", 30, 10, None, 50, 10.0),
+        ("", -5, 60, None, 50, 0.0),
+        ("", None, 60, None, 50, 0.0),
+        ("d", 30, 60, 90, 50, 30.0),
+        ("d", 30, 10, 90, 50, 10.0),
+        ("d", 30, 60, 20, 50, 20.0),
+        # Another directory has the name.
+        ("d", 30, 60, 90, 51, 0.0),
+        ("d", 30, 60, None, 50, 0.0),
+    ],
+)
+def test_what_a_directory_lacks_is_gone_since_it_was_changed_last_at_the_latest(
+    directory: str, changed_s: float | None, published_s: float, recorded_s: float | None, inode: int, gone_for_s: float
+):
+    """After downtime: what seems to have been gone for longer than it has is deleted without its time."""
+    changed_ns = 0 if changed_s is None else WALL - int(changed_s * S)
+    listing = Listing(directory, Presence.PRESENT, {}, inode=inode, taken_wall_ns=WALL, changed_wall_ns=changed_ns)
+    row = None if recorded_s is None else made(50)._replace(published_ns=WALL - int(recorded_s * S))
+    assert gone_s(listing, row, WALL - int(published_s * S)) == gone_for_s
