@@ -84,6 +84,19 @@ def test_a_path_that_was_back_is_gone_anew():
     assert deletes.note("a", 1, NOW + 5) == NOW + 5
 
 
+def test_what_is_gone_from_a_directory_that_has_another_name_at_the_server_is_found_gone_there():
+    """Under both names it would count twice."""
+    deletes = gone("d/a", "d/e/b", "d2/c")
+    deletes.elsewhere("d")
+    assert (deletes.files, deletes.paths) == (1, ["d2/c"])
+
+
+def test_of_a_folder_that_cannot_be_read_nothing_is_kept():
+    deletes = gone("d/a", "b")
+    deletes.clear()
+    assert (deletes.files, deletes.paths, "" in deletes._inside) == (0, [], False)
+
+
 def test_a_path_that_was_never_gone_can_be_back():
     deletes = gone("a")
     deletes.back("b")
