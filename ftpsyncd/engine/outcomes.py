@@ -222,7 +222,7 @@ def apply_to_server(queue: Queue, outcome: Outcome, connections: int, now: float
         return EventKind.SERVER_OFFLINE if is_news else None
     if not is_answer(outcome) or (isinstance(outcome, Failed) and outcome.error.retry is Retry.SPACE):
         return None
-    if queue.gate.state is Breaker.FULL and isinstance(outcome.action, MAKES_ROOM):
+    if queue.gate.state is Breaker.FULL and (isinstance(outcome.action, MAKES_ROOM) or _takes_no_space(outcome)):
         # It would be done at any full server.
         return None
     if queue.gate.lacks_data and not _tells_of_data(outcome):
@@ -235,6 +235,15 @@ def _tells_of_data(outcome: Outcome) -> bool:
     if isinstance(outcome, Done) and isinstance(outcome.action, SENDS):
         return outcome.did is Did.PUBLISHED
     return isinstance(outcome.action, (*SENDS, Probe))
+
+
+def _takes_no_space(outcome: Outcome) -> bool:
+    """Whether something was done for which a server needs no space, and not only to see whether it answers."""
+    if not isinstance(outcome, Done) or isinstance(outcome.action, Probe):
+        return False
+    return outcome.did is not Did.PUBLISHED or not (
+        isinstance(outcome.action, Upload) and outcome.action.fingerprint.size
+    )
 
 
 def answered(queue: Queue, connections: int, now: float) -> EventKind | None:

@@ -7,16 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from ftpsyncd.actions import Action, Delete, Did, Done, Failed, Probe
+from ftpsyncd.actions import Action, Delete, Did, Done, Failed, MakeDir, Probe, Rename, Sweep, Upload
 from ftpsyncd.core.gate import ASKED_AFTER_S, FULL_PAUSE_S, Breaker
 from ftpsyncd.core.space import SPACE_RETRY_S
 from ftpsyncd.engine import again, handout
 from ftpsyncd.engine.handout import Server
 from ftpsyncd.engine.outcomes import Outcomes, apply_to_server
 from ftpsyncd.errors import UnwrittenError
+from ftpsyncd.events import EventKind
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.mapping.site import Moment
-from tests.core.vocabulary import NOW, WALL, M, S
+from ftpsyncd.model import Fingerprint
+from tests.core.vocabulary import NOW, SHA, WALL, M, S
 from tests.engine.test_outcomes import FULL, REFUSED, Story, other_file
 
 
@@ -113,3 +115,22 @@ def test_a_full_server_is_asked_when_nothing_has_to_be_sent_there_any_more(story
     again.retry(story.mirror, None, at(NOW + 5))
     assert handed(story, NOW + 5) == [], "what has failed is looked at first"
     assert handed(story, NOW + 5 + ASKED_AFTER_S) == [Probe("web")]
+
+
+@pytest.mark.parametrize(
+    "done",
+    [
+        Done(Sweep(M, "a", "/htdocs/a.0a1b2c3d.filepart"), Did.SWEPT),
+        Done(MakeDir(M, "new", 60), Did.MADE),
+        Done(Rename(M, "new", "old", Fingerprint(1, 2, 3), SHA), Did.RENAMED),
+        Done(other_file("known"), Did.ADOPTED),
+        Done(Upload(M, "empty", Fingerprint(0, 1, 7)), Did.PUBLISHED, sha256=SHA),
+    ],
+    ids=["a leftover is removed", "a directory is made", "a file is renamed", "it was there", "it is empty"],
+)
+def test_what_takes_no_space_does_not_show_that_a_full_server_has_some(story: Story, done: Done):
+    """What was left of the very file that had none is removed first: then all were tried again, and refused."""
+    assert apply_to_server(story.queue, done, 1, NOW + FULL_PAUSE_S) is None
+    assert story.queue.gate.state is Breaker.FULL
+    published = Done(other_file("a"), Did.PUBLISHED, sha256=SHA)
+    assert apply_to_server(story.queue, published, 1, NOW + FULL_PAUSE_S) is EventKind.SERVER_ONLINE
