@@ -88,6 +88,16 @@ def test_what_the_ledger_calls_for_is_handed_out(waiting: Waiting, action: Actio
     assert (type(found), found.path) == (type(action), action.path)
 
 
+@pytest.mark.parametrize("ours", [True, False])
+def test_what_has_become_ours_while_an_upload_waited_is_replaced(waiting: Waiting, *, ours: bool):
+    """It came with its directory, which was renamed: with `existing: keep` it was taken for somebody else's."""
+    if ours:
+        waiting.ledger.put(waiting.id, "film", published(file(size=5)))
+    (found,) = waiting.taken(Upload(M, "film", ANOTHER.fingerprint))
+    assert isinstance(found, Upload)
+    assert found.replaces is ours
+
+
 def test_what_trials_have_left_is_seen_to_when_nothing_else_is_to_be_done_and_once_more_a_minute_later(
     waiting: Waiting,
 ):

@@ -128,6 +128,10 @@ def _to_tidy(server: Server, at: Moment) -> Probe | None:
 
 def _begun(mirror: Mirror, action: Action, at: Moment) -> Action:
     """An action that is handed out, with its intent."""
+    if isinstance(action, SENDS) and not action.replaces:
+        # While it waited, a file of ours may have come to its name: with the directory that it is in, for one.
+        row = mirror.ledger.row(mirror.id, action.path)
+        action = action._replace(replaces=row is not None and row.kind is Kind.FILE)
     action = mirror.intents.begin(action)
     if isinstance(action, SENDS) and action.replaces and mirror.spec.publish is PublishMode.DIRECT:
         # What has its name is ours, and known before a worker could tell.
