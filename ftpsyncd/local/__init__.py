@@ -9,5 +9,5 @@ and of a question: engine → disk (a thread per mapping) → scan → tree (des
 
 The threads of the first are in `observing`, their turns in `sources`; `walking` finds the directories to watch,
 `limits` says what stands in the way, and `unwatched` stands in for `watch` in a single pass. What a disk is: `mounts`
-and `uuids`; when a file was made: `birth`; `wayin` leads to the folder.
+and `uuids`; when a file was made: `birth`; `wayin` leads to the folder, and `toolong` to what is very deep in it.
 """
