@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ftpsyncd.core import downloads
-from ftpsyncd.local import birth, mounts, quiet, tree
+from ftpsyncd.local import birth, mounts, quiet, toolong, tree
 from ftpsyncd.model import MIXED, Disk, Entry, Fingerprint, Kind, Listing, Presence, RootIdentity
 from ftpsyncd.paths import basename, join, parent
 
@@ -238,7 +238,7 @@ class Scanner:
             # "..", unlike a path, cannot lead to a folder that was put there a moment ago.
             with suppress(PermissionError):
                 return os.stat("..", dir_fd=descriptor).st_dev
-        return (self.root / parent(directory)).stat().st_dev
+        return toolong.stat(f"{self.root}/{parent(directory)}").st_dev
 
     def _all_entries(self, opened: _Opened) -> _Seen:
         entries: dict[str, Entry] = {}

@@ -1,7 +1,8 @@
 """Looks at what has a longer path than the kernel takes (PATH_MAX), as only what is deep in a folder may.
 
-Comes in: an absolute path. Goes out: its stat. Called by `publishing.lastlook`: what is found by descriptors (`scan`)
-has to be seen by its path, too, or it would never be published, and never deleted.
+Comes in: an absolute path. Goes out: its stat. Called by `publishing.lastlook`, since what is found by descriptors
+(`scan`) has to be seen by its path, too, or it would never be published, and never deleted; and by `scan` where links
+are followed, since only a path leads back through them.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import pytest
 
 from ftpsyncd.actions import Upload
 from ftpsyncd.errors import FileBusyError, FileChangedError, SourceMissingError
-from ftpsyncd.local.scan import fingerprint_of
+from ftpsyncd.local.scan import Scanner, fingerprint_of
 from ftpsyncd.local.tree import root_identity
 from ftpsyncd.publishing.lastlook import Folder, exists, open_planned, planned_ctime_ns, require_gone, require_same
 from ftpsyncd.specs import MappingSpec
@@ -35,13 +35,13 @@ def test_a_link_is_there_for_as_long_as_what_it_leads_to_where_links_are_followe
 
 @pytest.fixture
 def deep(tmp_path: Path) -> Iterator[tuple[str, int]]:
-    """A directory whose path the kernel does not take (PATH_MAX), relative to the folder, and open."""
+    """A directory whose path, and that of the one above it, the kernel does not take (PATH_MAX): relative to the folder, and open."""
     name, descriptor = "d" * 250, os.open(tmp_path, os.O_RDONLY)
-    for _ in range(17):
+    for _ in range(18):
         os.mkdir(name, dir_fd=descriptor)
         above, descriptor = descriptor, os.open(name, os.O_RDONLY, dir_fd=descriptor)
         os.close(above)
-    yield "/".join([name] * 17), descriptor
+    yield "/".join([name] * 18), descriptor
     os.close(descriptor)
 
 
@@ -60,6 +60,7 @@ def test_what_has_a_longer_path_than_the_kernel_takes_is_seen(
         made.write(b"content")
     status = os.stat("a.jpg", dir_fd=descriptor)
     upload = Upload(M, path, fingerprint_of(status))
+    assert set(Scanner(tmp_path, follow_symlinks=follow).list_dir(directory).entries) == {"a.jpg"}
     assert planned_ctime_ns(spec, upload) == status.st_ctime_ns
     file, ctime_ns = open_planned(spec, upload)
     with file:
