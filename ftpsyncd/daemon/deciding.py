@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from ftpsyncd.config import Config
 from ftpsyncd.daemon.service import LOOK_AGAIN_S, Service
-from ftpsyncd.daemon.steering import Steering
+from ftpsyncd.daemon.steering import Steering, summed
 from ftpsyncd.errors import CommandRefusedError, LedgerError, LockHeldError
 from ftpsyncd.inspection.survey import in_no_mapping, located
 from ftpsyncd.ledger.book import LEDGER
@@ -79,7 +79,7 @@ def decide(
     names = _named(config, mapping, server, path)
     if name in {*_HOLDS, CommandName.RETRY} and not _has_ledger(config):
         # Nor need there be one because of that.
-        return "; ".join(f"{each}: {'nothing is held' if name in _HOLDS else 'nothing had failed'}" for each in names)
+        return summed([f"{each}: {'nothing is held' if name in _HOLDS else 'nothing had failed'}" for each in names])
     service = Service(config, one_pass=True, performs=False, mappings=names)
     _start(service)
     try:

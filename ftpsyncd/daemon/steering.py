@@ -108,7 +108,7 @@ class Steering(Daemon):
         def act(at: Moment) -> str:
             chosen = [each for each in self._chosen(mapping, server) if path is None or each.spec.name in found]
             _require_decidable(name, chosen)
-            said = _summed([_command(each, name, found.get(each.spec.name), at) for each in chosen])
+            said = summed([_command(each, name, found.get(each.spec.name), at) for each in chosen])
             said = said or "nothing matches"
             # What a person was told is done outlives whatever happens next.
             engine.ledger.commit()
@@ -271,18 +271,26 @@ def _command(mirror: Mirror, name: CommandName, path: str | None, at: Moment) ->
             said = mirror.removals.discard(at)
     if mirror.paused and name in {CommandName.RETRY, CommandName.RESCAN}:
         # Nothing is tried, or published, before that.
-        said += f"; it is paused, `ftpsyncd resume {as_word(what)}` goes on"
+        said += f"; it is paused, {_resume(what)} goes on"
     return said
 
 
-def _summed(said: Sequence[str]) -> str:
-    """What was done, of many mappings by what it was, so that what is another thing for one of them is seen."""
+def _resume(mapping: str) -> str:
+    return f"`ftpsyncd resume {as_word(mapping)}`"
+
+
+def summed(said: Sequence[str]) -> str:
+    """What was done, of many mappings by what it was, so that what is another thing for one of them is seen.
+
+    Args:
+        said: of each mapping, its name first.
+    """
     if len(said) <= SAID_EACH:
         return "; ".join(said)
     alike: dict[str, list[str]] = {}
     for each in said:
         name, _, what = each.partition(": ")
-        alike.setdefault(what, []).append(name)
+        alike.setdefault(what.replace(_resume(name), _resume("MAPPING")), []).append(name)
     parts = []
     # What most have in common comes last.
     for what, names in sorted(alike.items(), key=lambda same: len(same[1])):

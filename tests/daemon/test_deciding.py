@@ -332,6 +332,9 @@ def test_a_pass_keeps_to_a_pause_and_goes_on_after_it(site: Site):
 def test_where_nothing_was_ever_published_nothing_is_made(site: Site):
     assert site.decide(CommandName.APPROVE) == "m: nothing is held"
     assert site.decide(CommandName.RETRY, None) == "m: nothing had failed"
+    spec = site.config.mappings["m"]
+    many = site.config._replace(mappings={f"m{number}": spec._replace(name=f"m{number}") for number in range(20)})
+    assert deciding.decide(many, CommandName.RETRY) == "m0, m1, m2 and 17 more: nothing had failed"
     assert not site.config.state_dir.exists()
 
 

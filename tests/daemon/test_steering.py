@@ -74,11 +74,18 @@ def test_of_many_mappings_it_is_said_once_what_was_done():
     """A retry of 400 was answered by one line of 20,000 characters, in which those that had failed were not seen."""
     quiet = [f"m{number}: nothing had failed" for number in range(1205)]
     failed = ["a: 2 failed paths are tried again", "b: 2 failed paths are tried again"]
-    assert steering._summed([*quiet, *failed]) == (
+    assert steering.summed([*quiet, *failed]) == (
         "a, b: 2 failed paths are tried again; m0, m1, m2 and 1,202 more: nothing had failed"
     )
+    paused = [
+        f"m{number}: nothing had failed; it is paused, {steering._resume(f'm{number}')} goes on"
+        for number in range(400)
+    ]
+    assert steering.summed(paused) == (
+        "m0, m1, m2 and 397 more: nothing had failed; it is paused, `ftpsyncd resume MAPPING` goes on"
+    )
     few = ["a: paused", "b: paused; it is paused"]
-    assert steering._summed(few) == "; ".join(few)
+    assert steering.summed(few) == "; ".join(few)
 
 
 def test_an_engine_that_hangs_is_not_healthy_and_one_that_goes_on_is(config: Config, monkeypatch):
