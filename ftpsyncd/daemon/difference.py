@@ -21,7 +21,7 @@ class Difference:
     moved: list[str] = field(default_factory=list)
     """They publish another folder, or to another place."""
     adjusted: list[str] = field(default_factory=list)
-    """Other settings changed."""
+    """Other settings changed, or what the server is called."""
     servers: list[str] = field(default_factory=list)
     """Servers whose account or limits changed."""
     paced: list[str] = field(default_factory=list)
@@ -67,8 +67,7 @@ def difference(
             found.paced.append(name)
     for name in old.keys() & new.keys():
         before, after = old[name], new[name]
-        place = _place(before, servers_old), _place(after, servers_new)
-        if (before.local, before.server, place[0]) != (after.local, after.server, place[1]):
+        if (before.local, _place(before, servers_old)) != (after.local, _place(after, servers_new)):
             found.moved.append(name)
         elif before != after:
             found.adjusted.append(name)
@@ -78,6 +77,6 @@ def difference(
 
 
 def _place(spec: MappingSpec, servers: Mapping[str, ServerSpec]) -> str:
-    """Where a mapping publishes: the server of that name may be another one, where everything is published anew."""
+    """Where a mapping publishes: a server of the same name may be another one, and one of another name the same."""
     account = servers.get(spec.server)
     return spec.remote if account is None else destination(spec, account)

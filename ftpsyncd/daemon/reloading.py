@@ -62,6 +62,8 @@ class Reload:
         found = difference(specs, config.mappings, accounts, wanted)
         closing = {*found.servers, *(name for name in accounts if name not in wanted)}
         leaving = {*found.removed, *found.moved, *(name for name, spec in specs.items() if spec.server in closing)}
+        # Its files are where they were, but it has the queue and the connections of another entry.
+        leaving |= {name for name in found.adjusted if specs[name].server != config.mappings[name].server}
         adjusted = [name for name in found.adjusted if name not in leaving]
         roster.take_out_disks([*leaving, *adjusted], self._ending)
         for name in adjusted:

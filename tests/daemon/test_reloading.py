@@ -27,7 +27,8 @@ def compared(old: list[MappingSpec], new: list[MappingSpec], web: ServerSpec = W
     def by_name(specs: list[MappingSpec]) -> dict[str, MappingSpec]:
         return {spec.name: spec for spec in specs}
 
-    return difference(by_name(old), by_name(new), {"web": WEB}, {"web": web})
+    servers = {"other": WEB._replace(name="other", host="ftp.example.org"), "same": WEB._replace(name="same")}
+    return difference(by_name(old), by_name(new), {"web": WEB} | servers, {"web": web} | servers)
 
 
 def changed(**changes: object) -> MappingSpec:
@@ -76,6 +77,11 @@ def test_another_account_is_connected_to_anew_and_a_move(change: dict[str, objec
     found = compared([A], [A, changed(name="b", server="other")], WEB._replace(**change))  # type: ignore[arg-type]
     assert (found.servers, found.moved) == (["web"], ["a"])
     assert found.sentence == "added b; moved a; connects anew to web"
+
+
+def test_the_same_account_under_another_name_is_no_move():
+    """It was told as one, as if everything were published anew."""
+    assert compared([A], [changed(server="same")]).sentence == "changed a"
 
 
 def test_another_limit_of_the_server_is_no_move():
