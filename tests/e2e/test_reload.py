@@ -121,6 +121,26 @@ def test_a_mapping_with_another_name_sends_nothing_that_is_there(running: Site) 
     assert "other: published" not in s.log()
 
 
+def test_a_server_with_another_name_sends_nothing_that_is_there(running: Site) -> None:
+    s = running
+    (s.drop / "a.jpg").write_bytes(b"picture")
+    s.until_equal()
+    mapping = json.loads(s.config.read_text())["mappings"][MAPPING]
+    web = json.loads(s.config.read_text())["servers"]["web"]
+    remote = mapping["remote"].removeprefix("web")
+    # Beside the old one, by which nothing is sent any more; then without it.
+    edit(s, servers={"beside": web}, mappings={MAPPING: {"remote": f"beside{remote}"}})
+    assert s.command("reload").stdout == f"reloaded: changed {MAPPING}\n"
+    (s.drop / "b.jpg").write_bytes(b"b")
+    s.until_equal()
+    assert [each["name"] for each in s.status()["servers"]] == ["beside"]
+    edit(s, servers={"beside": None, "after": web, "web": None}, mappings={MAPPING: {"remote": f"after{remote}"}})
+    assert s.command("reload").stdout == f"reloaded: changed {MAPPING}\n"
+    (s.drop / "a.jpg").unlink()
+    s.until_equal()
+    assert s.log().count("published ") == 2
+
+
 def test_new_settings_are_in_force_and_running_transfers_go_on(server: Server, tmp_path: Path) -> None:
     with site(server, tmp_path, server_keys={"bandwidth": "1 MB/s"}) as s:
         s.start()
