@@ -128,14 +128,17 @@ def test_a_server_with_another_name_sends_nothing_that_is_there(running: Site) -
     mapping = json.loads(s.config.read_text())["mappings"][MAPPING]
     web = json.loads(s.config.read_text())["servers"]["web"]
     remote = mapping["remote"].removeprefix("web")
-    # Beside the old one, by which nothing is sent any more; then without it.
-    edit(s, servers={"beside": web}, mappings={MAPPING: {"remote": f"beside{remote}"}})
-    assert s.command("reload").stdout == f"reloaded: changed {MAPPING}\n"
+    (s.base / "other").mkdir()
+    other = {"local": str(s.base / "other"), "remote": "web:/other"}
+    # Beside the old one, which has another mapping; then without it.
+    edit(s, servers={"beside": web}, mappings={MAPPING: {"remote": f"beside{remote}"}, "other": other})
+    assert s.command("reload").stdout == f"reloaded: added other; changed {MAPPING}\n"
     (s.drop / "b.jpg").write_bytes(b"b")
     s.until_equal()
-    assert [each["name"] for each in s.status()["servers"]] == ["beside"]
-    edit(s, servers={"beside": None, "after": web, "web": None}, mappings={MAPPING: {"remote": f"after{remote}"}})
-    assert s.command("reload").stdout == f"reloaded: changed {MAPPING}\n"
+    assert sorted(each["name"] for each in s.status()["servers"]) == ["beside", "web"]
+    after = {MAPPING: {"remote": f"after{remote}"}, "other": None}
+    edit(s, servers={"beside": None, "after": web, "web": None}, mappings=after)
+    assert s.command("reload").stdout == f"reloaded: removed other; changed {MAPPING}\n"
     (s.drop / "a.jpg").unlink()
     s.until_equal()
     assert s.log().count("published ") == 2
