@@ -54,19 +54,21 @@ class Discard:
         self._keep(is_open=True)
 
     def is_about(self, path: str, since: float, *, known_source: bool) -> bool:
-        """Whether a path that is gone stays at the server; then its absence is dealt with.
+        """Whether a path that is gone stays at the server.
 
         Args:
             path: it.
             since: when it was first seen gone, in monotonic seconds.
             known_source: what is not in the folder is gone: no other folder or disk is in its place.
         """
-        late = since > self._until and not self._is_put_off(path)
-        if late and not (known_source and (self._unseen or self._may_not_have_been_seen(path))):
-            return False
+        if since <= self._until or self._is_put_off(path):
+            return True
+        return known_source and (self._unseen or self._may_not_have_been_seen(path))
+
+    def carried_out(self, path: str) -> None:
+        """A path that it is about is to be dropped from the ledger: its absence is dealt with."""
         self._put_off.pop(path, None)
         self._absent.back(path)
-        return True
 
     def dropped(self, directory: str) -> None:
         """A directory that was put off is dropped, with a directory above it that is gone by now."""

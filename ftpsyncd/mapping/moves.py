@@ -63,6 +63,8 @@ class Moves:
         """Nothing can be seen: what was noted may be over."""
         self._to_come.clear()
         self._inside.clear()
+        for source in self._cut_off:
+            self._is_there(source)
 
     def awaits(self, source: str) -> bool:
         """Whether a rename away from a path is still to be begun."""
@@ -119,6 +121,7 @@ class Moves:
         """The old path is there again: should it go once more, that counts from then."""
         if self._to_come.pop(source, None) is not None:
             self._inside.discard(source)
+        self._is_there(source)
 
     # ── renames that were cut off ────────────────────────────────────────────────────────────────────────────
 
@@ -134,6 +137,11 @@ class Moves:
         if rename is not None and (rename.gone_since is None or since < rename.gone_since):
             rename = self._cut_off[source] = rename._replace(gone_since=since)
         return rename
+
+    def _is_there(self, source: str) -> None:
+        """An old name is there again, or cannot be seen: for how long it has been gone counts anew."""
+        if (rename := self._cut_off.get(source)) is not None:
+            self._cut_off[source] = rename._replace(gone_since=None)
 
     @property
     def all_cut_off(self) -> list[str]:

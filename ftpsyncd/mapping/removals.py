@@ -204,7 +204,8 @@ class Removals:
             return True
         known = self.absent.since(path) is not None
         since = self._noted(path, kind, at.now - gone_s)
-        if self.discarded.is_about(path, since, known_source=self.source.is_published):
+        if self._is_to_stay(path, since):
+            self.discarded.carried_out(path)
             return False
         due = since + site.spec.delete_after_s
         if due > at.now:
@@ -221,9 +222,15 @@ class Removals:
             return self.absent.note(path, 1, since)
         return self.absent.note_directory(path, self._files_to_go(path), since)
 
+    def _is_to_stay(self, path: str, since: float) -> bool:
+        """Whether a person wants what is gone from a path since then to stay at the server."""
+        return self.discarded.is_about(path, since, known_source=self.source.is_published)
+
     def _was_left_behind(self, path: str, kind: Kind, at: Moment, gone_s: float) -> bool:
         """Whether something is not deleted here, but had its rename cut off (`leftbehind`); dealt with if so."""
-        if kind is not Kind.FILE or self.hold is not None:
+        since = self.absent.since(path)
+        # Counted in a hold, and told so, it is for the person who decides about that.
+        if kind is not Kind.FILE or self.hold is not None or self._is_to_stay(path, at.now if since is None else since):
             return False
         due = leftbehind.due(self._site, path, at, gone_s, all_seen=self._all_seen)
         if due is None:

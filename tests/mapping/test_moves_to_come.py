@@ -13,7 +13,7 @@ from ftpsyncd.core.gate import Breaker
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.local.changes import WatchReport
-from ftpsyncd.mapping.moves import Moves
+from ftpsyncd.mapping.moves import CutOff, Moves
 from ftpsyncd.mapping.waits import RESTLESS_S
 from ftpsyncd.model import Entry, Kind, Listing
 from ftpsyncd.specs import DeleteLimit
@@ -481,3 +481,16 @@ def test_what_leaves_a_directory_costs_no_look_at_all_that_leaves_others():
     moves.clear()
     assert moves.leaving("") == set()
     assert "" not in moves._inside
+
+
+def test_what_cannot_be_seen_has_not_been_gone_since_before():
+    moves = Moves(Queue(4), M)
+    moves.was_cut_off("a", CutOff("b", PICTURE.fingerprint))
+    for seen_gone in (5.0, 7.0):
+        cut_off = moves.cut_off("a", seen_gone)
+        assert cut_off is not None
+        assert cut_off.gone_since == 5.0
+    moves.clear()
+    cut_off = moves.cut_off("a", 9.0)
+    assert cut_off is not None
+    assert cut_off.gone_since == 9.0

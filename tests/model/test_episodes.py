@@ -1113,6 +1113,53 @@ def test_what_goes_after_its_rename_was_cut_off_counts_as_deleted():
         assert EventKind.HELD in {event.kind for event in world.events}
 
 
+@pytest.mark.parametrize("killed", [False, True])
+@pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
+def test_what_a_rename_that_was_cut_off_left_stays_if_a_hold_counted_it_and_a_person_said_so(
+    cut: tuple[Op, ...], *, killed: bool
+):
+    """It was deleted after the answer that it stays at the server, as soon as it was published under its new name."""
+    gone = [f"gone{number}" for number in range(MAX_DELETES + 1)]
+    with begun() as world:
+        for name in gone:
+            world.write(name, 20)
+        world.do(("go_on", 30.0))
+        _renamed_and_cut_off(world, ())
+        for name in MANY:
+            world.drop.rename(f"b/{name}", name)
+        for name in gone:
+            world.drop.delete(name)
+        world.do(("go_on", 30.0))
+        assert world._mirror.removals.held == len(gone)
+        _renamed_and_cut_off(world, cut)
+        world.all(("start",), ("go_on", 30.0))
+        absent = set(world._mirror.removals.absent.paths)
+        assert absent > set(gone)
+        stay = absent & world._published().keys()
+        world.do(("discard",))
+        if killed:
+            world.all(("crash",), ("start",))
+        world.do(("go_on", 400.0))
+        assert world._published().keys() >= {*stay, *(f"b/{name}" for name in MANY)}
+        assert not world._ledger.decisions.discarding(world._mirror.id)
+
+
+def test_what_a_rename_that_was_cut_off_left_goes_when_it_has_been_gone_for_as_long_as_all_that_is_deleted():
+    """What counts is when it was seen gone last: it was deleted right after a program had taken its new version away."""
+    with begun() as world:
+        world.write("x", 20)
+        world.all(("go_on", 30.0), ("lose_connections", "RNTO", 1))
+        world.drop.rename("x", "b/x")
+        world.do(("go_on", 3.0))
+        assert world._published().keys() >= {"x", "b/x"}
+        world.all(("begin", "x", 20), ("go_on", 3.5))
+        world.drop.delete("x")
+        world.do(("go_on", world.spec.delete_after_s - 1.0))
+        assert "x" in world._published()
+        world.do(("go_on", 30.0))
+        assert "x" not in world._published()
+
+
 def test_files_that_are_deleted_twice_in_a_minute_count_twice():
     with begun() as world:
         for _ in range(2):
