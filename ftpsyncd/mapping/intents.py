@@ -99,10 +99,13 @@ class Intents:
         self._open.put(path, intent._replace(brings=earlier.brings))
 
     def _begin_file(self, action: Upload | Rename) -> tuple[Upload | Rename, Intent]:
-        source = action.source if isinstance(action, Rename) else ""
         # What is published under an old name again was left behind by nothing.
         self._site.moves.forget_cut_off(action.path)
         before = self._open.get(action.path) or NOTHING
+        source = action.source if isinstance(action, Rename) else before.source
+        if isinstance(action, Upload) and not self._site.moves.is_cut_off(source, action.path):
+            # Else it is known after a crash, too, where what is sent may be still under its old name.
+            source = ""
         # Not if another content was on its way.
         received = before.received if before.fingerprints[-1:] == (action.fingerprint,) else 0
         temporary, unusual, left, parts = self._temporaries.of_next_try(action.path, before, going_on=received != 0)
@@ -295,8 +298,11 @@ class Intents:
         if intent.kind is Kind.DIR and self._site.spec.empty_dirs:
             doubt_directory(self._site.ledger, self._site.id, path)
         moved = self._site.ledger.row(self._site.id, intent.source) if intent.source else None
-        if moved is not None and moved.kind is Kind.FILE and intent.fingerprints[-1:] == (moved.fingerprint,):
-            self._site.moves.was_cut_off(intent.source, CutOff(path, moved.fingerprint))
+        if moved is not None and moved.kind is Kind.FILE and intent.fingerprints:
+            renamed = intent.fingerprints[-1]
+            # It is in doubt already where an earlier daemon was cut off.
+            if moved.fingerprint in {renamed, renamed.doubted()}:
+                self._site.moves.was_cut_off(intent.source, CutOff(path, renamed))
         self.doubt_row(path)
         self.doubt_row(intent.source)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 
 from ftpsyncd.mapping.doubts import is_in_doubt
+from ftpsyncd.mapping.moves import CutOff
 from ftpsyncd.mapping.site import Moment, Site
 from ftpsyncd.specs import DeletePolicy
 
@@ -38,13 +39,11 @@ def due(site: Site, path: str, at: Moment, gone_s: float, *, all_seen: bool) -> 
     rename = site.moves.cut_off(path, at.now - gone_s)
     if rename is None:
         return None
-    row, name = site.ledger.row(site.id, rename.path), site.spec.name
-    on_its_way = site.queue.brings(name, rename.path) or site.queue.occupied(name, rename.path)
-    arrived = row is not None and row.fingerprint == rename.fingerprint
+    on_its_way = _is_on_its_way(site, rename)
     # Sent under the old name since, it is what is published there.
     in_doubt = is_in_doubt(site.ledger, site.id, path)
     over = (at.now if rename.gone_since is None else rename.gone_since) + site.spec.delete_after_s
-    found = arrived or on_its_way
+    found = on_its_way or _has_arrived(site, rename)
     if not in_doubt or site.spec.deletes is DeletePolicy.KEEP or (not found and all_seen and over <= at.now):
         site.moves.forget_cut_off(path)
         return None
@@ -54,6 +53,35 @@ def due(site: Site, path: str, at: Moment, gone_s: float, *, all_seen: bool) -> 
         return over
     paused = site.one_pass and site.ledger.decisions.paused_ns(site.id)
     return max(over, at.now + (PAUSED_AGAIN_S if paused else LOOK_AGAIN_S))
+
+
+def _is_on_its_way(site: Site, rename: CutOff) -> bool:
+    """Whether it is about to be published under its new name."""
+    queue, name = site.queue, site.spec.name
+    return queue.brings(name, rename.path) or queue.occupied(name, rename.path)
+
+
+def _has_arrived(site: Site, rename: CutOff) -> bool:
+    """Whether it is published under its new name."""
+    row = site.ledger.row(site.id, rename.path)
+    return row is not None and row.fingerprint == rename.fingerprint
+
+
+def below(site: Site, directory: str, *, all_seen: bool) -> list[str]:
+    """What is not deleted with a directory that is gone, since a rename that was cut off may have left it there.
+
+    Args:
+        site: the mapping.
+        directory: it.
+        all_seen: as for `due`.
+    """
+    renames = site.moves.cut_off_below(directory)
+    found = (
+        path
+        for path, rename in renames.items()
+        if not all_seen or _is_on_its_way(site, rename) or _has_arrived(site, rename)
+    )
+    return [path for path in found if is_in_doubt(site.ledger, site.id, path)]
 
 
 def forget_old(site: Site) -> None:

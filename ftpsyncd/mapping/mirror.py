@@ -133,6 +133,7 @@ class Mirror:
 
     def go_on_from(self, before: Mirror) -> None:
         """Stand in for what published to the same place under settings that are over."""
+        self.site.moves.go_on_from(before.site.moves)
         self.removals.go_on_from(before.removals)
         self.other_cases.go_on_from(before.other_cases)
         self.stalls.go_on_from(before.stalls)

@@ -55,6 +55,7 @@ class Moves:
         self._to_come: dict[str, _ToCome] = {}
         self._inside = Inside(self._to_come)
         self._cut_off: dict[str, CutOff] = {}
+        self._cut_off_inside = Inside(self._cut_off)
 
     def __repr__(self) -> str:
         return f"<Moves {len(self._to_come)} to come>"
@@ -127,9 +128,25 @@ class Moves:
 
     def was_cut_off(self, source: str, rename: CutOff) -> None:
         """A file may have its new name at the server, or not: it is published there anew, and was not deleted here."""
+        self.forget_cut_off(source)
         while len(self._cut_off) >= CUT_OFF_KEPT:
-            del self._cut_off[next(iter(self._cut_off))]
+            self.forget_cut_off(next(iter(self._cut_off)))
         self._cut_off[source] = rename
+        self._cut_off_inside.add(source)
+
+    def go_on_from(self, before: Moves) -> None:
+        """Stand in for the same place under settings that are over: what was cut off then is no delete now."""
+        for source, rename in before._cut_off.items():
+            self.was_cut_off(source, rename)
+
+    def is_cut_off(self, source: str, path: str) -> bool:
+        """Whether a file was to be renamed from one path to another when that was cut off."""
+        rename = self._cut_off.get(source)
+        return rename is not None and rename.path == path
+
+    def cut_off_below(self, directory: str) -> dict[str, CutOff]:
+        """By old names below a directory, how files were to be renamed when that was cut off."""
+        return {source: self._cut_off[source] for source in self._cut_off_inside.below(directory)}
 
     def cut_off(self, source: str, since: float) -> CutOff | None:
         """How a file was to be renamed when that was cut off, which has been gone from its path since then at least."""
@@ -150,4 +167,5 @@ class Moves:
 
     def forget_cut_off(self, source: str) -> None:
         """What it left behind is dealt with, or is not what it was."""
-        self._cut_off.pop(source, None)
+        if self._cut_off.pop(source, None) is not None:
+            self._cut_off_inside.discard(source)

@@ -250,10 +250,11 @@ class Removals:
         self.discarded.end_if_over()
 
     def _files_to_go(self, directory: str) -> int:
-        """How many published files are below a directory that is gone, but for those that get other names."""
+        """How many published files are below a directory that is gone, but for those that get other names, or have."""
         site = self._site
         paths = site.moves.leaving(directory)
         # What leaves a directory that gets another name itself is among its files.
+        paths.update(leftbehind.below(site, directory, all_seen=self._all_seen))
         leaving = sum(self._files_at(path) for path in paths if paths.isdisjoint(above(path)))
         return max(0, site.ledger.in_bulk.files_below(site.id, directory) - leaving)
 

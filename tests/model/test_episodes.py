@@ -1102,6 +1102,57 @@ def test_renames_that_are_cut_off_do_not_make_a_mass_delete(cut: tuple[Op, ...],
         assert EventKind.HELD not in {event.kind for event in world.events}
 
 
+def _no_mass_delete(world: World) -> None:
+    world.all(("online",), ("go_on", 400.0))
+    assert world._published().keys() == {"1", "a/1", "a/2", "b/1", *(f"b/{name}" for name in MANY)}
+    assert EventKind.HELD not in {event.kind for event in world.events}
+
+
+@pytest.mark.parametrize("then", ["crash", "reload"])
+@pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
+def test_renames_that_are_cut_off_do_not_make_a_mass_delete_after_what_comes_then(cut: tuple[Op, ...], then: str):
+    """What they had left behind was known to the daemon, and these settings, only under which they were cut off."""
+    with begun() as world:
+        _renamed_and_cut_off(world, cut)
+        world.all(("offline",), ("start",), ("go_on", 20.0))
+        if then == "crash":
+            world.all(("crash",), ("start",))
+        else:
+            world._reload(world.spec._replace(exclude=("*.x",)))
+        _no_mass_delete(world)
+
+
+@pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
+def test_renames_that_are_cut_off_do_not_make_a_mass_delete_when_what_is_sent_instead_is_cut_off_too(
+    cut: tuple[Op, ...],
+):
+    with begun() as world:
+        _renamed_and_cut_off(world, cut)
+        world.all(("offline",), ("start",), ("go_on", 20.0), ("upon", "STOR", ("crash",)), ("online",), ("go_on", 60.0))
+        # What is there under its new name already is not sent.
+        assert world.running is (cut is CUTS["done, and not heard of"])
+        world.do(("start",))
+        _no_mass_delete(world)
+
+
+@pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
+def test_renames_that_are_cut_off_make_no_mass_delete_of_the_directory_that_was_emptied_by_them(cut: tuple[Op, ...]):
+    """`mv old/* b/; rmdir old`: what the directory had held counted as deleted with it."""
+    with begun() as world:
+        world.make_folder("old")
+        for name in MANY:
+            world.write(f"old/{name}", 20)
+        world.do(("go_on", 30.0))
+        for op in cut:
+            world.do(op)
+        for name in MANY:
+            world.drop.rename(f"old/{name}", f"b/{name}")
+        world.drop.delete("old")
+        world.all(("go_on", 4.0), ("start",))
+        _no_mass_delete(world)
+        assert f"{BASE}/old" not in world.server.dirs
+
+
 def test_what_goes_after_its_rename_was_cut_off_counts_as_deleted():
     with begun() as world:
         _renamed_and_cut_off(world, CUTS["killed"])
