@@ -13,7 +13,7 @@ from itertools import chain
 
 from ftpsyncd.core.deletes import Deletes
 from ftpsyncd.mapping.site import Site
-from ftpsyncd.paths import above
+from ftpsyncd.paths import above, after_rename
 
 
 class Discard:
@@ -90,6 +90,10 @@ class Discard:
                 return
             if each in self._put_off:
                 self._put_off[each] = True
+
+    def moved(self, source: str, target: str) -> None:
+        """A directory has another name at the server, too: what it is about is found gone under that."""
+        self._put_off = {after_rename(each, source, target): there for each, there in self._put_off.items()}
 
     def _is_put_off(self, path: str) -> bool:
         return any(each in self._put_off for each in chain((path,), above(path))) if self._put_off else False

@@ -1164,6 +1164,34 @@ def test_what_goes_after_its_rename_was_cut_off_counts_as_deleted():
         assert EventKind.HELD in {event.kind for event in world.events}
 
 
+@pytest.mark.parametrize("offline", [False, True])
+def test_a_discard_is_about_a_directory_also_under_the_name_that_it_gets_before_something_has_left_it(*, offline: bool):
+    """What it lacks was deleted under that name, and the decision never over: who started next went by it."""
+    old, others = [f"top/old/{number}" for number in range(3)], [f"top/{number}" for number in range(6)]
+    with World(max_deletes=3) as world:
+        for folder in ("top", "top/old", "b"):
+            world.make_folder(folder)
+        for path in (*old, *others, "x", "y"):
+            world.write(path, 20)
+        world.do(("go_on", 30.0))
+        for path in (*old[1:], "x", "y"):
+            world.drop.delete(path)
+        world.do(("go_on", 30.0))
+        assert world._mirror.removals.held == 4
+        if offline:
+            world.do(("offline",))
+        world.drop.rename(old[0], "b/0")
+        world.drop.delete("top/old")
+        world.all(("go_on", 1.0), ("discard",), ("go_on", 0.2))
+        assert world._ledger.decisions.discarding(world._mirror.id)
+        world.drop.rename("top", "other")
+        world.all(("go_on", 10.0), ("online",), ("go_on", 400.0))
+        stay = {path.replace("top", "other", 1) for path in (*old[1:], *others)}
+        # Renamed before anything has left it, it may keep that, too.
+        assert {*stay, "b/0", "x", "y"} <= world._published().keys()
+        assert not world._ledger.decisions.discarding(world._mirror.id)
+
+
 @pytest.mark.parametrize("killed", [False, True])
 @pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
 def test_what_a_rename_that_was_cut_off_left_stays_if_a_hold_counted_it_and_a_person_said_so(
