@@ -262,6 +262,9 @@ _LINE_BROKE = Expression(
 _UNREAD = Expression(rb"failed to open directory|unable to (?:read|open)|permission denied", re.IGNORECASE)
 _CUT = Expression(rb"\boutput truncated\b|\blisting (?:is |was )?truncated\b", re.IGNORECASE)
 _NO_DATA = Expression(rb"\bconnect|\btls\b|\bssl\b|\bports?\b", re.IGNORECASE)
+_BROKEN_OFF = Expression(
+    rb"\btransferr?ing\b|\btransfer (?:was )?aborted|\bconnection (?:was )?(?:closed|aborted|lost)", re.IGNORECASE
+)
 _UNWRITTEN = Expression(rb"failure writing to local file|error during write to file", re.IGNORECASE)
 _FILTERED = Expression(
     r"(?:forbidden|prohibited) file ?name|file extension|file type|name (?:is )?not allowed", re.IGNORECASE
@@ -328,8 +331,12 @@ def says_unwritten(reply: Reply) -> bool:
 
 
 def says_no_data_connection(reply: Reply) -> bool:
-    """Whether a transfer was refused for want of a data connection, and not with 425 for a file that is not opened."""
-    return reply.code in {425, 522} and bool(_NO_DATA.search(b" ".join(reply.lines)))
+    """Whether a transfer was refused for want of a data connection.
+
+    With 425 some refuse a file that they cannot open, and FileZilla Server 1 tells of a transfer that broke.
+    """
+    words = b" ".join(reply.lines)
+    return reply.code in {425, 522} and bool(_NO_DATA.search(words)) and not _BROKEN_OFF.search(words)
 
 
 def says_too_many_transfers(reply: Reply) -> bool:

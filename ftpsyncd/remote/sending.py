@@ -251,8 +251,8 @@ class Sending:
         upload.stored |= upload.is_hidden and isinstance(error, ServerFullError)
         if session.blames_connection(first, reply):
             session.abandon()
-            if type(upload.error) is TransferFailedError and says_no_data_connection(reply):
-                upload.error = self._unreachable(upload.error)
+            if upload.error is error and type(error) is TransferFailedError and says_no_data_connection(reply):
+                upload.error = self._unreachable(error)
 
     def _unreachable(self, error: TransferFailedError) -> RemoteError:
         """The error of a file that was refused a data connection: that of the server, where the ones before were, too.

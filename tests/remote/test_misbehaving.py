@@ -1565,6 +1565,19 @@ class TestEachFileIsRefusedADataConnection:
         with Scripted(STOR="425 Cannot open file.") as server:
             assert self.errors(account(server), "/a", "/b", "/c", "/d", "/e", "/f") == [TransferFailedError] * 6
 
+    def test_one_that_breaks_is_not_refused(self):
+        """FileZilla Server 1 has this code for it. A large file would not be continued, and the server be paused."""
+
+        async def breaks(connection: Connection, _path: str) -> None:
+            await connection.say("150 Starting data transfer.")
+            reader, _ = await connection.data()
+            await reader.read(10)
+            await connection.end_data()
+            await connection.say("425 Error while transfering data: ECONNABORTED - Connection aborted")
+
+        with Scripted(STOR=breaks) as server:
+            assert self.errors(account(server), "/a", "/b", "/c", "/d", "/e") == [TransferFailedError] * 5
+
 
 class TestRenaming:
     @pytest.mark.parametrize(
