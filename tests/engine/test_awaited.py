@@ -140,4 +140,4 @@ def test_who_asks_about_a_file_that_waits_for_a_full_server_is_not_sent_to_check
     offline(story)
     assert said().endswith(" s, and `ftpsyncd check` says what helps")
     full(story)
-    assert said().endswith(": No space; the server is tried again in 300 s; free space there, or raise the quota")
+    assert said().endswith(": No space; the server is tried again in 5 min; free space there, or raise the quota")
