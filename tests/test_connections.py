@@ -13,7 +13,7 @@ import pytest
 from loguru import logger
 
 from ftpsyncd import logs
-from ftpsyncd.actions import Did, Done, Failed, Probe
+from ftpsyncd.actions import Did, Done, Failed, Probe, Upload
 from ftpsyncd.config import load
 from ftpsyncd.core import gate
 from ftpsyncd.core.gate import Breaker
@@ -21,9 +21,14 @@ from ftpsyncd.core.schedule import Queue
 from ftpsyncd.daemon.service import Service
 from ftpsyncd.engine import answering
 from ftpsyncd.engine.handout import Server
-from ftpsyncd.errors import FtpsyncdError, LoginRefusedError, ServerUnavailableError
+from ftpsyncd.engine.outcomes import LOST_CONNECTIONS
+from ftpsyncd.errors import DataUnreachableError, FtpsyncdError, LoginRefusedError, ServerUnavailableError
 from ftpsyncd.events import Event, EventKind
+from ftpsyncd.ledger.book import Ledger
+from ftpsyncd.model import Fingerprint
 from ftpsyncd.publishing.planned import Progress
+from tests.core.vocabulary import NOW
+from tests.engine.test_outcomes import Story
 from tests.remote.scripted import Connection, Hangup, Scripted
 from tests.waiting import until
 
@@ -239,6 +244,23 @@ def test_a_large_file_that_begins_shows_that_a_server_works_and_not_that_it_has_
     answering.received(server, 3.0, told.append)
     assert repr(server.queue.gate) == "<Gate full cap=1>"
     assert len(told) == 1
+
+
+@pytest.mark.parametrize(
+    ("reply", "after"), [("522 SSL connection failed: session reuse required", Breaker.OFFLINE), ("", Breaker.CLOSED)]
+)
+def test_a_large_file_that_begins_shows_no_data_connections_where_others_were_refused_after_that(
+    reply: str, after: Breaker
+) -> None:
+    """vsftpd says 150 before it looks: with a large one in the queue it was back, and away, every quarter of a minute."""
+    with Ledger(Path(":memory:")) as ledger:
+        story = Story(ledger)
+        upload = Upload(story.mirror.spec.name, "a", Fingerprint(10, 1, 1))
+        for _ in range(LOST_CONNECTIONS):
+            story.apply(Failed(upload, DataUnreachableError("Refused.", reply=reply)))
+        assert story.queue.gate.state is Breaker.OFFLINE
+        answering.received(Server("web", story.queue, cast("Any", One())), NOW, lambda _event: None)
+        assert story.queue.gate.state is after
 
 
 @pytest.mark.parametrize(

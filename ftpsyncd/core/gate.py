@@ -56,6 +56,8 @@ class Gate:
         """When it failed last, it was not a connection that could not be opened."""
         self._lacks_data = False
         """When it failed last, commands were answered, and no data connection came about."""
+        self._begins_in_vain = False
+        """When it failed last, it may have said before that it receives the file."""
         self._by_clock = False
         """What it failed of last may be a matter of this machine's clock, such as a certificate."""
         self._clock_set_at = -math.inf
@@ -127,6 +129,11 @@ class Gate:
         """It failed since no data connection comes about: what is done without one tells nothing of that."""
         return self.state is Breaker.OFFLINE and self._lacks_data
 
+    @property
+    def begins_in_vain(self) -> bool:
+        """It failed with files that it may have begun to receive: that it begins with another one tells nothing."""
+        return self.state is Breaker.FULL or (self.lacks_data and self._begins_in_vain)
+
     def failed(
         self,
         now: float,
@@ -136,6 +143,7 @@ class Gate:
         connects: bool = False,
         by_tls: bool = False,
         lacks_data: bool = False,
+        begins_in_vain: bool = False,
     ) -> bool:
         """The server failed as a whole; True if that is news (another state than before).
 
@@ -146,6 +154,7 @@ class Gate:
             connects: connections can be opened, as far as is known.
             by_tls: TLS did not come about, and no password was refused; the clock of this machine may be what is wrong.
             lacks_data: commands are answered, and no data connection comes about.
+            begins_in_vain: that is told after the server has said, perhaps, that it receives the file.
         """
         news = self.state is not state
         if not self.is_doubtful:
@@ -156,7 +165,7 @@ class Gate:
             self._open_until = now + self._next_pause_s(state, by_tls=by_tls)
             self._connects = False
         self._connects |= connects
-        self._by_clock, self._lacks_data = by_tls, lacks_data
+        self._by_clock, self._lacks_data, self._begins_in_vain = by_tls, lacks_data, begins_in_vain
         self.state, self.message = state, message
         if by_tls and now < self._clock_set_at + JUDGED_BEFORE_S:
             # Perhaps by the clock as it was before; once, since it may be true.

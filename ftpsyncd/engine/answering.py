@@ -37,7 +37,7 @@ def performed(server: Server, outcome: Outcome, now: float, emit: Emit) -> None:
 def received(server: Server, now: float, emit: Emit) -> None:
     """A server has begun to receive a large file, which may take hours; arguments as of `performed`."""
     was = server.queue.gate.state
-    if was is not Breaker.FULL:  # whether there is space for it shows at its end
+    if not server.queue.gate.begins_in_vain:  # whether there is space, or a data connection, for it shows at its end
         _tell(server, was, answered(server.queue, server.crew.connections, now), emit)
 
 

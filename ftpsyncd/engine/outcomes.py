@@ -170,8 +170,15 @@ class Outcomes:
     def _server_unreachable(mirror: Mirror, error: FtpsyncdError, at: Moment) -> None:
         """No file is to blame, and none would fare better: a firewall lets no data through, for instance."""
         message = f"{error.message} {error.remedy}"
-        lacks_data = isinstance(error, _WITHOUT_DATA)
-        if mirror.queue.gate.failed(at.now, Breaker.OFFLINE, message, connects=True, lacks_data=lacks_data):
+        told = isinstance(error, DataUnreachableError) and error.reply != ""
+        if mirror.queue.gate.failed(
+            at.now,
+            Breaker.OFFLINE,
+            message,
+            connects=True,
+            lacks_data=isinstance(error, _WITHOUT_DATA),
+            begins_in_vain=told,  # vsftpd says 150, and then 522
+        ):
             mirror.site.tell(EventKind.SERVER_OFFLINE, message=message)
 
 
