@@ -201,7 +201,8 @@ def test_it_is_seen_to_turn_also_before_a_check_that_is_due_late(all_: All, monk
     assert all_.rounds.to_check(all_.now + CHECK_EVERY_S) == []
 
 
-def test_one_that_comes_has_the_others_checked_no_earlier(all_: All):
+def test_one_that_comes_has_the_others_checked_no_earlier(all_: All, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("random.uniform", lambda _least, most: most)
     due = all_.rounds.next_check(all_.now)
     all_.comes("new")
     all_.rounds.stir_all()
