@@ -169,17 +169,20 @@ class Outcomes:
     @staticmethod
     def _server_unreachable(mirror: Mirror, error: FtpsyncdError, at: Moment) -> None:
         """No file is to blame, and none would fare better: a firewall lets no data through, for instance."""
-        message = f"{error.message} {error.remedy}"
-        told = isinstance(error, DataUnreachableError) and error.reply != ""
-        if mirror.queue.gate.failed(
-            at.now,
-            Breaker.OFFLINE,
-            message,
-            connects=True,
-            lacks_data=isinstance(error, _WITHOUT_DATA),
-            begins_in_vain=told,  # vsftpd says 150, and then 522
-        ):
-            mirror.site.tell(EventKind.SERVER_OFFLINE, message=message)
+        if _lets_in_in_vain(mirror.queue, error, at.now):
+            mirror.site.tell(EventKind.SERVER_OFFLINE, message=f"{error.message} {error.remedy}")
+
+
+def _lets_in_in_vain(queue: Queue, error: FtpsyncdError, now: float) -> bool:
+    """The server lets in, and nothing comes of that, or no data connection; whether that is news."""
+    return queue.gate.failed(
+        now,
+        Breaker.OFFLINE,
+        f"{error.message} {error.remedy}",
+        connects=True,
+        lacks_data=isinstance(error, _WITHOUT_DATA),
+        begins_in_vain=isinstance(error, DataUnreachableError) and error.reply != "",  # vsftpd says 150, and then 522
+    )
 
 
 def _unless_ours_is_left(mirror: Mirror, outcome: Outcome) -> Outcome:
@@ -209,18 +212,7 @@ def apply_to_server(queue: Queue, outcome: Outcome, connections: int, now: float
         SERVER_ONLINE or SERVER_OFFLINE if that is news.
     """
     if isinstance(outcome, Failed) and outcome.connecting:
-        error = outcome.error
-        if error.retry is Retry.MACHINE:
-            return None
-        if error.retry is Retry.CAP and connections and queue.gate.lower_cap(now):
-            return None
-        state = Breaker.REFUSED if error.retry is Retry.LOGIN else Breaker.OFFLINE
-        by_tls = isinstance(error, TlsError)
-        is_news = queue.gate.failed(now, state, error.message, by_tls=by_tls)
-        if state is Breaker.REFUSED and queue.is_overtaken(outcome.action):
-            # Of the password as it was before somebody corrected it, most likely.
-            queue.gate.retry_now(now)
-        return EventKind.SERVER_OFFLINE if is_news else None
+        return EventKind.SERVER_OFFLINE if _not_connected(queue, outcome, connections, now) else None
     if isinstance(outcome, Failed) and isinstance(outcome.error, TooManyTransfersError):
         # Over another connection a transfer may be under way, or one may have ended a moment ago.
         if queue.gate.lower_cap(now) or not outcome.alone:
@@ -235,6 +227,24 @@ def apply_to_server(queue: Queue, outcome: Outcome, connections: int, now: float
     if queue.gate.lacks_data and not _tells_of_data(outcome):
         return None
     return answered(queue, connections, now)
+
+
+def _not_connected(queue: Queue, failed: Failed, connections: int, now: float) -> bool:
+    """There was no connection for an action; whether it is news that the server has failed."""
+    error = failed.error
+    if error.retry is Retry.MACHINE:
+        return False
+    if error.retry is Retry.CAP and connections and queue.gate.lower_cap(now):
+        return False
+    if isinstance(error, DataUnreachableError):
+        # So many had come about, and ended for want of data, that no other one was opened (`Door.ended`).
+        return _lets_in_in_vain(queue, error, now)
+    state = Breaker.REFUSED if error.retry is Retry.LOGIN else Breaker.OFFLINE
+    is_news = queue.gate.failed(now, state, error.message, by_tls=isinstance(error, TlsError))
+    if state is Breaker.REFUSED and queue.is_overtaken(failed.action):
+        # Of the password as it was before somebody corrected it, most likely.
+        queue.gate.retry_now(now)
+    return is_news
 
 
 def _tells_of_data(outcome: Outcome) -> bool:

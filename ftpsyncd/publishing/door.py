@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 
 from ftpsyncd import lacking
-from ftpsyncd.errors import FtpsyncdError, InternalError, LoginRefusedError, Retry
+from ftpsyncd.errors import DataUnreachableError, FtpsyncdError, InternalError, LoginRefusedError, Retry, TlsError
 from ftpsyncd.remote.port import Connector, RemoteSession
 
 
@@ -119,6 +119,9 @@ class Door:
         """A connection has ended. Whoever wants another one is told so, where that would lead to nothing."""
         self._unanswered += 1
         if self.is_mute:
+            if isinstance(error, TlsError):
+                # The connection had come about: it is for data that there is no TLS, or none as it has to be.
+                error = DataUnreachableError(error.message, reply=error.reply, remedy=error.remedy)
             self.down = error
 
     @property

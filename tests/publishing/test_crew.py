@@ -14,8 +14,12 @@ from typing import BinaryIO
 import pytest
 
 from ftpsyncd.actions import Delete, Did, Done, Failed, MakeDir, Outcome, Probe, RemoveDir, Upload
+from ftpsyncd.core.gate import Breaker
+from ftpsyncd.core.schedule import Queue
+from ftpsyncd.engine.outcomes import apply_to_server
 from ftpsyncd.errors import (
     ConfigError,
+    DataUnreachableError,
     FileChangedError,
     FtpsyncdError,
     InternalError,
@@ -26,6 +30,7 @@ from ftpsyncd.errors import (
     TlsError,
     TooManyConnectionsError,
 )
+from ftpsyncd.events import EventKind
 from ftpsyncd.local.scan import fingerprint_of
 from ftpsyncd.local.tree import root_identity
 from ftpsyncd.model import Fingerprint
@@ -612,6 +617,37 @@ def test_a_server_whose_connections_end_without_any_outcome_is_left_alone(
         assert [verb for verb, _ in server.log].count("CONNECT") <= 4
     finally:
         assert crew.stop(10)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [DataUnreachableError("None comes about.", reply="425 No."), TlsError("Not under TLS.", reply="534 No.")],
+    ids=["refused", "TLS"],
+)
+def test_where_all_connections_end_for_want_of_data_that_is_what_is_told(error: FtpsyncdError) -> None:
+    """With many files; a delete then had it told as working again, or it was told as one that refuses the login."""
+
+    class Server(MemoryServer):
+        def session(self) -> MemorySession:
+            return Failing(self, error, ends=True)
+
+    server, outcomes = Server(), list[Outcome]()
+    crew = Crew("web", server.connect, 2, dict[str, Folder]().__getitem__, outcomes.append)
+    queue = Queue(2)
+    queue.gate.answered()
+    try:
+        crew.hand([Probe("web") for _ in range(50)])
+        until(lambda: len(outcomes) == 50, "all come back")
+    finally:
+        assert crew.stop(10)
+    last = outcomes[-1]
+    assert isinstance(last, Failed)
+    assert last.connecting
+    assert apply_to_server(queue, last, 1, 0.0) is EventKind.SERVER_OFFLINE
+    assert (queue.gate.state, queue.gate.cap) == (Breaker.OFFLINE, 2)
+    assert queue.gate.message == f"{error.message} {error.remedy}"
+    assert apply_to_server(queue, Done(Delete("m", "a"), Did.DELETED), 1, 1.0) is None
+    assert (queue.gate.state, queue.gate.cap) == (Breaker.OFFLINE, 2)
 
 
 def test_a_connection_that_ends_under_many_actions_has_ended_once(tmp_path: Path) -> None:
