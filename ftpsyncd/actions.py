@@ -183,6 +183,8 @@ class Did(StrEnum):
     """A foreign file was there and ``existing: keep`` protects it."""
     RENAMED = "renamed"
     DELETED = "deleted"
+    GONE = "gone"
+    """A file that was to be deleted: the server showed none under its name. If there was one all the same, it went."""
     TRASHED = "trashed"
     MADE = "made"
     REMOVED = "removed"

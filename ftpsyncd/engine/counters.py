@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ftpsyncd.actions import Did, Done, Outcome
 from ftpsyncd.core.extent import SENDS
 
-_DELETED = frozenset({Did.DELETED, Did.TRASHED})
+_DELETED = frozenset({Did.DELETED, Did.GONE, Did.TRASHED})
 
 
 @dataclass(slots=True)

@@ -27,6 +27,7 @@ _KIND_OF = {
     Did.KEPT: EventKind.KEPT,
     Did.RENAMED: EventKind.RENAMED,
     Did.DELETED: EventKind.DELETED,
+    Did.GONE: EventKind.DELETED,
     Did.TRASHED: EventKind.TRASHED,
     Did.MADE: EventKind.MADE,
     Did.REMOVED: EventKind.REMOVED,
@@ -42,6 +43,7 @@ _WORDS = {
     Did.UNCHANGED: "the content is the same, only the date was renewed",
     Did.ADOPTED: "the server had it already, with the same size and date",
     Did.KEPT: "the server has a file of this name that ftpsyncd never published",
+    Did.GONE: "it was gone at the server already",
     Did.SPOILED: "what was on the line when an earlier try was cut off has come late, and changed or removed"
     " what was published: it is published again",
     Did.LEFT: "the directory stays at the server: it holds files that are not, or no longer, ftpsyncd's",

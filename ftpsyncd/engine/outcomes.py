@@ -81,7 +81,7 @@ class Outcomes:
             if outcome.did is Did.PUBLISHED and isinstance(action, Upload) and action.fingerprint.size:
                 # There is space: what others lacked is theirs, a limit for one file, say.
                 mirror.queue.space.found(action.mapping, action.path)
-            elif outcome.did is Did.DELETED:
+            elif outcome.did in {Did.DELETED, Did.GONE}:
                 for name in room.made(mirror, self._beside(mirror), action, at):
                     self._stir(name)
             done.apply(mirror, outcome, at, lost=lost)

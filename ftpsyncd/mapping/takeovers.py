@@ -16,7 +16,7 @@ from ftpsyncd.mapping.site import Site
 from ftpsyncd.model import Fingerprint, Intent, Kind
 from ftpsyncd.specs import Overlap
 
-_CHANGED = frozenset({Did.PUBLISHED, Did.RENAMED, Did.DELETED, Did.TRASHED, Did.REMOVED})
+_CHANGED = frozenset({Did.PUBLISHED, Did.RENAMED, Did.DELETED, Did.GONE, Did.TRASHED, Did.REMOVED})
 
 
 class Takeovers:

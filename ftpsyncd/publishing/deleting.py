@@ -84,18 +84,19 @@ class Remover:
             if session.usable and len(deletes) > 1:
                 # A name that cannot even be asked for must not fail its neighbours.
                 return [pair for delete in deletes for pair in self._sizes_seen(session, [delete])]
-            # What a person has decided goes also where nobody may look.
-            return [(delete, error if delete.sizes else None) for delete in deletes]
+            return [(delete, error) for delete in deletes]
 
     def _delete_ours(
         self, session: RemoteSession, deletes: Sequence[tuple[Delete, RemoteEntry | FtpsyncdError | None]]
     ) -> Iterator[Outcome]:
         """Delete what is still as it was published."""
         sure: list[Delete] = []
+        gone: set[Delete] = set()
         for delete, there in deletes:
             refused: FtpsyncdError | None
             if isinstance(there, FtpsyncdError):
-                refused = there
+                # What a person has decided goes also where nobody may look.
+                refused = there if delete.sizes else None
             else:
                 remote = self._remote(delete.mapping, delete.path)
                 refused = _changed(delete, there) or _in_the_way(delete, there, remote)
@@ -103,6 +104,8 @@ class Remover:
                 sure.append(delete)
             else:
                 yield Failed(delete, refused)
+            if there is None:
+                gone.add(delete)
         if not sure:
             return
         started = time.monotonic()
@@ -114,7 +117,7 @@ class Remover:
         each_s = (time.monotonic() - started) / len(sure)
         for delete, verdict in zip(sure, verdicts, strict=True):
             if verdict is None:
-                yield Done(delete, Did.DELETED, duration_s=each_s)
+                yield Done(delete, Did.GONE if delete in gone else Did.DELETED, duration_s=each_s)
             else:
                 yield Failed(delete, verdict)
 
@@ -168,7 +171,7 @@ def _move(session: RemoteSession, source: str, trash: str) -> Did:
     except NotFoundError:
         if session.stat(source) is not None:
             raise  # it is the place in the trash that is not there any more
-        return Did.DELETED
+        return Did.GONE
     return Did.TRASHED
 
 

@@ -130,6 +130,14 @@ def test_renames_and_deletes_say_what_was_there(story: Story):
     ]
 
 
+def test_of_what_was_gone_at_the_server_already_the_receipt_says_so(story: Story):
+    story.apply(Done(Upload(M, "a", A), Did.PUBLISHED, sha256=SHA))
+    story.apply(Done(Delete(M, "a"), Did.GONE))
+    assert [(r.kind, r.size, r.message) for r in receipts(story.ledger)[1:]] == [
+        ("deleted", 10, "it was gone at the server already")
+    ]
+
+
 def test_a_hold_and_its_release_have_receipts(story: Story):
     story.mirror.removals.holding.put(HoldKind.MASS_DELETE, "60 files were deleted at once", AT)
     story.mirror.removals.approve(AT)

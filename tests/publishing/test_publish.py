@@ -197,7 +197,7 @@ def test_what_was_moved_aside_goes_with_its_file_and_does_not_come_back(worker: 
     remote, temporary = f"{BASE}/a", names.temporary(f"{BASE}/a", M)
     for path in (names.aside(remote), temporary):
         worker.server.files[path] = MemoryFile(b"old")
-    assert did(worker.does(Delete(M, "a", trash, (3,), left=(temporary,)))) == [Did.DELETED]
+    assert did(worker.does(Delete(M, "a", trash, (3,), left=(temporary,)))) == [Did.GONE]
     assert did(worker.does(Sweep(M, "a", temporary))) == [Did.SWEPT]
     assert not worker.server.files
 
@@ -542,7 +542,7 @@ def test_what_is_deleted_several_times_on_one_day_is_all_in_the_trash(worker: Wo
         assert did(worker.does(Delete(M, "a", trash, sizes))) == [Did.TRASHED]
     assert sorted(file.content for file in worker.server.files.values()) == contents
     assert worker.server.files[trash].content == contents[0]
-    assert did(worker.does(Delete(M, "a", trash, sizes))) == [Did.DELETED]
+    assert did(worker.does(Delete(M, "a", trash, sizes))) == [Did.GONE]
 
 
 def test_a_file_is_not_told_as_deleted_since_its_place_in_the_trash_is_not_there(worker: Worker):
@@ -693,6 +693,13 @@ def test_nor_is_it_removed_where_dele_removes_directories(worker: Worker, monkey
     assert isinstance(outcome, Failed)
     assert isinstance(outcome.error, AlreadyExistsError)
     assert f"{BASE}/d" in worker.server.dirs
+
+
+def test_what_was_gone_at_the_server_already_is_told_apart_from_what_is_deleted(worker: Worker):
+    """An importer takes files: who reads that they were deleted takes it for a delete of ours."""
+    worker.server.files[f"{BASE}/b"] = MemoryFile(CONTENT, 1)
+    deletes = [Delete(M, name, sizes=sizes) for name, sizes in (("a", (len(CONTENT),)), ("b", ()), ("c", ()))]
+    assert did(worker.does(*deletes)) == [Did.GONE, Did.DELETED, Did.GONE]
 
 
 def test_what_was_decided_goes_also_where_nobody_may_look(worker: Worker):
