@@ -273,8 +273,9 @@ def summary_lines(progress: Progress, status: Status, duration_s: float, signs: 
     # What is held may have the place of something else.
     nothing = "nothing to publish" if well else "nothing published"
     well = well and not progress.holds
+    took = duration(duration_s)
     sign = (f"{signs.good} ", "bold green") if well else (f"{signs.call} ", "bold yellow")
-    lines: list[Line] = [(sign, (f"{', '.join(done) or nothing} in {duration(duration_s)}.", "bold"))]
+    lines: list[Line] = [(sign, (f"{', '.join(done)} in {took}." if done else f"{nothing}; that took {took}.", "bold"))]
     waiting = progress.files_total - progress.files_done
     if progress.unavailable and waiting > 0:
         waits = number(waiting, "file waits", "files wait")

@@ -419,18 +419,18 @@ def test_the_summary_of_a_full_server_does_not_send_to_check_which_has_room_for_
 
 def test_the_summary_of_files_that_failed_does_not_say_that_there_was_nothing_to_publish():
     text = drawn(summary(progress(files_done=0, files_total=0, failed=1), NOBODY, 60.0, UNICODE), 100)
-    assert text == "! nothing published in 60 s.\n✗ 1 path failed: `ftpsyncd status`\n"
+    assert text == "! nothing published; that took 60 s.\n✗ 1 path failed: `ftpsyncd status`\n"
 
 
 def test_the_summary_promises_nothing_about_a_folder_that_is_not_there():
     text = drawn(summary(progress(files_done=0, files_total=0, source_missing=True), NOBODY, 0.1, UNICODE), 100)
-    assert text == "! nothing published in less than 1 s.\n"
+    assert text == "! nothing published; that took less than 1 s.\n"
 
 
 def test_the_summary_promises_nothing_where_only_the_removal_of_a_directory_is_held():
     held = Status(NOBODY.daemon, (GOOD._replace(directories_held=1),), (), ())
     text = drawn(summary(progress(files_done=0, files_total=0, directories_held=1), held, 0.1, UNICODE), 100)
-    assert text == "! nothing published in less than 1 s.\n! 1 directory is held: `ftpsyncd approve gallery`\n"
+    assert text == "! nothing published; that took less than 1 s.\n! 1 directory is held: `ftpsyncd approve gallery`\n"
 
 
 def test_the_commands_of_the_summary_are_named_once_and_stay_in_one_piece():
