@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from ftpsyncd.expression import Expression
 
-_HOST = Expression(r"@[^@/]*:[0-9]+(?=/|\Z)")
+_HOST = Expression(r"(@[^@/]*?)\.?(:[0-9]+)(?=/|\Z)")
 """The host and the port of an account."""
 
 
@@ -157,12 +157,17 @@ class MappingSpec(NamedTuple):
 
 def destination(spec: MappingSpec, server: ServerSpec) -> str:
     """Which directory of which account a mapping publishes to: another one is a ledger of its own."""
-    return f"{server.user}@{server.host}:{server.port}{spec.remote}"
+    return f"{account(server)}{spec.remote}"
+
+
+def account(server: ServerSpec) -> str:
+    """What an account is known by: not with the dot that may end a host's name, which leads to the same host."""
+    return f"{server.user}@{server.host.removesuffix('.')}:{server.port}"
 
 
 def with_plain_host(place: str) -> str:
-    """A destination, or an account, as it is told now: older versions kept the capitals of the host."""
-    return _HOST.compiled.sub(lambda host: host[0].lower(), place, count=1)
+    """A destination, or an account, as it is told now: older versions kept the capitals of the host, and a last dot."""
+    return _HOST.compiled.sub(lambda found: f"{found[1].lower()}{found[2]}", place, count=1)
 
 
 class Overlap(NamedTuple):

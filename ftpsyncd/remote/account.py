@@ -21,7 +21,7 @@ from ftpsyncd.remote.session import Session
 from ftpsyncd.remote.throttle import Throttle
 from ftpsyncd.remote.tls import Credentials, TlsContext
 from ftpsyncd.remote.wire import Control, Timeouts
-from ftpsyncd.specs import ServerSpec, TlsMode
+from ftpsyncd.specs import ServerSpec, TlsMode, account
 
 FEATURES_LAST_S = 60.0
 """For so long, what a server told one session of its features is true for the next ones: they are opened together."""
@@ -78,7 +78,7 @@ class Account:
     @property
     def key(self) -> str:
         """What the account is known by: other accounts of a server may be allowed other things."""
-        return f"{self.spec.user}@{self.spec.host}:{self.spec.port}"
+        return account(self.spec)
 
     @property
     def context(self) -> TlsContext | None:

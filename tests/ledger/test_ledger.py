@@ -22,6 +22,8 @@ from ftpsyncd.ledger.mappings import Totals
 from ftpsyncd.ledger.tables import MIGRATIONS, SCHEMA_VERSION, among
 from ftpsyncd.model import Entry, Exposure, Failure, Fingerprint, Hold, HoldKind, Intent, Kind, RootIdentity, Row
 from ftpsyncd.paths import basename, join, parent
+from ftpsyncd.remote.account import Account
+from ftpsyncd.specs import MappingSpec, ServerSpec, destination
 
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 SHA = b"\x00" + b"s" * 31
@@ -207,6 +209,20 @@ def test_a_host_is_the_same_in_capitals(path: Path):
         assert ledger.mappings.number("shop", "A/b@::1:21/") == other
         assert [place for _, place, _, _ in ledger.mappings.all()] == [told, "A/b@::1:21/"]
         assert ledger.profile("joe@Example.org@ftp.example.com:21") == "learned"
+
+
+def test_a_host_is_the_same_with_a_dot_at_its_end(path: Path):
+    """Written so (a name that is complete, RFC 1034 §3.1), all was published anew, and what was deleted stayed there."""
+    dotted, plain = ServerSpec("web", "ftp.example.com.", "joe@a."), ServerSpec("web", "ftp.example.com", "joe@a.")
+    spec = MappingSpec("gallery", Path("/srv"), "web", "/a.:21/b")
+    assert destination(spec, dotted) == destination(spec, plain) == "joe@a.@ftp.example.com:21/a.:21/b"
+    assert Account(dotted).key == Account(plain).key
+    with Ledger(path) as ledger:
+        mapping = ledger.mappings.number("gallery", "joe@a.@ftp.example.com.:21/a.:21/b")
+        ledger.put_profile("joe@a.@ftp.example.com.:21", "learned")
+    with Ledger(path) as ledger:
+        assert ledger.mappings.number("gallery", destination(spec, plain)) == mapping
+        assert ledger.profile(Account(plain).key) == "learned"
 
 
 def test_a_directory_keeps_whether_it_was_a_mount_point(ledger: Ledger, mapping: int):
