@@ -96,7 +96,7 @@ def explained(session: Session, error: FtpsyncdError, temporary: str, path: str)
             denied = [replies.says_denied(reply, path, encoding) for reply in words]
             filtered = denied == [True, False]
         if filtered:
-            error.remedy = remedies.FILTERED
+            error.remedy = remedies.filtered(path)
     return error
 
 

@@ -20,6 +20,7 @@ from ftpsyncd.errors import (
     TransferFailedError,
     UnwrittenError,
 )
+from ftpsyncd.paths import basename
 from ftpsyncd.quoting import named
 
 _FILTERED = (
@@ -27,6 +28,9 @@ _FILTERED = (
 )
 FILTERED = f"{_FILTERED}; or set `publish: direct`. Then run `ftpsyncd retry`."
 """Of a mapping's file whose temporary name may be what is refused."""
+_DOTTED = "Some servers take no names that begin with a dot (pure-ftpd with `-x`): have this one take them"
+DOTTED = f"{_DOTTED}, or leave the file out (`exclude`). {FILTERED}"
+"""The same where either may be: its temporary name begins with a dot as its own does."""
 _TAKEN = "If a program at the server takes, or checks, what arrives, have it"
 TAKEN = f"{_TAKEN} pass over names that end in `.filepart`."
 """Of a file that was stored under its temporary name, and is there no more."""
@@ -40,12 +44,17 @@ NO_TRASH = (
 """Of a directory that `deletes: trash` needs."""
 
 
+def filtered(path: str) -> str:
+    """What helps a mapping's file of which a name is refused for what it looks like."""
+    return DOTTED if basename(path).startswith(".") else FILTERED
+
+
 def remedy(error: FtpsyncdError) -> str:
     """What helps; what was said with the error itself where something was, empty where the message says it all."""
     if isinstance(error, RemoteError) and error.aside and error.retry in NO_ANSWER:
         return f"What was there before may be at the server as {named(error.aside)}: then give it its name again."
-    if error.remedy == FILTERED:
-        return f"{_FILTERED}."
+    if error.remedy in {FILTERED, DOTTED}:
+        return f"{_FILTERED}." if error.remedy == FILTERED else f"{_DOTTED}. {_FILTERED}."
     if "remedy" in vars(error) or error.retry is Retry.MACHINE:
         return error.remedy
     if isinstance(error, ServerUnavailableError):

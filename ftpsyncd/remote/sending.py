@@ -276,7 +276,7 @@ class Sending:
         filtered = says_filtered(reply, self._upload.job.path, encoding)
         if self._upload.is_hidden and type(error) is NameRefusedError and filtered:
             # Perhaps only the temporary one.
-            error.remedy = remedies.FILTERED
+            error.remedy = remedies.filtered(self._upload.job.path)
         if self._failure is None and says_unwritten(reply):
             # The line is well: it took all that there is.
             return UnwrittenError(error.message, reply=error.reply)
