@@ -191,7 +191,7 @@ def _names_something(session: Session, path: str) -> bool:
     try:
         text = whole.read_all(session, b"NLST", "NLST", path)
     except RemoteError as error:
-        if not session.usable or error.reply[:3] in _BROKEN:
+        if not session.usable or error.reply[:3] in _BROKEN or _failed(error.reply):
             raise  # what is in it would be taken for absent
         return False
     names = (line.rpartition(b"/")[2] for line in _lines(text))
@@ -203,6 +203,11 @@ def _names_something(session: Session, path: str) -> bool:
         # No command tells of files: words with a space may be those of a program, all others are a name.
         return visit.good or any(b" " not in name for name in told)
     return size.good or visit.good
+
+
+def _failed(reply: str) -> bool:
+    """Whether a server says that its disk failed, or its program (451, RFC 959 §4.2), and not that nothing is there."""
+    return reply.startswith("451") and not _NO_FILES.search(reply)
 
 
 def _lists_itself(session: Session) -> bool:

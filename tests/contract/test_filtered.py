@@ -38,9 +38,7 @@ def test_that_only_the_temporary_name_is_refused_is_told_in_whatever_words_it_is
 
 @pytest.mark.real_server
 @pytest.mark.root
-@pytest.mark.parametrize(
-    ("kind", "directives"), [("pure-ftpd", ("-x",)), ("proftpd", ('PathDenyFilter "(^|/)[.]"',))]
-)
+@pytest.mark.parametrize(("kind", "directives"), [("pure-ftpd", ("-x",)), ("proftpd", ('PathDenyFilter "(^|/)[.]"',))])
 def test_of_a_name_that_begins_with_a_dot_it_is_told_that_this_may_be_what_is_refused(kind, directives):
     """Another ending, or none, does not help."""
     with running(kind, directives=directives) as server, Account(server.spec())() as session:

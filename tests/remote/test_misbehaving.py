@@ -3053,20 +3053,26 @@ class TestListings:
             assert server.log[-1] == "CWD /"
             assert session.list_dir("/empty") == []
 
-    def test_nor_has_it_where_the_names_that_show_that_break(self):
+    @pytest.mark.parametrize("end", ["426 Connection closed; transfer aborted.", "451 Local error in processing."])
+    def test_nor_has_it_where_the_names_that_show_that_break(self, end):
         """What is in it would be taken for absent."""
 
         async def breaks(connection: Connection, _argument: str) -> None:
             await connection.say("150 Here it comes.")
             await connection.data()
             await connection.end_data()
-            await connection.say("426 Connection closed; transfer aborted.")
+            await connection.say(end)
 
         with Scripted(LIST=self.shows(), NLST=breaks) as server, account(server)() as session:
             server.files["/a"] = b"12345"
-            with pytest.raises(TransferFailedError, match="426"):
+            with pytest.raises(TransferFailedError, match=end[:3]):
                 session.list_dir("/")
             assert server.log[-1] == "CWD /"
+
+    @pytest.mark.parametrize("reply", ["450 No files found.", "451 No files found.", "550 No such file.", "502 No."])
+    def test_where_the_server_names_no_files_a_directory_of_which_nothing_shows_is_empty(self, reply):
+        with Scripted(LIST=self.shows(), NLST=reply) as server, account(server)() as session:
+            assert session.list_dir("/") == []
 
     @pytest.mark.parametrize("reply", ["500 What?", "502 No."])
     @pytest.mark.parametrize(("line", "there"), [(b"a", True), (b"a 1\r\nb", True), (b"ls: no files", False)])
