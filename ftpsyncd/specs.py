@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from ftpsyncd.expression import Expression
 
-_HOST = Expression(r"(@[^@/]*?)\.?(:[0-9]+)(?=/|\Z)")
+_HOST = Expression(r"@([^@/]*)(:[0-9]+)(?=/|\Z)")
 """The host and the port of an account."""
 
 
@@ -155,19 +155,24 @@ class MappingSpec(NamedTuple):
     empty_dirs: bool = False
 
 
+def plain_host(host: str) -> str:
+    """A host as it is known by: the same in capitals, and with the dot at its end that has no domain added."""
+    return host.lower().rstrip(".")
+
+
+def account_key(server: ServerSpec) -> str:
+    """What an account is known by: other accounts of a server may be allowed other things."""
+    return f"{server.user}@{plain_host(server.host)}:{server.port}"
+
+
 def destination(spec: MappingSpec, server: ServerSpec) -> str:
     """Which directory of which account a mapping publishes to: another one is a ledger of its own."""
-    return f"{account(server)}{spec.remote}"
-
-
-def account(server: ServerSpec) -> str:
-    """What an account is known by: not with the dot that may end a host's name, which leads to the same host."""
-    return f"{server.user}@{server.host.removesuffix('.')}:{server.port}"
+    return f"{account_key(server)}{spec.remote}"
 
 
 def with_plain_host(place: str) -> str:
-    """A destination, or an account, as it is told now: older versions kept the capitals of the host, and a last dot."""
-    return _HOST.compiled.sub(lambda found: f"{found[1].lower()}{found[2]}", place, count=1)
+    """A destination, or an account, as it is told now: older versions kept the host as it was written."""
+    return _HOST.compiled.sub(lambda found: f"@{plain_host(found[1])}{found[2]}", place, count=1)
 
 
 class Overlap(NamedTuple):

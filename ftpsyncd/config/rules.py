@@ -21,7 +21,7 @@ from ftpsyncd.core.names import on_the_wire
 from ftpsyncd.errors import NameNotSendableError
 from ftpsyncd.expression import Expression
 from ftpsyncd.quoting import as_word
-from ftpsyncd.specs import AlertSpec, MappingSpec, ServerSpec
+from ftpsyncd.specs import AlertSpec, MappingSpec, ServerSpec, plain_host
 
 _Mappings = list[MappingSpec]
 _ENDINGS = frozenset(ending for endings in GROUPS.values() for ending in endings)
@@ -181,7 +181,7 @@ def _components(remote: str) -> tuple[str, ...]:
 
 
 def _host_port(server: ServerSpec) -> tuple[str, int]:
-    return server.host.lower().rstrip("."), server.port
+    return plain_host(server.host), server.port
 
 
 def _check_same_account(document: Document, mappings: _Mappings, servers: Mapping[str, ServerSpec | None]) -> None:

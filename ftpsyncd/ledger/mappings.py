@@ -68,7 +68,7 @@ class Mappings:
         return found.get(destination, plain.get(destination))
 
     def respell_hosts(self) -> None:
-        """Know the accounts by hosts in small letters; older versions recorded them as they were written."""
+        """Know the accounts by plain hosts (`specs.plain_host`); older versions recorded them as they were written."""
         for table, column in (("mapping", "destination"), ("profile", "account")):
             for (place,) in self._read(f"SELECT {column} FROM {table}", ()).fetchall():  # noqa: S608 - constants
                 if (plain := with_plain_host(place)) != place:

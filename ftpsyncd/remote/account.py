@@ -21,7 +21,7 @@ from ftpsyncd.remote.session import Session
 from ftpsyncd.remote.throttle import Throttle
 from ftpsyncd.remote.tls import Credentials, TlsContext
 from ftpsyncd.remote.wire import Control, Timeouts
-from ftpsyncd.specs import ServerSpec, TlsMode, account
+from ftpsyncd.specs import ServerSpec, TlsMode, account_key
 
 FEATURES_LAST_S = 60.0
 """For so long, what a server told one session of its features is true for the next ones: they are opened together."""
@@ -77,8 +77,8 @@ class Account:
 
     @property
     def key(self) -> str:
-        """What the account is known by: other accounts of a server may be allowed other things."""
-        return account(self.spec)
+        """What the account is known by (`specs.account_key`)."""
+        return account_key(self.spec)
 
     @property
     def context(self) -> TlsContext | None:

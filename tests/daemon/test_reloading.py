@@ -84,6 +84,11 @@ def test_the_same_account_under_another_name_is_no_move():
     assert compared([A], [changed(server="same")]).sentence == "changed a"
 
 
+@pytest.mark.parametrize("host", ["FTP.Example.com", "ftp.example.com."])
+def test_the_same_host_written_in_another_way_is_no_move(host: str):
+    assert compared([A], [A], WEB._replace(host=host)).sentence == "connects anew to web"
+
+
 def test_another_limit_of_the_server_is_no_move():
     assert compared([A], [A], WEB._replace(connections=2)).sentence == "connects anew to web"
 

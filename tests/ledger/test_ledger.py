@@ -195,13 +195,15 @@ def test_sparse_files_may_have_more_bytes_together_than_sqlite_counts(path: Path
         assert ledger.mappings.totals(mapping) == Totals(2, LARGEST + 1, NS)
 
 
-def test_a_host_is_the_same_in_capitals(path: Path):
-    """As written in another case, everything was published anew, and what was deleted meanwhile stayed there."""
-    written, told = "joe@Example.org@FTP.Example.com:21/Htdocs", "joe@Example.org@ftp.example.com:21/Htdocs"
+@pytest.mark.parametrize("host", ["FTP.Example.com", "ftp.example.com."])
+def test_a_host_is_the_same_in_capitals_and_with_a_dot(path: Path, host: str):
+    """As written in another way, everything was published anew, and what was deleted meanwhile stayed there."""
+    account, told = f"joe@Example.org@{host}:21", "joe@Example.org@ftp.example.com:21/Htdocs"
+    written = f"{account}/Htdocs"
     with Ledger(path) as ledger:
         mapping = ledger.mappings.number("gallery", written)
         other = ledger.mappings.number("shop", "A/b@::1:21/")
-        ledger.put_profile("joe@Example.org@FTP.Example.com:21", "learned")
+        ledger.put_profile(account, "learned")
     with Ledger(path, read_only=True) as ledger:
         assert ledger.mappings.find("gallery", told) == mapping
     with Ledger(path) as ledger:
