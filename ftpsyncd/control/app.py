@@ -33,6 +33,7 @@ from ftpsyncd.control.requests import (
 )
 from ftpsyncd.control.sharing import Few, Sharing, in_time
 from ftpsyncd.control.sse import SUBSCRIBERS_MAX, Broadcast, EventStream
+from ftpsyncd.counting import duration
 from ftpsyncd.errors import ControlError, ExitCode, FtpsyncdError, UnknownNameError, UsageError
 from ftpsyncd.logs import logger, quote
 from ftpsyncd.questions import CommandName
@@ -92,7 +93,7 @@ class _Reader:
         found = shapes.health_to_json(health)
         if health.healthy:
             return answer(found)
-        error = f"The engine has not turned for {health.engine_turn_age_s:.0f} s."
+        error = f"The engine has not turned for {duration(health.engine_turn_age_s)}."
         if not health.engine_running:
             error = "The engine has ended."
         remedy = "Restart the daemon; its log may say why."

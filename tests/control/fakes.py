@@ -125,7 +125,7 @@ class FakeDaemon:
         return self.page
 
     def health(self) -> Health:
-        return Health(self.lives, engine_running=True, engine_turn_age_s=0.5 if self.lives else 99.5, limit_s=60.0)
+        return Health(self.lives, engine_running=True, engine_turn_age_s=0.5 if self.lives else 172800.5, limit_s=60.0)
 
 
 def healthy(path: Path) -> bool:

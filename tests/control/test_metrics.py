@@ -223,7 +223,7 @@ def test_it_is_served_also_while_the_engine_hangs(tmp_path):
         connection.close()
     assert answer.status == 200
     assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
-    assert "ftpsyncd_engine_turn_age_seconds 99.5" in text
+    assert "ftpsyncd_engine_turn_age_seconds 172800.5" in text
     assert 'ftpsyncd_files_published_total{mapping="gallery",server="web"} 1.0' in text
 
 
