@@ -210,11 +210,18 @@ class Removals:
         due = since + site.spec.delete_after_s
         if due > at.now:
             site.dirty.mark(path, due)
-        elif (gone_s and not known) or self.may_be_in is not None or (site.one_pass and not self._all_seen):
+        elif (gone_s and not known) or self.may_be_in is not None or self._awaits_pass(path, kind):
             self._after_pass.add(path)
         elif self.hold is None:
             return self._gone_for_good(path, kind, at)
         return True
+
+    def _awaits_pass(self, path: str, kind: Kind) -> bool:
+        """Whether it is known only when all has been seen what is gone together, or is here under another name."""
+        if self._all_seen:
+            return False
+        cut_off = kind is Kind.DIR and leftbehind.below(self._site, path, all_seen=False)
+        return self._site.one_pass or bool(cut_off)
 
     def _noted(self, path: str, kind: Kind, since: float) -> float:
         """Note something as gone since then at the latest; returns since when."""

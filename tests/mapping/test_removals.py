@@ -16,6 +16,7 @@ from ftpsyncd.events import EventKind
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.ledger.failures import FailureCounts
 from ftpsyncd.mapping.clearing import ROWS_AT_ONCE, ROWS_IN_A_TURN
+from ftpsyncd.mapping.moves import CutOff
 from ftpsyncd.mapping.removals import Removals
 from ftpsyncd.mapping.site import Moment
 from ftpsyncd.model import Failure, Fingerprint, Hold, HoldKind, Kind, RootIdentity, Row
@@ -114,6 +115,23 @@ def gone(story: Deleting, removals: Removals, name: str, now: float) -> None:
     """Another file that is published is found gone."""
     story.ledger.put(story.id, name, Row(Kind.FILE, Fingerprint(1, 1, 20), SHA, WALL))
     removals.gone(name, Kind.FILE, at(now))
+
+
+def test_of_renames_that_were_cut_off_out_of_a_folder_that_is_gone_it_is_awaited_whether_the_files_are_here(
+    story: Deleting,
+) -> None:
+    """Until all has been looked at since the start nothing tells whether they were renamed or deleted."""
+    limited(story, 1)
+    moves, doubt = story.mirror.site.moves, story.mirror.intents.doubt_row
+    for n, name in enumerate("ab"):
+        doubt(f"d/{name}")
+        moves.was_cut_off(f"d/{name}", CutOff(f"new/{name}", Fingerprint(10 + n, 1, 7 + n)))
+    assert story.look(LATER) == []
+    story.mirror.removals.pass_ended(at(LATER))
+    story.mirror.removals.all_compared(at(LATER))
+    assert story.mirror.dirty.awaits("d")
+    assert story.look(LATER) == []
+    assert story.mirror.removals.held == 2
 
 
 def held_in_ledger(story: Deleting) -> str:
