@@ -62,9 +62,8 @@ def _is_on_its_way(site: Site, rename: CutOff) -> bool:
 
 
 def _has_arrived(site: Site, rename: CutOff) -> bool:
-    """Whether it is published under its new name."""
-    row = site.ledger.row(site.id, rename.path)
-    return row is not None and row.fingerprint == rename.fingerprint
+    """Whether it is published under its new name, or under another one that it has got since."""
+    return bool(site.ledger.inodes.files(site.id, rename.fingerprint))
 
 
 def below(site: Site, directory: str, *, all_seen: bool) -> list[str]:

@@ -1153,6 +1153,17 @@ def test_renames_that_are_cut_off_make_no_mass_delete_of_the_directory_that_was_
         assert f"{BASE}/old" not in world.server.dirs
 
 
+def test_renames_that_are_cut_off_make_no_mass_delete_where_the_folder_gets_another_name_that_the_files_are_in_by_then():
+    with begun() as world:
+        _renamed_and_cut_off(world, CUTS["killed"])
+        world.all(("start",), ("go_on", 2.0))
+        assert world._published().keys() >= {*MANY, *(f"b/{name}" for name in MANY)}
+        world.drop.rename("b", "new")
+        world.do(("go_on", 400.0))
+        assert not world._published().keys() & {*MANY, *(f"b/{name}" for name in MANY)}
+        assert EventKind.HELD not in {event.kind for event in world.events}
+
+
 def test_what_goes_after_its_rename_was_cut_off_counts_as_deleted():
     with begun() as world:
         _renamed_and_cut_off(world, CUTS["killed"])
