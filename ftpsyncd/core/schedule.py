@@ -82,9 +82,9 @@ class Queue:
         """What of that waits and was marked by itself, deletes aside."""
         self._freed: dict[str, set[str]] = {}
         self._makes_room: dict[Key, None] = {}
+        """Of what waits, what makes room at the server: at a full one, nothing else has to be looked through."""
         self._overtaken: set[Key] = set()
         """What was under way when somebody had mended something: it may still fail of that."""
-        """Of what waits, what makes room at the server: at a full one, nothing else has to be looked through."""
 
     def __repr__(self) -> str:
         return f"<Queue waiting={len(self._waiting)} running={len(self.under_way)} {self.gate!r}>"
@@ -384,7 +384,7 @@ class Queue:
         self._backlog.count(action, running=-1)
         left = self.under_way.end(action)
         key = (action.mapping, action.path)
-        self._overtaken.discard(key)
+        self._overtaken.difference_update(left)
         if requeue and not isinstance(action, Probe) and key not in self._waiting:
             self._waiting[key] = action
             self._count_waiting(action, 1)

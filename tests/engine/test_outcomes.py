@@ -1109,6 +1109,16 @@ def test_a_retry_during_a_login_with_what_was_corrected_meanwhile_is_not_lost(st
     assert queue.take(NOW + 200) is None, "nobody tells a wrong password again and again"
 
 
+def test_what_begins_at_the_old_name_of_a_rename_that_a_retry_has_overtaken_is_not_overtaken(story: Story):
+    queue = story.queue
+    queue.offer(Rename(M, "new", "old", A, SHA))
+    rename = queue.take(NOW)
+    assert rename is not None
+    again.retry(story.mirror, None, Moment(NOW, WALL))
+    queue.finish(rename)
+    assert not queue.is_overtaken(Upload(M, "old", A))
+
+
 # ── No space at the server ───────────────────────────────────────────────────────────────────────────────────────
 
 
