@@ -78,7 +78,7 @@ class Outcomes:
         action, outcome = outcome.action, _unless_ours_is_left(mirror, outcome)
         if isinstance(outcome, Done):
             lost = self.tries.over((action.mapping, action.path))
-            if outcome.did is Did.PUBLISHED and isinstance(action, Upload) and action.fingerprint.size:
+            if _took_space(outcome):
                 # There is space: what others lacked is theirs, a limit for one file, say.
                 mirror.queue.space.found(action.mapping, action.path)
             elif outcome.did in {Did.DELETED, Did.GONE}:
@@ -256,11 +256,12 @@ def _tells_of_data(outcome: Outcome) -> bool:
 
 def _takes_no_space(outcome: Outcome) -> bool:
     """Whether something was done for which a server needs no space, and not only to see whether it answers."""
-    if not isinstance(outcome, Done) or isinstance(outcome.action, Probe):
-        return False
-    return outcome.did is not Did.PUBLISHED or not (
-        isinstance(outcome.action, Upload) and outcome.action.fingerprint.size
-    )
+    return isinstance(outcome, Done) and not isinstance(outcome.action, Probe) and not _took_space(outcome)
+
+
+def _took_space(done: Done) -> bool:
+    """Whether a file was sent that has a content; also in place of a rename that could not be done."""
+    return done.did is Did.PUBLISHED and isinstance(done.action, SENDS) and done.action.fingerprint.size > 0
 
 
 def answered(queue: Queue, connections: int, now: float) -> EventKind | None:

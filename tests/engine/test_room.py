@@ -134,3 +134,14 @@ def test_what_takes_no_space_does_not_show_that_a_full_server_has_some(story: St
     assert story.queue.gate.state is Breaker.FULL
     published = Done(other_file("a"), Did.PUBLISHED, sha256=SHA)
     assert apply_to_server(story.queue, published, 1, NOW + FULL_PAUSE_S) is EventKind.SERVER_ONLINE
+
+
+def test_a_file_that_was_sent_in_place_of_its_rename_shows_that_there_is_space(story: Story):
+    """The old version was not there any more, say. The server was told as full until another file was sent."""
+    sent = Done(Rename(M, "new", "old", Fingerprint(1, 2, 3), SHA), Did.PUBLISHED, sha256=SHA)
+    assert apply_to_server(story.queue, sent, 1, NOW + FULL_PAUSE_S) is EventKind.SERVER_ONLINE
+    for path in ("e/1", "e/2"):
+        story.apply(Failed(other_file(path), FULL))
+    assert story.queue.space.lacks()
+    story.apply(sent._replace(action=Rename(M, "e/new", "old", Fingerprint(1, 2, 3), SHA)))
+    assert not story.queue.space.lacks()
