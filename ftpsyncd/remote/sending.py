@@ -41,7 +41,10 @@ SLOW_ROUND_TRIPS = 16
 """After a transfer that took longer than both, the next file waits: else the end of that one would wait for it."""
 REFUSED_MOST = 3
 """Files in a row that are themselves to blame where they are refused a data connection (425, 522)."""
-_TLS_REMEDY = 'Set `tls_max: "1.2"`, if TLS 1.3 may be what it cannot have there; else ask whoever runs the server.'
+_TLS_REMEDY = (
+    'It is tried again; if it lasts, set `tls_max: "1.2"`, since TLS 1.3 may be what the server cannot have there, or'
+    " ask whoever runs it."
+)
 _UNCONTINUED = frozenset({NameRefusedError, NotSupportedError, TransferFailedError})
 """What a refusal to go on with a part may be taken for."""
 
@@ -263,9 +266,10 @@ class Sending:
         refused = session.account.refused_data
         if len(refused) <= REFUSED_MOST:
             refused.add(self._upload.job.path)
-        if len(refused) <= REFUSED_MOST:
-            return error
         remedy = PASSIVE_REFUSED_REMEDY if session.control.context is None else _TLS_REMEDY
+        if len(refused) <= REFUSED_MOST:
+            error.remedy = remedy
+            return error
         said = f"The server refuses each file a data connection: {error.reply}"
         return DataUnreachableError(said, reply=error.reply, remedy=remedy)
 

@@ -1560,6 +1560,18 @@ class TestEachFileIsRefusedADataConnection:
         with Scripted(STOR=self.REFUSED) as server:
             assert self.errors(account(server), *["/a"] * 6) == [TransferFailedError] * 6
 
+    @pytest.mark.parametrize("tls", [False, True])
+    def test_what_helps_is_told_of_the_first_one_too(self, tls):
+        """It is all that `check` sends, to which `why` and `status` lead."""
+        keys = {"tls": TlsMode.EXPLICIT, "tls_ca": certificates().ca} if tls else {}
+        with (
+            Scripted(STOR=self.REFUSED, tls=server_context() if tls else None) as server,
+            account(server, None, None, **keys)() as session,
+        ):
+            (result,) = publish(session, job("/a"))
+        assert type(result.error) is TransferFailedError
+        assert ("`tls_max" if tls else "`mode: active`") in remedies.remedy(result.error)
+
     def test_so_it_is_in_words_that_may_be_about_files(self):
         """The files of a directory in which nothing may be written, say: others would wait for them."""
         with Scripted(STOR="425 Cannot open file.") as server:
