@@ -60,6 +60,7 @@ def known_now(mirror: Mirror, path: str, relative: str, at: Moment) -> Why | Kno
         no_space=no_space_message(lack) if lack is not None else "",
         renamed_first=_renamed_first(mirror, relative, at),
         gone=_gone_reason(mirror, path, relative, at),
+        leaves=mirror.site.moves.leaves(relative),
         when_deleted=_when_deleted(mirror, relative, at),
         deleted_first=_deleted_first(mirror, relative, at),
         awaits="" if known.failure is None else awaited(mirror, relative, known.failure),
@@ -163,7 +164,7 @@ def _left_s(mirror: Mirror, since: float, at: Moment) -> float:
 def _when_deleted(mirror: Mirror, gone: str, at: Moment) -> str:
     """When what is gone at a path is deleted at the server, in words; empty if it is not known to be gone."""
     removals, name = mirror.removals, mirror.spec.name
-    if (since := removals.absent.since(gone)) is None:
+    if (since := removals.absent.since(gone)) is None or mirror.site.moves.leaves(gone):
         return ""
     if removals.hold is not None:
         return (
@@ -176,11 +177,12 @@ def _when_deleted(mirror: Mirror, gone: str, at: Moment) -> str:
 
 
 def _deleted_first(mirror: Mirror, path: str, at: Moment) -> str:
-    """That a file was published under the name of a directory that a path is in now; empty if there is no such file."""
+    """That a file has to go that has the name of a directory which a path is in now; empty if there is no such file."""
     for each in above(path):
         row = mirror.ledger.row(mirror.id, each)
         if row is not None and row.kind is Kind.FILE:
             when = _when_deleted(mirror, each, at)
             when = f", {when}" if when else _failing(mirror.queue.gate, at.now)
-            return f"a file was published as {quote(each)}, and is deleted at the server first{when}"
+            goes = "renamed" if mirror.site.moves.leaves(each) else "deleted"
+            return f"a file was published as {quote(each)}, and is {goes} at the server first{when}"
     return ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from ftpsyncd.actions import RenameDir
 from ftpsyncd.core.gate import Breaker
 from ftpsyncd.mapping.mirror import Mirror
-from ftpsyncd.model import Failure
+from ftpsyncd.model import Failure, Kind
 from ftpsyncd.paths import above
 from ftpsyncd.quoting import as_word, quote
 
@@ -19,7 +19,11 @@ def renamed_first(mirror: Mirror, path: str) -> tuple[str, bool] | None:
     for directory in above(path):
         if isinstance(queue.at_work(name, directory), RenameDir):
             return directory, True
-        if isinstance(queue.waiting(name, directory), RenameDir) or queue.moves_from(name, directory):
+        if isinstance(queue.waiting(name, directory), RenameDir):
+            return directory, False
+        # A file that had the name of a directory may be what leaves.
+        row = mirror.ledger.row(mirror.id, directory)
+        if (row is None or row.kind is Kind.DIR) and queue.moves_from(name, directory):
             return directory, False
     return None
 

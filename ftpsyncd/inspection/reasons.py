@@ -143,6 +143,8 @@ class Known(NamedTuple):
     """That a directory above it is still to be renamed at the server, in a sentence."""
     gone: Why | None = None
     """What is said of it where it is known to be gone, as long as nothing that is published has its place."""
+    leaves: bool = False
+    """What was published under its name gets another one at the server: it is not deleted there."""
     when_deleted: str = ""
     """When what was published under its name, and is gone, is deleted at the server: words behind that it is."""
     deleted_first: str = ""
@@ -231,6 +233,11 @@ class Known(NamedTuple):
         return self._say("pending", f"it is gone here and still at the server; {follows}", goes_on="goes on")
 
     @property
+    def _goes(self) -> str:
+        """How what was published under its name goes from there."""
+        return "renamed" if self.leaves else "deleted"
+
+    @property
     def _when(self) -> str:
         """When what was published under its name is deleted, to be put behind that it is."""
         return f", {self.when_deleted}" if self.when_deleted else ""
@@ -252,7 +259,7 @@ class Known(NamedTuple):
         if self.row is None:
             return self._say("directory", "a directory is made at the server when there is something to publish in it")
         if self.row.kind is not Kind.DIR:
-            sentence = f"a file was published under this name: it is deleted at the server first{self._when}"
+            sentence = f"a file was published under this name: it is {self._goes} at the server first{self._when}"
             return self._say("pending", sentence, goes_on="does that")
         return self._say("published", f"a directory, at the server since {iso(self.row.published_ns)}")
 
@@ -285,7 +292,7 @@ class Known(NamedTuple):
         verb = "changed since it was published" if self.row is not None else "not published yet"
         in_the_way = self.row is not None and self.row.kind is Kind.DIR
         if in_the_way:
-            verb = f"a directory was published under this name, and is deleted at the server first{self._when}"
+            verb = f"a directory was published under this name, and is {self._goes} at the server first{self._when}"
         return self._say("pending", f"{verb}{self._awaited(in_the_way=in_the_way)}{last}")
 
     def _awaited(self, *, in_the_way: bool) -> str:

@@ -1987,6 +1987,27 @@ def test_of_what_has_the_place_of_something_published_it_is_said_that_this_goes_
         world.come_to_rest()
 
 
+def test_of_what_gives_its_name_to_something_else_it_is_said_that_it_is_renamed_first():
+    """It was said that the published file is deleted."""
+    with World(settle_s=0.0) as world:
+        world.write("f", 20)
+        world.do(("go_on", 30.0))
+        world.do(("offline",))
+        for path in ("n", "f"):
+            if path == "f":
+                world.drop.rename("f", "n/f")
+            world.make_folder(path)
+        world.write("f/1", 20)
+        world.do(("go_on", 0.0))
+        assert world.why("n/f").sentence.startswith("waits in the queue of web (renamed from f)")
+        assert world.why("f").sentence == "a file was published under this name: it is renamed at the server first"
+        assert world.why("f/1").sentence.startswith(
+            "not published yet; a file was published as f, and is renamed at the server first: The server is down"
+        )
+        world.do(("online",))
+        world.come_to_rest()
+
+
 def test_a_hold_is_not_over_while_what_it_is_about_cannot_be_read():
     """It was, at a start: nothing seemed to be left to delete. What could be read then went to the server in portions."""
     with World(max_deletes=3) as world:
