@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 from collections.abc import Iterator, Mapping
 from typing import BinaryIO, NamedTuple
@@ -16,6 +17,7 @@ from ftpsyncd.errors import FtpsyncdError, NameRefusedError, NotSupportedError, 
 from ftpsyncd.inspection.findings import Area, Finding, Level
 from ftpsyncd.paths import parent, remote_join
 from ftpsyncd.quoting import quote
+from ftpsyncd.remote import listings
 from ftpsyncd.remote.port import PublishJob, RemoteSession
 from ftpsyncd.remote.remedies import NO_TRASH
 from ftpsyncd.remote.session import Session
@@ -23,6 +25,8 @@ from ftpsyncd.remote.trials import make_missing
 from ftpsyncd.specs import DeletePolicy, ExistingPolicy, MappingSpec, PublishMode
 
 _REFUSALS = (NameRefusedError, NotSupportedError)
+_PATTERN = re.compile(r"[^\w/.-]")
+_UMASKS = "`local_umask=022` of vsftpd, `Umask 022` of proftpd, `-U 133:022` of pure-ftpd"
 SCRATCH = b"ftpsyncd check: this file may be deleted.\n"
 
 
@@ -41,6 +45,8 @@ class _Trial(NamedTuple):
     into the trash."""
     unseen: NameRefusedError | None
     """Why nobody may look at it."""
+    private: bool
+    """Nobody may read it at the server but the account itself."""
     made: list[str]
     """Directories that were made for it."""
     stays: FtpsyncdError | None
@@ -99,6 +105,7 @@ def rights(mapping: MappingSpec, session: RemoteSession) -> Finding:
         try:
             error, taken = _publish(session, path, temporary)
             unseen = None if error else _unseen(session, path)
+            private = not (error or unseen) and _is_private(session, path)
         except (KeyboardInterrupt, SystemExit):
             if isinstance(session, Session):
                 # It was cut off in the middle of a word: what comes next would be taken for another answer.
@@ -113,7 +120,7 @@ def rights(mapping: MappingSpec, session: RemoteSession) -> Finding:
         if error is not None and not session.usable:
             raise error
     stay = next((each for each in stays if each is not None), None)
-    trial = _Trial(path, temporary, error, taken, left, unseen, there, stay)
+    trial = _Trial(path, temporary, error, taken, left, unseen, private, there, stay)
     return _judged(mapping, session, trial)
 
 
@@ -155,6 +162,15 @@ def _judged(mapping: MappingSpec, session: RemoteSession, trial: _Trial) -> Find
             f"{mapping.remote} takes, renames and deletes files, but directories stay there: {trial.stays.message}",
             "Have the server allow RMD: else a folder that is deleted here stays there, empty, and is parked.",
         )
+    if trial.private:
+        return Finding(
+            Level.WARNING,
+            Area.DIRECTORY,
+            f"mapping {mapping.name}",
+            f"{mapping.remote} takes, renames and deletes files{how}, but the server lets nobody else read them: to a "
+            "web server that is another user there, they are closed.",
+            f"If others are to read them, have the server set another umask ({_UMASKS}).",
+        )
     return Finding(
         Level.OK, Area.DIRECTORY, f"mapping {mapping.name}", f"{mapping.remote} takes, renames and deletes files{how}."
     )
@@ -190,6 +206,17 @@ def _unseen(session: RemoteSession, path: str) -> NameRefusedError | None:
     except NameRefusedError as refused:
         return refused
     return None
+
+
+def _is_private(session: RemoteSession, path: str) -> bool:
+    """Whether nobody may read a file that was just published but the account itself, as far as the server tells."""
+    if not isinstance(session, Session):
+        return False
+    if session.profile.mlst:
+        return listings.is_private(session.exchange([session.command("MLST", path)])[0])
+    # Servers take its argument for a pattern, and that of LIST for options, too.
+    plain = session.profile.features and not _PATTERN.search(path)
+    return bool(plain) and listings.is_private(session.exchange([session.command("STAT", path)])[0])
 
 
 def _hidden(mapping: MappingSpec, refused: NameRefusedError) -> Finding | None:

@@ -83,6 +83,21 @@ def may_be_link(reply: Reply) -> bool:
     return any(_OPEN_TO_ALL.search(line) for line in reply.lines)
 
 
+_MODE = Expression(rb"(?i)[; ]unix\.mode=0*([0-7]{3,4});")
+_RIGHTS = Expression(rb"\A[ ]?-[-r][-w][-xsS]([-rwxsStT]{6})[.]?[ ]")
+"""Of a file in a line as ls writes it; where a list says more of them (``+``), they are not known."""
+
+
+def is_private(reply: Reply) -> bool:
+    """Whether MLST, or STAT with a path, shows a file that nobody may read but its owner."""
+    for line in reply.lines[1:-1]:
+        if mode := _MODE.search(line):
+            return not int(mode[1], 8) & 0o044
+        if rights := _RIGHTS.search(line):
+            return b"r" not in rights[1]
+    return False
+
+
 _DEVICE = Expression(rb"(?i)[; ]unique=([0-9a-f]+)[ug][0-9a-f]+;")
 
 

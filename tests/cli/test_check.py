@@ -429,6 +429,29 @@ def test_a_server_that_takes_no_hidden_names_is_good_enough(config):
         assert list(real.home.iterdir()) == []
 
 
+@pytest.mark.real_server
+@pytest.mark.root
+@pytest.mark.parametrize(
+    ("kind", "directives"),
+    [
+        ("vsftpd", ("local_umask={}",)),
+        ("proftpd", ("<Directory /*>", "Umask {} {}", "</Directory>")),
+        ("pure-ftpd", ("-U{}:{}",)),
+    ],
+)
+@pytest.mark.parametrize(("umask", "is_private"), [("077", True), ("027", False), ("022", False)])
+def test_where_nobody_else_may_read_what_is_published_it_is_said(config, kind, directives, umask, is_private):
+    """vsftpd is like that if its configuration says nothing: what is published is there, and no web server has it."""
+    with running(kind, directives=tuple(each.format(umask, umask) for each in directives)) as real:
+        findings = list(check(config._replace(servers={"web": real.spec(name="web")}), offline=False))
+        assert errors(findings) == []
+        warnings = [each for each in findings if each.level is Level.WARNING and each.area is Area.DIRECTORY]
+        assert ["lets nobody else read them" in each.message for each in warnings] == [True] * len(warnings)
+        assert bool(warnings) is is_private
+        assert all("`local_umask=022` of vsftpd" in each.remedy for each in warnings)
+        assert list(real.home.iterdir()) == []
+
+
 # ── This machine and the configuration ───────────────────────────────────────────────────────────────────────────
 
 
