@@ -389,9 +389,16 @@ def error_of(reply: Reply, verb: str, subject: str = "", encoding: str = "utf-8"
         about = f" ({verb})"
     if kind is TooManyTransfersError:
         about = ""  # it is not about a file
-    return kind(f"{says}{about}: {reply.text}", reply=reply.text)
+    remedy = SESSION_ENDS if kind is ServerUnavailableError and _SESSION.search(reply.text) else None
+    return kind(f"{says}{about}: {reply.text}", reply=reply.text, remedy=remedy)
 
 
+_SESSION = Expression(r"\bsession time-?out\b", re.IGNORECASE)
+SESSION_ENDS = (
+    "The server ends each session after a time (`TimeoutSession` of proftpd). Have it allow longer ones if a file needs"
+    " more than that: one of less than 9 MiB has to arrive within a session; larger ones are continued."
+)
+"""Of a server that says so."""
 _SAYS: Mapping[type[RemoteError], str] = {
     ServerUnavailableError: "The server is not available",
     TooManyConnectionsError: "The server allows no further connection",

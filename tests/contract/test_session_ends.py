@@ -7,7 +7,9 @@ import os
 import pytest
 
 from ftpsyncd.errors import ServerUnavailableError
+from ftpsyncd.remote import replies
 from ftpsyncd.remote.account import Account
+from ftpsyncd.remote.port import RESUMABLE
 from tests.contract.remotes import job, publish
 from tests.servers import running
 
@@ -24,3 +26,9 @@ def test_who_ended_the_line_is_told(tls: str, words: str) -> None:
         (result,) = publish(session, job("/a", os.urandom(3_000_000)))
         assert isinstance(result.error, ServerUnavailableError)
         assert words in result.error.message
+        # It was told to look at host, port and network.
+        assert (result.error.remedy == replies.SESSION_ENDS) is (tls == "off")
+
+
+def test_the_size_from_which_files_are_continued_is_told_as_it_is() -> None:
+    assert f"less than {RESUMABLE >> 20} MiB" in replies.SESSION_ENDS
