@@ -86,15 +86,37 @@ def test_a_path_that_was_back_is_gone_anew():
 
 def test_what_is_gone_from_a_directory_that_has_another_name_at_the_server_is_found_gone_there():
     """Under both names it would count twice."""
-    deletes = gone("d/a", "d/e/b", "d2/c")
+    deletes = gone("d", "d/a", "d/e/b", "d2/c")
     deletes.elsewhere("d")
     assert (deletes.files, deletes.paths) == (1, ["d2/c"])
 
 
 def test_of_a_folder_that_cannot_be_read_nothing_is_kept():
-    deletes = gone("d/a", "b")
+    deletes = Deletes({"d/a": 1})
+    for path in ("d/a", "b"):
+        deletes.note(path, 1, NOW)
+    deletes.doom("e/f")
     deletes.clear()
-    assert (deletes.files, deletes.paths, "" in deletes._inside) == (0, [], False)
+    assert (deletes.files, deletes.paths, deletes.allowed_paths, bool(deletes)) == (0, [], [], False)
+    kept = (deletes._inside, deletes._allowed_inside, deletes._doomed_inside)
+    assert not any("" in each for each in kept)
+
+
+def test_what_was_gone_at_a_moment_is_counted_until_it_is_dealt_with():
+    """A discard is over when that is none: too early, what a person wants to stay would be deleted; too late, the next."""
+    deletes = gone("a", "b", "d/e")
+    deletes.note("later", 1, NOW + 5)
+    deletes.remember(NOW)
+    assert deletes.gone_then == 3
+    deletes.note("a", 1, NOW + 6)
+    deletes.note("later still", 1, NOW + 6)
+    deletes.note("found late", 1, NOW - 1)
+    assert deletes.gone_then == 4
+    deletes.note_directory("d", 7, NOW + 7)
+    assert deletes.gone_then == 4, "gone as long as what is in it"
+    for path, left in (("later", 4), ("a", 3), ("found late", 2), ("d", 1), ("b", 0)):
+        deletes.back(path)
+        assert deletes.gone_then == left
 
 
 def test_a_path_that_was_never_gone_can_be_back():
@@ -111,6 +133,30 @@ def test_a_directory_counts_the_files_below_it():
     assert deletes.files == 21
     deletes.back("d")
     assert deletes.files == 1
+
+
+def test_directories_without_files_are_counted_while_they_are_gone():
+    deletes = Deletes()
+    for directory in ("d", "e"):
+        deletes.note_directory(directory, 0, NOW)
+    counts = [deletes.empty]
+    for step in (lambda: deletes.back("d"), lambda: deletes.note_directory("e", 3, NOW), lambda: deletes.back("e")):
+        step()
+        counts.append(deletes.empty)
+    assert counts == [2, 1, 0, 0]
+
+
+def test_of_what_is_back_nothing_is_kept():
+    """In a daemon that runs for months nearly every path is gone once."""
+    deletes = Deletes()
+    for _ in range(2):
+        deletes.note("d/a", 1, NOW)
+        deletes.doom("d/e")
+        deletes.approve()
+        for path in ("d/a", "d/e"):
+            deletes.back(path)
+    kept = (deletes._inside, deletes._allowed_inside, deletes._doomed_inside)
+    assert not any("" in each for each in kept)
 
 
 def test_a_directory_takes_over_what_was_noted_below_it():
@@ -243,6 +289,20 @@ def test_what_is_left_of_a_directory_that_was_deleted_in_part_counts_once(left: 
         deletes.note(left, 1, NOW + 1)
     assert deletes.allowed(30, NOW + 1)
     assert not deletes.allowed(29, NOW + 1)
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["a file", "a directory"])
+def test_what_is_left_of_a_directory_is_taken_back_once_however_often_it_is_found_gone(*, whole: bool):
+    """With every look at it, more could be deleted in the same minute."""
+    deletes = Deletes()
+    deletes.note_directory("d", 5, NOW)
+    deletes.admit("d", NOW)
+    for _ in range(3):
+        if whole:
+            deletes.note_directory("d/e", 2, NOW + 1)
+        else:
+            deletes.note("d/a", 2, NOW + 1)
+        assert (deletes.recent, deletes.files) == (3, 2)
 
 
 def test_a_file_that_was_not_deleted_does_not_count_again_with_its_directory():

@@ -327,6 +327,15 @@ def test_what_was_sent_elsewhere_under_its_final_name_is_left_to_others(story: S
     assert story.ledger.begun.of(story.other) == [("site2/a", begun)]
 
 
+def test_a_delete_that_another_one_had_begun_elsewhere_is_left_to_others(story: Story):
+    """It has no parts to tell of, and whether it was done is still to be found out there."""
+    story.had_published("u@host:21/", "site2/a")
+    begun = Intent(Kind.FILE)
+    story.ledger.begun.put(story.other, "site2/a", begun)
+    assert not story.swept()
+    assert story.ledger.begun.of(story.other) == [("site2/a", begun)]
+
+
 def test_what_did_not_arrive_under_its_final_name_has_cost_what_was_there(story: Story):
     story.had_published(HERE, "d/", "d/a", "d/b")
     Takeovers(story.site()).spoiled("d/a")
