@@ -46,7 +46,9 @@ class Intents:
         self._temporaries = Temporaries(site, self._open, self.late)
         self.inquiries = Inquiries(site, self._open, self.exposures, self.late, self.end)
         for path in self._open:
-            if not self.late.take_up(path):
+            if self.late.take_up(path):
+                self._note_cut_off(path, self._open[path])
+            else:
                 self.late.cut_off(path)
                 self._doubt(path)
 
@@ -297,14 +299,19 @@ class Intents:
             return
         if intent.kind is Kind.DIR and self._site.spec.empty_dirs:
             doubt_directory(self._site.ledger, self._site.id, path)
-        moved = self._site.ledger.row(self._site.id, intent.source) if intent.source else None
-        if moved is not None and moved.kind is Kind.FILE and intent.fingerprints:
-            renamed = intent.fingerprints[-1]
-            # It is in doubt already where an earlier daemon was cut off.
-            if moved.fingerprint in {renamed, renamed.doubted()}:
-                self._site.moves.was_cut_off(intent.source, CutOff(path, renamed))
+        self._note_cut_off(path, intent)
         self.doubt_row(path)
         self.doubt_row(intent.source)
+
+    def _note_cut_off(self, path: str, intent: Intent) -> None:
+        """If a file was to be renamed, what it may have left under its old name was not deleted here."""
+        moved = self._site.ledger.row(self._site.id, intent.source) if intent.source else None
+        if moved is None or moved.kind is not Kind.FILE or not intent.fingerprints:
+            return
+        renamed = intent.fingerprints[-1]
+        # It is in doubt already where an earlier daemon was cut off.
+        if moved.fingerprint in {renamed, renamed.doubted()}:
+            self._site.moves.was_cut_off(intent.source, CutOff(path, renamed))
 
     def doubt_row(self, path: str, *, whole: bool = True) -> bool:
         """See `doubts.doubt_row`."""

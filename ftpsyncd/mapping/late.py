@@ -210,7 +210,9 @@ class Late:
                 prints = action.fingerprints
             case _:
                 pass
-        return Intent(Kind.FILE, fingerprints=prints, exposed=intent.exposed, brings=intent.brings)
+        # What was sent in the place of a rename may have left something under the old name.
+        source = intent.source if isinstance(action, Upload) else ""
+        return Intent(Kind.FILE, "", source, prints, exposed=intent.exposed, brings=intent.brings)
 
     def let_go(self, path: str) -> None:
         """What is under a path is no longer ours: nothing is open about it but which directories may come there."""

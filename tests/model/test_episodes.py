@@ -1108,13 +1108,21 @@ def _no_mass_delete(world: World) -> None:
     assert EventKind.HELD not in {event.kind for event in world.events}
 
 
+@pytest.mark.parametrize("sent", [False, True], ids=["is not sent", "is sent"])
 @pytest.mark.parametrize("then", ["crash", "reload"])
 @pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
-def test_renames_that_are_cut_off_do_not_make_a_mass_delete_after_what_comes_then(cut: tuple[Op, ...], then: str):
+def test_renames_that_are_cut_off_do_not_make_a_mass_delete_after_what_comes_then(
+    cut: tuple[Op, ...], then: str, *, sent: bool
+):
     """What they had left behind was known to the daemon, and these settings, only under which they were cut off."""
     with begun() as world:
         _renamed_and_cut_off(world, cut)
-        world.all(("offline",), ("start",), ("go_on", 20.0))
+        world.do(("start",))
+        if sent:
+            while not {f"b/{name}" for name in MANY} <= world._published().keys():
+                world.do(("go_on", 0.5))
+        else:
+            world.all(("offline",), ("go_on", 20.0))
         if then == "crash":
             world.all(("crash",), ("start",))
         else:
