@@ -52,7 +52,7 @@ class Absence(NamedTuple):
     files: int
     """1, or for a directory the number of published files below it."""
     approved: int = 0
-    """How many of the files a person allowed to be deleted."""
+    """How many of the files a person allowed to be deleted, or nobody has to."""
 
 
 @dataclass(slots=True)
@@ -136,13 +136,20 @@ class Deletes:
         absence = self._absent.get(path)
         return absence.since if absence else None
 
-    def note(self, path: str, files: int, now: float) -> float:
-        """A file is gone; returns since when."""
+    def note(self, path: str, files: int, now: float, *, counts: bool = True) -> float:
+        """A file is gone; returns since when.
+
+        Args:
+            path: of the file.
+            files: 1.
+            now: monotonic seconds.
+            counts: as deleted; else it was renamed, and only goes as what is deleted does.
+        """
         if self._open and path not in self._absent:
             self._take_back(self._open_at(path), files)
         before = self._absent.get(path)
         since = now if before is None else before.since
-        self._put(path, Absence(since, files, min(files, self._allowed.get(path, 0))))
+        self._put(path, Absence(since, files, min(files, self._allowed.get(path, 0)) if counts else files))
         return since
 
     def note_directory(self, path: str, files: int, now: float) -> float:

@@ -242,6 +242,8 @@ class Removals:
         due = leftbehind.due(self._site, path, at, gone_s, all_seen=self._all_seen)
         if due is None:
             return False
+        # People are told that it is to go, and when.
+        self.absent.note(path, 1, at.now - gone_s, counts=False)
         if due == math.inf:
             self._after_pass.add(path)
         elif due > at.now:

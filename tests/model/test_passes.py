@@ -20,6 +20,7 @@ from tests.model.racing import Chance, Racing
 from tests.model.records import Recorded
 from tests.model.seeds import SOAK, anywhere, play
 from tests.model.stage import Op
+from tests.model.world import M
 
 pytestmark = pytest.mark.lasting(20)
 
@@ -156,6 +157,29 @@ def test_a_pass_over_a_mapping_that_is_paused_ends_also_if_all_is_compared_once_
             world.do(op)
         assert world.progress is not None
         assert world.progress.paused == 1
+
+
+def test_renames_that_are_cut_off_make_no_mass_delete_for_the_next_pass_either():
+    """The pass does not wait for `delete_after` if that is long, and only it knew why those names are gone."""
+    names = [f"moved{number}" for number in range(4)]
+    with _World(Sort(max_deletes=3)) as world:
+        world.adjust("delete_after_s", 300.0)
+        for name in names:
+            world.write(name, 20)
+        world.do(SYNC)
+        for name in names:
+            world.drop.rename(name, f"new-{name}")
+        world.time.now += 30.0
+        world.all(("lose_connections", "RNTO", len(names)), SYNC)
+        assert world._published().keys() >= {*names, *(f"new-{name}" for name in names)}
+        assert world.progress is not None
+        assert world.progress.messages == (
+            f"{M}: 4 deletes wait for `delete_after`; a later `sync`, or the daemon, goes on",
+        )
+        world.time.now += 3600.0
+        world.do(SYNC)
+        assert not world._published().keys() & {*names}
+        assert not world.progress.held
 
 
 def drawn(seed: int) -> tuple[list[Op], Sort]:
