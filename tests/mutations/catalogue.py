@@ -915,8 +915,8 @@ MUTATIONS = (
         "G4",
         "a sync deletes some of what is gone before it knows whether all of it is too much",
         "mapping/removals.py",
-        " or (site.one_pass and not self._all_seen):",
-        ":",
+        "        return self._site.one_pass or bool(cut_off)\n",
+        "        return bool(cut_off)\n",
         "tests/mapping/test_mirror.py::test_one_pass_judges_all_that_is_gone_together",
     ),
     Mutation(
