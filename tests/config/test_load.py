@@ -27,6 +27,7 @@ from ftpsyncd.config import (
 )
 from ftpsyncd.config.password import Credential, File, Text, Variable
 from ftpsyncd.errors import ConfigError
+from ftpsyncd.quoting import as_word
 from ftpsyncd.specs import DataMode, DeleteLimit, DeletePolicy, MappingSpec, ServerSpec, TlsMode
 from tests.config.texts import MAPPINGS, MINIMAL, SERVERS, lacking
 from tests.fewfiles import no_number_left
@@ -578,7 +579,7 @@ def test_a_file_with_a_password_that_others_can_read_is_warned_about(loaded, fol
         secret.chmod(file)
         server = f"servers: {{web: {{host: h, user: u, password: {{file: {secret}}}}}}}\n"
         warnings = loaded(server + MAPPINGS).warnings
-        assert [f"run `chmod 640 {secret}`" in warning for warning in warnings] == [True] * count
+        assert [f"run `chmod 640 {as_word(secret)}`" in warning for warning in warnings] == [True] * count
 
 
 @pytest.mark.parametrize(("mode", "count"), [(0o600, 0), (0o640, 0), (0o644, 1)])
