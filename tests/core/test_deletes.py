@@ -81,7 +81,9 @@ def test_a_path_that_was_back_is_gone_anew():
     deletes.back("a")
     assert deletes.files == 0
     assert deletes.since("a") is None
+    assert not deletes.knows("a")
     assert deletes.note("a", 1, NOW + 5) == NOW + 5
+    assert deletes.knows("a")
 
 
 def test_what_is_gone_from_a_directory_that_has_another_name_at_the_server_is_found_gone_there():
@@ -155,7 +157,10 @@ def test_of_what_is_back_nothing_is_kept():
         deletes.approve()
         for path in ("d/a", "d/e"):
             deletes.back(path)
-    kept = (deletes._inside, deletes._allowed_inside, deletes._doomed_inside)
+        deletes.note("d/b", 1, NOW)
+        deletes.admit("d/b", NOW)
+        deletes.deleted("d/b", NOW)
+    kept = (deletes._inside, deletes._allowed_inside, deletes._doomed_inside, deletes._open_inside)
     assert not any("" in each for each in kept)
 
 
@@ -187,8 +192,10 @@ def test_a_directory_being_deleted_is_doomed_until_it_is_back():
     deletes.doom("d")
     assert deletes.is_doomed("d")
     assert not deletes.is_doomed("d/e")
+    assert (deletes.knows("d"), deletes.knows("d/e")) == (True, False)
     deletes.back("d")
     assert not deletes.is_doomed("d")
+    assert not deletes.knows("d")
 
 
 def test_a_directory_that_is_spared_is_doomed_no_more_with_all_below_it():
@@ -238,6 +245,8 @@ def test_an_empty_directory_costs_nothing():
     deletes = Deletes()
     deletes.note_directory("d", 0, NOW)
     assert deletes.allowed(0, NOW)
+    deletes.admit("d", NOW)
+    assert not deletes.under_way
 
 
 def test_what_is_back_counts_no_more():
@@ -303,6 +312,15 @@ def test_what_is_left_of_a_directory_is_taken_back_once_however_often_it_is_foun
         else:
             deletes.note("d/a", 2, NOW + 1)
         assert (deletes.recent, deletes.files) == (3, 2)
+
+
+def test_what_is_found_gone_as_a_whole_is_taken_back_once_from_all_that_began_below_it():
+    deletes = Deletes()
+    for directory, now in (("d/e", NOW), ("d/f", NOW + 1)):
+        deletes.note_directory(directory, 4, now)
+        deletes.admit(directory, now)
+    deletes.note_directory("d", 3, NOW + 2)
+    assert (deletes.recent, deletes.under_way) == (5, {"d/e": 1, "d/f": 4})
 
 
 def test_a_file_that_was_not_deleted_does_not_count_again_with_its_directory():

@@ -9,7 +9,7 @@ import pytest
 
 from ftpsyncd.actions import Did, Done, Failed, Sweep
 from ftpsyncd.core.schedule import Queue
-from ftpsyncd.errors import FtpsyncdError, NameRefusedError, ServerUnavailableError
+from ftpsyncd.errors import FtpsyncdError, LoginRefusedError, NameRefusedError, ServerUnavailableError
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.mapping.leftovers import Leftovers, left_behind, unreachable
@@ -102,12 +102,34 @@ def test_what_cannot_be_deleted_is_told_once_and_tried_again_each_hour(story: St
     assert len(story.ledger.begun.of(story.gone)) == 1
 
 
-@pytest.mark.parametrize("connecting", [True, False])
-def test_a_server_that_is_away_is_asked_again_without_a_word(story: Story, *, connecting: bool):
+def test_of_what_is_swept_in_part_nothing_is_forgotten(story: Story):
+    """Nobody would sweep the rest after a restart."""
+    begun = Intent(Kind.FILE, "/gone/a.filepart", parts=("/gone/b.filepart",))
+    story.ledger.begun.put(story.gone, "a", begun)
+    story.start()
+    for after_s in (0.0, LATE_S):
+        first, *others = sorted(story.asked(after_s), key=lambda sweep: sweep.path)
+        story.done(first)
+        for sweep in others:
+            story.failed(sweep, NameRefusedError("Permission denied."))
+    assert story.leftovers
+    assert story.ledger.begun.of(story.gone) == [("a", begun)]
+
+
+@pytest.mark.parametrize(
+    ("error", "connecting"),
+    [
+        (ServerUnavailableError("gone"), True),
+        (ServerUnavailableError("gone"), False),
+        (LoginRefusedError("not as this user"), True),
+    ],
+)
+def test_a_server_that_is_away_is_asked_again_without_a_word(story: Story, error: FtpsyncdError, *, connecting: bool):
     story.ledger.begun.put(story.gone, "a", Intent(Kind.FILE, "/gone/a.filepart"))
     story.start()
     [sweep] = story.asked()
-    story.failed(sweep, ServerUnavailableError("gone"), connecting=connecting)
+    story.failed(sweep, error, connecting=connecting)
+    assert story.asked(LATE_S - 1) == []
     assert story.asked(LATE_S) == [sweep]
     assert not story.events
 
@@ -130,6 +152,16 @@ def test_what_nobody_reaches_is_told_by_mapping(story: Story):
     assert f"{ACCOUNT}/here" in here.message
     assert "(a)" in here.message
     assert "/gone/4.filepart and 2 more)" in gone.message
+    for number in (5, 6):
+        story.ledger.begun.clear(story.gone, f"{number}")
+    assert "/gone/4.filepart)" in unreachable(left_behind(story.ledger, {story.here}))[0].message
+
+
+def test_of_what_nobody_reaches_only_what_may_lie_there_is_told(story: Story):
+    """A directory that was being renamed has no part: the message would name nothing."""
+    story.ledger.begun.put(story.gone, "e", Intent(Kind.DIR, source="f"))
+    story.ledger.begun.put(story.gone, "a", Intent(Kind.FILE, fingerprints=(PRINT,)))
+    assert unreachable(left_behind(story.ledger, ())) == []
 
 
 def test_an_account_is_told_from_one_with_a_longer_port(story: Story):

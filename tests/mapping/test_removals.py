@@ -482,6 +482,35 @@ def test_a_discard_that_is_carried_out_is_about_nothing_else(story: Deleting) ->
     assert removals.gone("e", Kind.FILE, at(LATER + 10), gone_s=100.0)
 
 
+def test_what_a_discard_had_put_off_is_not_dropped_while_another_folder_is_in_the_place(story: Deleting) -> None:
+    """The directory may be in the one that comes back: dropped from the ledger, it would be nobody's at the server."""
+    discarded = story.mirror.removals.discarded
+    discarded.begin(LATER, unseen=False)
+    discarded.put_off("d")
+    assert discarded.is_about("d/a", LATER + 1, known_source=False)
+    discarded.interrupted()
+    assert not discarded.is_about("d/a", LATER + 1, known_source=False)
+    assert discarded.is_about("d/a", LATER + 1, known_source=True)
+
+
+@pytest.mark.parametrize("unread", [(), ("d",)], ids=["not all was looked at", "a directory cannot be read"])
+def test_who_approves_what_is_gone_ends_the_discard_of_what_may_be(story: Deleting, unread: tuple[str, ...]) -> None:
+    """What is found gone after that follows the usual rules: it stayed at the server, and nobody was asked."""
+    discarded = story.mirror.removals.discarded
+    discarded.begin(NOW, unseen=True)
+    if unread:
+        discarded.all_seen(unread)
+    assert discarded.is_about("d/a", LATER, known_source=True)
+    discarded.overruled()
+    assert not discarded.is_about("d/a", LATER, known_source=True)
+
+
+def test_what_stays_since_nothing_is_deleted_is_no_matter_of_a_discard(story: Deleting) -> None:
+    discarded = story.mirror.removals.discarded
+    discarded.put_off("d")
+    assert not discarded.is_about("d", LATER, known_source=True)
+
+
 def test_a_file_that_a_crash_left_in_doubt_has_a_size_too(story: Deleting) -> None:
     story.ledger.put(story.id, "d/a", Row(Kind.FILE, Fingerprint(10, 0, 0), b"", WALL))
     assert story.mirror.removals._delete_action("d/a").sizes == (10,)

@@ -101,6 +101,7 @@ def test_which_places_overlap(other: str, how: Overlap | None):
         (Upload(M, "d/a", A), Did.PUBLISHED, {"d", "d/b"}),
         (Upload(M, "d/a", A), Did.ADOPTED, {"d", "d/a", "d/b"}),
         (Upload(M, "d/a", A._replace(mtime_ns=2)), Did.ADOPTED, {"d", "d/b"}),
+        (Upload(M, "d/new", A), Did.ADOPTED, {"d", "d/a", "d/b"}),
         (Upload(M, "d/a", A), Did.KEPT, {"d", "d/a", "d/b"}),
         (Rename(M, "d/a", "d/b", A, SHA), Did.RENAMED, {"d"}),
         (Rename(M, "d/a", "d/b", A, SHA), Did.PUBLISHED, {"d", "d/b"}),
