@@ -115,7 +115,6 @@ class Discard:
     def interrupted(self) -> None:
         """What was found gone is known no more."""
         self._unseen |= self._open
-        self._unread = ()
         self._put_off.clear()
 
     def overruled(self) -> None:

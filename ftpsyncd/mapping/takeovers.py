@@ -52,8 +52,7 @@ class Takeovers:
                         intents.late.expect(mine, intent.exposed if stood else None)
                 if stood:
                     # It was published whole after that: it is theirs, until this one publishes there.
-                    if overlap.back(path) is not None:
-                        self._left[other, path] = intent
+                    self._left[other, path] = intent
                     continue
                 rest = self._take_parts(overlap, path, intent, intents)
                 doubted = self._take_doubts(other, overlap, path, intent, intents)
