@@ -245,6 +245,8 @@ def test_an_empty_directory_costs_nothing():
     deletes = Deletes()
     deletes.note_directory("d", 0, NOW)
     assert deletes.allowed(0, NOW)
+    deletes.deleted("d/a", NOW)
+    assert (deletes.files, deletes.recent) == (0, 0), "that was known by then"
     deletes.admit("d", NOW)
     assert not deletes.under_way
 

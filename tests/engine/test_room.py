@@ -13,7 +13,7 @@ from ftpsyncd.core.space import SPACE_RETRY_S
 from ftpsyncd.engine import again, handout
 from ftpsyncd.engine.handout import Server
 from ftpsyncd.engine.outcomes import Outcomes, apply_to_server
-from ftpsyncd.errors import UnwrittenError
+from ftpsyncd.errors import RemoteError, UnwrittenError
 from ftpsyncd.events import EventKind
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.mapping.site import Moment
@@ -92,6 +92,28 @@ def test_in_a_full_directory_what_has_failed_there_is_tried_then(story: Story):
     assert waits_s(story, "a") == SPACE_RETRY_S
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(FULL, FULL.reply), (UnwrittenError("The server could not write it."), "The server could not write it.")],
+    ids=["a reply", "no reply"],
+)
+def test_that_a_directory_is_full_is_told_once_with_what_was_said(story: Story, error: RemoteError, said: str):
+    story.queue.gate.answered()
+    for path in ("e/1", "e/2", "e/3"):
+        story.apply(Failed(other_file(path), error))
+    [event] = [event for event in story.events if event.path == "e"]
+    assert f"({said})" in event.message
+
+
+def test_a_full_server_that_is_away_is_asked_whether_it_is_back_though_files_wait_for_space(story: Story):
+    """Left to them, which have a time of their own, it would be away for as long."""
+    story.queue.gate.answered()
+    story.queue.gate.failed(NOW, Breaker.OFFLINE, "gone", connects=False)
+    due = story.queue.next_due(NOW)
+    assert due is not None
+    assert handed(story, due) == [Probe("web")]
+
+
 @pytest.mark.parametrize("how", ["its pause is over", "a delete has made room", "a person says so"])
 def test_that_a_full_server_answers_does_not_show_that_it_has_space(story: Story, how: str):
     """It was told as working again, and as full again by the next file."""
@@ -114,6 +136,15 @@ def test_that_a_full_server_answers_does_not_show_that_it_has_space(story: Story
 def test_a_full_server_is_asked_when_nothing_has_to_be_sent_there_any_more(story: Story):
     again.retry(story.mirror, None, at(NOW + 5))
     assert handed(story, NOW + 5) == [], "what has failed is looked at first"
+    assert handed(story, NOW + 5 + ASKED_AFTER_S) == [Probe("web")]
+
+
+def test_files_that_wait_for_space_at_another_server_say_nothing_of_this_one(story: Story):
+    """It was asked by nobody, and none of its own files waited for space any more: it was full for good."""
+    shop = Story(story.ledger, name="shop")
+    shop.apply(Failed(other_file("a", "shop"), FULL))
+    story.outcomes = Outcomes(lambda _mirror: [shop.mirror])
+    again.retry(story.mirror, None, at(NOW + 5))
     assert handed(story, NOW + 5 + ASKED_AFTER_S) == [Probe("web")]
 
 
