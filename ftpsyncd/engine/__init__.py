@@ -5,7 +5,7 @@ it.
 
 Read in this order: `loop`, `mailbox` (what comes in), `rounds` (which mappings have something to do), `outcomes`,
 `tries` and `done` (what became of actions), `room` (for what there is no space), `handout` (what is handed to the
-workers), `answering` (whether servers answer), `upkeep` and `shortage` (what is seen to besides), `again` and `awaited`
-(what people want tried once more, and what that waits for), `report` and `board` (state → status), `counters`,
-`wallclock`.
+workers), `answering` and `gating` (whether servers answer), `upkeep` and `shortage` (what is seen to besides), `again`
+and `awaited` (what people want tried once more, and what that waits for), `report` and `board` (state → status),
+`counters`, `wallclock`.
 """

@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 from ftpsyncd.actions import Failed, Outcome
 from ftpsyncd.core.gate import Breaker
+from ftpsyncd.engine.gating import answered, apply_to_server
 from ftpsyncd.engine.handout import Server
-from ftpsyncd.engine.outcomes import answered, apply_to_server
 from ftpsyncd.errors import FtpsyncdError
 from ftpsyncd.events import Event, EventKind
 

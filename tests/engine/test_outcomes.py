@@ -29,12 +29,12 @@ from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import BUSY_AGAIN_S
 from ftpsyncd.core.space import SPACE_RETRY_S
 from ftpsyncd.engine import again
+from ftpsyncd.engine.gating import apply_to_server
 from ftpsyncd.engine.outcomes import (
     LOOK_AGAIN_S,
     LOST_CONNECTIONS,
     QUICK_TRIES,
     Outcomes,
-    apply_to_server,
     retry_after,
 )
 from ftpsyncd.engine.report import RATE_OVER_S, iso, mapping_status, problems_of, server_status, transfer_of

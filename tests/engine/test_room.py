@@ -11,8 +11,9 @@ from ftpsyncd.actions import Action, Delete, Did, Done, Failed, MakeDir, Probe, 
 from ftpsyncd.core.gate import ASKED_AFTER_S, FULL_PAUSE_S, Breaker
 from ftpsyncd.core.space import SPACE_RETRY_S
 from ftpsyncd.engine import again, handout
+from ftpsyncd.engine.gating import apply_to_server
 from ftpsyncd.engine.handout import Server
-from ftpsyncd.engine.outcomes import Outcomes, apply_to_server
+from ftpsyncd.engine.outcomes import Outcomes
 from ftpsyncd.errors import RemoteError, UnwrittenError
 from ftpsyncd.events import EventKind
 from ftpsyncd.ledger.book import Ledger

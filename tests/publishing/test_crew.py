@@ -16,7 +16,7 @@ import pytest
 from ftpsyncd.actions import Delete, Did, Done, Failed, MakeDir, Outcome, Probe, RemoveDir, Upload
 from ftpsyncd.core.gate import Breaker
 from ftpsyncd.core.schedule import Queue
-from ftpsyncd.engine.outcomes import apply_to_server
+from ftpsyncd.engine.gating import apply_to_server
 from ftpsyncd.errors import (
     ConfigError,
     DataUnreachableError,
