@@ -460,6 +460,28 @@ def test_an_approval_does_not_grow_with_its_directory():
     assert not deletes.allowed(LIMIT, NOW)
 
 
+@pytest.mark.parametrize("deleted", [0, 1])
+@pytest.mark.parametrize("left", [2, 9])
+def test_an_approval_is_about_no_more_than_was_allowed_nor_than_is_gone(left: int, deleted: int):
+    """What was allowed beyond that would be taken for files that nobody was asked about."""
+    deletes = Deletes({"d": 5})
+    deletes.note_directory("d", left, NOW)
+    for _ in range(deleted):
+        deletes.deleted("d/a", NOW)
+    for path in many(3):
+        deletes.note(path, 1, NOW)
+    unapproved = 3 + max(0, left - (5 - deleted))
+    assert deletes.allowed(unapproved, NOW)
+    assert not deletes.allowed(unapproved - 1, NOW)
+
+
+def test_what_leaves_a_directory_approves_nothing_of_the_rest():
+    deletes = Deletes()
+    deletes.note_directory("d", 5, NOW)
+    deletes.leaves("d/a", 1)
+    assert not deletes.allowed(3, NOW)
+
+
 def test_an_approved_directory_that_is_now_a_deleted_file_is_one_file():
     deletes = Deletes()
     deletes.note_directory("d", 100, NOW)

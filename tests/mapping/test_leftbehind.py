@@ -1,0 +1,122 @@
+"""What a rename that was cut off may have left under its old name: when it is deleted, and when it counts as deleted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ftpsyncd.actions import Upload
+from ftpsyncd.ledger.book import Ledger
+from ftpsyncd.mapping import leftbehind
+from ftpsyncd.mapping.leftbehind import LOOK_AGAIN_S, PAUSED_AGAIN_S
+from ftpsyncd.mapping.moves import CutOff
+from ftpsyncd.mapping.site import Moment, Site
+from ftpsyncd.model import Fingerprint, Kind, Row
+from ftpsyncd.specs import DeletePolicy
+from tests.core.vocabulary import NOW, SHA, WALL, M
+from tests.engine.test_outcomes import Story
+
+A, B = Fingerprint(10, 1, 7), Fingerprint(20, 2, 8)
+AFTER_S = 20.0
+AT = Moment(NOW, WALL)
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    """A file was to be renamed, and nobody knows whether it was."""
+    with Ledger(Path(":memory:")) as ledger:
+        site = Story(ledger).mirror.site
+        site = site._replace(spec=site.spec._replace(delete_after_s=AFTER_S))
+        publish(site, "d/old", A.doubted())
+        site.moves.was_cut_off("d/old", CutOff("new", A))
+        yield site
+
+
+def publish(site: Site, path: str, fingerprint: Fingerprint) -> None:
+    site.ledger.put(site.id, path, Row(Kind.FILE, fingerprint, SHA, WALL))
+
+
+def due(site: Site, gone_s: float, *, all_seen: bool = True) -> float | None:
+    return leftbehind.due(site, "d/old", AT, gone_s, all_seen=all_seen)
+
+
+def test_what_was_never_to_be_renamed_counts_as_deleted(site: Site) -> None:
+    assert leftbehind.due(site, "d/other", AT, AFTER_S, all_seen=True) is None
+
+
+def test_what_is_found_under_its_new_name_is_deleted_under_the_old_one_in_its_time(site: Site) -> None:
+    publish(site, "new", A)
+    assert due(site, 0.0) == NOW + AFTER_S
+    assert due(site, AFTER_S + 5) == NOW - 5, "it has been gone for longer than was known"
+    assert due(site, 1.0, all_seen=False) == NOW - 5
+    assert site.moves.all_cut_off
+
+
+@pytest.mark.parametrize("runs", [False, True], ids=["it waits", "it is sent"])
+def test_while_it_is_on_its_way_to_its_new_name_it_is_looked_at_again(site: Site, *, runs: bool) -> None:
+    site.queue.offer(Upload(M, "new", A))
+    if runs:
+        assert site.queue.take(NOW) is not None
+    assert due(site, 0.0) == NOW + AFTER_S
+    assert due(site, AFTER_S + 5) == NOW + LOOK_AGAIN_S
+    once = site._replace(one_pass=True)
+    assert due(once, AFTER_S) == NOW + LOOK_AGAIN_S
+    site.ledger.decisions.set_paused(site.id, WALL)
+    assert due(site, AFTER_S) == NOW + LOOK_AGAIN_S
+    assert due(once, AFTER_S) == NOW + PAUSED_AGAIN_S, "one pass does not wait for it"
+    assert site.moves.all_cut_off
+
+
+@pytest.mark.parametrize("found", [None, B], ids=["nothing is there", "another file is there"])
+def test_what_is_not_found_under_its_new_name_counts_as_deleted_when_all_was_seen(
+    site: Site, found: Fingerprint | None
+) -> None:
+    if found is not None:
+        publish(site, "new", found)
+    assert due(site, AFTER_S, all_seen=False) == math.inf
+    assert site.moves.all_cut_off
+    assert due(site, AFTER_S) is None
+    assert not site.moves.all_cut_off
+
+
+def test_nor_does_it_count_as_deleted_before_its_time(site: Site) -> None:
+    assert due(site, AFTER_S - 1) == NOW + 1
+    assert site.moves.all_cut_off
+
+
+@pytest.mark.parametrize("why", ["published anew", "dropped", "kept"])
+def test_what_was_left_behind_by_nothing_follows_the_usual_rules(site: Site, why: str) -> None:
+    publish(site, "new", A)
+    if why == "published anew":
+        publish(site, "d/old", A)
+    elif why == "dropped":
+        site.ledger.forget(site.id, "d/old")
+    else:
+        site = site._replace(spec=site.spec._replace(deletes=DeletePolicy.KEEP))
+    assert due(site, AFTER_S, all_seen=False) is None
+    assert not site.moves.all_cut_off
+
+
+@pytest.mark.parametrize("found", ["", "on its way", "arrived", "not in doubt"])
+def test_with_its_directory_only_that_counts_as_deleted_which_is_not_found(site: Site, found: str) -> None:
+    if found == "on its way":
+        site.queue.offer(Upload(M, "new", A))
+    elif found == "arrived":
+        publish(site, "new", A)
+    elif found == "not in doubt":
+        publish(site, "d/old", A)
+    in_doubt = [] if found == "not in doubt" else ["d/old"]
+    assert leftbehind.below(site, "d", all_seen=False) == in_doubt
+    assert leftbehind.below(site, "d", all_seen=True) == (in_doubt if found else [])
+    assert leftbehind.below(site, "e", all_seen=False) == []
+
+
+def test_what_is_known_again_is_remembered_no_more(site: Site) -> None:
+    publish(site, "d/known", A)
+    site.moves.was_cut_off("d/known", CutOff("elsewhere", A))
+    site.moves.was_cut_off("d/dropped", CutOff("elsewhere", A))
+    leftbehind.forget_old(site)
+    assert site.moves.all_cut_off == ["d/old"]
