@@ -76,6 +76,24 @@ def arrive(intents: Intents, action: Upload | Rename, at: Moment) -> None:
     intents.end(action)
 
 
+@pytest.mark.parametrize("before", [None, BEFORE], ids=["first try", "one of several"])
+def test_of_a_try_that_sent_nothing_under_the_final_name_nothing_is_noted(story: Story, before: Exposure | None):
+    """Else what somebody else has there would be taken for a part of ours, and deleted."""
+    intents = story.intents(("a", Intent(Kind.FILE, fingerprints=(A,), exposed=before)))
+    upload = intents.begin(UPLOAD)
+    assert isinstance(upload, Upload)
+    intents.exposures.begun(upload, later(0))
+    other = upload._replace(fingerprint=B)
+    noted = story.noted()
+    assert noted is not None
+    assert noted.exposed is not None
+    intents.exposures.not_begun(other)
+    intents.exposures.not_begun(upload._replace(path="b"))
+    assert story.noted() == noted, "that is another one's"
+    intents.exposures.not_begun(upload)
+    assert story.noted() == noted._replace(exposed=before)
+
+
 def test_nothing_is_noted_of_a_file_that_arrived_at_its_first_try(story: Story):
     intents = story.intents()
     intents.begin(UPLOAD)

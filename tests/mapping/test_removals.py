@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ftpsyncd.actions import Action, Delete, Did, Done, Failed, Outcome, RemoveDir, Upload
+from ftpsyncd.core.plan import swapped_away
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.engine import again
 from ftpsyncd.errors import ChangedAtServerError, TransferFailedError
@@ -458,6 +459,36 @@ def test_a_folder_that_the_ledger_knows_by_its_inode_alone_is_the_same(story: De
         removals.source.found(now, at(NOW), RootIdentity(1, 8))
         assert (removals.hold is None) is same
         assert (story.ledger.mappings.root(story.id) == now) is same
+
+
+def test_of_a_disk_whose_directory_is_recorded_no_more_nothing_is_held_when_all_was_seen(story: Deleting) -> None:
+    """Its files were dropped by a new rule, for one: nobody could bring that disk back."""
+    source, ours = story.mirror.removals.source, RootIdentity(1, 1)
+    story.ledger.mappings.set_root(story.id, ours)
+    source.places.published = ours
+    source.found(ours, at(NOW))
+    source.swapped(swapped_away("d"), at(NOW))
+    source.pass_ended(at(NOW))
+    assert story.mirror.removals.hold is not None
+    story.ledger.forget_tree(story.id, "d")
+    source.pass_ended(at(NOW))
+    assert story.mirror.removals.hold is None
+
+
+def test_while_another_folder_is_in_the_place_that_is_told_though_something_arrived_of_a_disk(story: Deleting) -> None:
+    """Who approves decides about that folder."""
+    source, ours = story.mirror.removals.source, RootIdentity(1, 1)
+    story.ledger.mappings.set_root(story.id, ours)
+    source.places.published = ours
+    source.found(ours, at(NOW))
+    source.swapped(swapped_away("d"), at(NOW))
+    source.offered("d/a", ours)
+    source.found(RootIdentity(2, 1), at(NOW))
+    before = story.mirror.removals.hold
+    assert before is not None
+    assert "is not the folder that was published before" in before.message
+    source.arrived("d/a", at(NOW))
+    assert story.mirror.removals.hold == before
 
 
 def test_what_was_changed_at_the_server_can_be_kept(story: Deleting) -> None:
