@@ -8,7 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftpsyncd.core.alarms import CALM_S, MOST, WINDOW_S, Alarms, AlertKind, Condition, Key, Step, conditions
+from ftpsyncd.core.alarms import (
+    CALM_S,
+    MOST,
+    STUCK_S,
+    WINDOW_S,
+    Alarms,
+    AlertKind,
+    Condition,
+    Key,
+    Step,
+    conditions,
+)
 from ftpsyncd.specs import AlertLimits
 from ftpsyncd.status import DaemonStatus, MappingState, MappingStatus, ServerState, ServerStatus, Status
 
@@ -122,6 +133,17 @@ def test_a_machine_that_lacks_something_is_told_at_once():
     (condition,) = found.values()
     assert (condition.message, condition.patience_s) == ("No file can be opened.", 0)
     assert "Nothing is lost" in condition.remedy
+
+
+def test_a_daemon_that_is_stuck_is_told_unless_it_goes_on_in_a_moment():
+    """It may have been stopped as a whole, as its machine was."""
+    shown = status()._replace(daemon=status().daemon._replace(stuck="It waits for a disk."))
+    found = conditions(shown, LIMITS)
+    assert found.keys() == {(AlertKind.STUCK, "")}
+    assert (found[AlertKind.STUCK, ""].message, found[AlertKind.STUCK, ""].patience_s) == (
+        "It waits for a disk.",
+        STUCK_S,
+    )
 
 
 def test_a_ledger_begun_anew_is_told_once_and_not_recalled():

@@ -14,7 +14,7 @@ from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.mapping.exposures import PRINTS_KEPT
 from ftpsyncd.mapping.intents import Intents
 from ftpsyncd.mapping.moves import Moves
-from ftpsyncd.mapping.site import Moment, Site
+from ftpsyncd.mapping.site import Moment, Site, Step
 from ftpsyncd.model import Exposure, Fingerprint, Intent, Kind, Row
 from ftpsyncd.publishing.lastlook import Folder
 from ftpsyncd.specs import MappingSpec, PublishMode
@@ -92,6 +92,26 @@ def test_of_a_try_that_sent_nothing_under_the_final_name_nothing_is_noted(story:
     assert story.noted() == noted, "that is another one's"
     intents.exposures.not_begun(upload)
     assert story.noted() == noted._replace(exposed=before)
+
+
+def test_what_was_sent_while_the_clock_was_wrong_is_dated_as_the_right_one_would_have(story: Story):
+    """A part has a date of the server's; by one of before, it would be no part of ours, and stay."""
+    now = Exposure(10, WALL, WALL + S)
+    intents = story.intents(
+        ("a", Intent(Kind.FILE, fingerprints=(A,), exposed=now)),
+        ("b", Intent(Kind.FILE, fingerprints=(B,), exposed=BEFORE)),
+    )
+    intents.exposures.clock_was_set(Step(WALL - S, WALL + 5 * S, 100 * S))
+    moved = Exposure(10, WALL + 100 * S, WALL + 101 * S)
+    assert story.noted("a") == Intent(Kind.FILE, fingerprints=(A,), exposed=moved)
+    assert story.noted("b") == Intent(Kind.FILE, fingerprints=(B,), exposed=BEFORE), "that was before"
+
+
+@pytest.mark.parametrize("left", [[], [("a", Intent(Kind.FILE, fingerprints=(A,)))]], ids=["nothing", "no part"])
+def test_where_no_part_can_be_none_is_over(story: Story, left: list[tuple[str, Intent]]):
+    intents = story.intents(*left)
+    intents.exposures.over("a", later(1))
+    assert story.noted() == dict(left).get("a")
 
 
 def test_nothing_is_noted_of_a_file_that_arrived_at_its_first_try(story: Story):
