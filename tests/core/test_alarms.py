@@ -135,6 +135,16 @@ def test_a_machine_that_lacks_something_is_told_at_once():
     assert "Nothing is lost" in condition.remedy
 
 
+def test_a_ledger_that_cannot_be_written_is_told_at_once():
+    shown = status()._replace(daemon=status().daemon._replace(message="The ledger cannot be written."))
+    found = conditions(shown, LIMITS)
+    assert found.keys() == {(AlertKind.LEDGER, "")}
+    assert (found[AlertKind.LEDGER, ""].message, found[AlertKind.LEDGER, ""].patience_s) == (
+        "The ledger cannot be written.",
+        0,
+    )
+
+
 def test_a_daemon_that_is_stuck_is_told_unless_it_goes_on_in_a_moment():
     """It may have been stopped as a whole, as its machine was."""
     shown = status()._replace(daemon=status().daemon._replace(stuck="It waits for a disk."))

@@ -15,6 +15,14 @@ async def hang_up(connection: Connection, _argument: str) -> None:
     await connection.hang_up()
 
 
+async def delete_no_directory(connection: Connection, path: str) -> None:
+    if path in connection.server.dirs:
+        await connection.say("550 It is a directory.")
+        return
+    known = connection.server.files.pop(path, None) is not None
+    await connection.say("250 Gone." if known else "550 No such file.")
+
+
 @pytest.mark.parametrize(
     ("directory", "beside"), [("/", "/"), ("/made", "/made/"), ("/made/", "/made/"), ("made/for/", "made/for/")]
 )
@@ -50,7 +58,7 @@ def test_one_that_answers_once_too_often_is_spoken_to_in_another_session_one_com
 
 
 def test_all_is_removed_though_the_line_ends_over_it() -> None:
-    with Scripted(RMD=[hang_up]) as server:
+    with Scripted(RMD=[hang_up], DELE=delete_no_directory) as server:
         stage = Stage(account(server), "/made/for/this")
         stage.prepare()
         assert server.dirs == {"/", "/made", "/made/for", "/made/for/this"}
