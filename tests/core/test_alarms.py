@@ -17,6 +17,7 @@ from ftpsyncd.core.alarms import (
     AlertKind,
     Condition,
     Key,
+    Notice,
     Step,
     conditions,
 )
@@ -230,3 +231,19 @@ def test_raised_and_recovered_alternate_and_are_bounded(story: list[tuple[float,
     assert ends == [Step.RAISED, Step.RECOVERED] * (len(ends) // 2) + [Step.RAISED] * (len(ends) % 2)
     for at, _ in told:
         assert sum(at - WINDOW_S < other <= at for other, _ in told) <= MOST
+
+
+def test_what_is_over_is_told_with_how_long_it_lasted_and_has_been_over():
+    alarms, condition = Alarms(LIMITS), Condition("Too many.", "Decide.")
+    [raised] = alarms.judge({HELD: condition}, 5000.0)
+    assert raised == Notice(Step.RAISED, *HELD, "Too many.", "Decide.", 0.0, 0.0)
+    assert alarms.judge({HELD: condition}, 5010.0) == []
+    assert alarms.judge({}, 5020.0) == []
+    [over] = alarms.judge({}, 5020.0 + CALM_S)
+    assert over == Notice(Step.RECOVERED, *HELD, "over: Too many.", "", 20.0, CALM_S)
+
+
+@pytest.mark.parametrize(("waits_s", "told"), [(99.0, False), (100.0, False), (101.0, True)])
+def test_what_waits_is_told_when_it_has_waited_for_longer_than_that(waits_s: float, *, told: bool):
+    found = conditions(status(WELL._replace(oldest_pending_s=waits_s)), LIMITS)
+    assert found.keys() == ({(AlertKind.OLDEST_PENDING, "a")} if told else set())
