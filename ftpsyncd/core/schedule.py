@@ -85,6 +85,8 @@ class Queue:
         """Of what waits, what makes room at the server: at a full one, nothing else has to be looked through."""
         self._overtaken: set[Key] = set()
         """What was under way when somebody had mended something: it may still fail of that."""
+        self._before_room: set[Key] = set()
+        """What was under way when room had been made: that it found none may have been before that."""
 
     def __repr__(self) -> str:
         return f"<Queue waiting={len(self._waiting)} running={len(self.under_way)} {self.gate!r}>"
@@ -377,6 +379,14 @@ class Queue:
         """Whether something that runs was handed out before somebody had mended something."""
         return (action.mapping, action.path) in self._overtaken
 
+    def room_made(self) -> None:
+        """Something was deleted at the server."""
+        self._before_room = self.under_way.keys()
+
+    def began_before_room(self, action: Action) -> bool:
+        """Whether something that runs was handed out before the last time that something was deleted at the server."""
+        return (action.mapping, action.path) in self._before_room
+
     # ── what became of it ────────────────────────────────────────────────────────────────────────────────────
 
     def finish(self, action: Action, *, requeue: bool = False) -> None:
@@ -385,6 +395,7 @@ class Queue:
         left = self.under_way.end(action)
         key = (action.mapping, action.path)
         self._overtaken.difference_update(left)
+        self._before_room.difference_update(left)
         if requeue and not isinstance(action, Probe) and key not in self._waiting:
             self._waiting[key] = action
             self._count_waiting(action, 1)

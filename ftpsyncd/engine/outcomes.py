@@ -76,7 +76,8 @@ class Outcomes:
             lost = self.tries.over((action.mapping, action.path))
             if took_space(outcome):
                 # There is space: what others lacked is theirs, a limit for one file, say.
-                mirror.queue.space.found(action.mapping, action.path)
+                for name in room.found(mirror, self._beside(mirror), action, at):
+                    self._stir(name)
             elif outcome.did in {Did.DELETED, Did.GONE}:
                 for name in room.made(mirror, self._beside(mirror), action, at):
                     self._stir(name)
@@ -112,8 +113,10 @@ class Outcomes:
         if self.tries.came_forward((action.mapping, action.path), failed.kept):
             # Nothing that happened before counts against it.
             mirror.ledger.failures.clear(mirror.id, action.path)
-        if isinstance(error, TooManyTransfersError):
-            # Nothing is known against it: it has its turn when there are fewer.
+        if isinstance(error, TooManyTransfersError) or (
+            error.retry is Retry.SPACE and room.is_overtaken(mirror, action)
+        ):
+            # Nothing is known against it: it has its turn when there are fewer, or with the room that there is now.
             return True
         match error.retry:
             case Retry.REPLAN:

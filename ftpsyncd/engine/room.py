@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from ftpsyncd.actions import Action
+from ftpsyncd.core.extent import LARGE_BYTES, is_large
 from ftpsyncd.core.gate import Breaker
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.space import SERVER, SPACE_RETRY_S
 from ftpsyncd.errors import FtpsyncdError, RemoteError
 from ftpsyncd.events import EventKind
+from ftpsyncd.ledger.failures import NO_SPACE
 from ftpsyncd.mapping.mirror import Mirror
 from ftpsyncd.mapping.site import Moment
 
@@ -51,7 +53,8 @@ def no_space(mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment, *
 def made(mirror: Mirror, beside: Collection[Mirror], action: Action, at: Moment) -> list[str]:
     """Something was deleted at the server: whether there is space again is tried when nothing more is to be.
 
-    Also with what has failed already, since there may be nothing else.
+    Also with what has failed already, since there may be nothing else; of what failed by itself, in no full directory,
+    with one file.
 
     Args:
         mirror: of its mapping.
@@ -66,11 +69,37 @@ def made(mirror: Mirror, beside: Collection[Mirror], action: Action, at: Moment)
     if queue.makes_room:
         return []
     queue.space.freed(name, action.path, at.now)
+    queue.room_made()
     if queue.gate.state is Breaker.FULL:
         queue.gate.retry_now(at.now)
         return [each.spec.name for each in (mirror, *beside) if _try_again(each, "", at)]
     lack = queue.space.lack(name, action.path)
-    return [name] if lack is not None and _try_again(mirror, lack.key[len(name) + 1 :], at) else []
+    if lack is None:
+        return _try_next(mirror, beside, at)
+    return [name] if _try_again(mirror, lack.key[len(name) + 1 :], at) else []
+
+
+def found(mirror: Mirror, beside: Collection[Mirror], action: Action, at: Moment) -> list[str]:
+    """A file was sent: if it had failed for want of space, another one that failed by itself is tried.
+
+    Args:
+        mirror: of its mapping.
+        beside: the other mappings of its server.
+        action: what was done, and is still among the failures if it was.
+        at: now.
+
+    Returns:
+        The names of mappings of which something is looked at now.
+    """
+    mirror.queue.space.found(action.mapping, action.path)
+    failures = mirror.ledger.failures
+    failure = failures.of(mirror.id, action.path) if failures.tries(mirror.id, action.path) else None
+    return _try_next(mirror, beside, at) if failure is not None and failure.kind in NO_SPACE else []
+
+
+def is_overtaken(mirror: Mirror, action: Action) -> bool:
+    """Whether room was made since a file was begun that found none: it is sent again, unless that takes long."""
+    return mirror.queue.began_before_room(action) and not is_large(action)
 
 
 def _try_again(mirror: Mirror, directory: str, at: Moment) -> bool:
@@ -83,6 +112,26 @@ def _try_again(mirror: Mirror, directory: str, at: Moment) -> bool:
         failures.release(mirror.id, path)
         mirror.dirty.mark(path, at.now)
     return bool(found)
+
+
+def _try_next(mirror: Mirror, beside: Collection[Mirror], at: Moment) -> list[str]:
+    """Look at the file that found no space by itself and has waited longest, here or else in another mapping.
+
+    Not at all of them: a server that takes no file beyond some size has them sent in vain, however much is deleted. So
+    large ones wait for their time.
+    """
+    for each in (mirror, *beside):
+        failures = each.ledger.failures
+        for path in failures.without_space(each.id):
+            failure = failures.of(each.id, path)
+            if failure is None or failure.next_try_ns <= at.wall_ns:
+                continue
+            is_small = failure.fingerprint is None or failure.fingerprint.size < LARGE_BYTES
+            if is_small and each.queue.space.lack(each.spec.name, path) is None:
+                failures.release(each.id, path)
+                each.dirty.mark(path, at.now)
+                return [each.spec.name]
+    return []
 
 
 def shows_by_files(queue: Queue, mirrors: Iterable[Mirror], now: float) -> bool:

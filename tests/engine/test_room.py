@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ftpsyncd.actions import Action, Delete, Did, Done, Failed, MakeDir, Probe, Rename, Sweep, Upload
+from ftpsyncd.core.extent import LARGE_BYTES
 from ftpsyncd.core.gate import ASKED_AFTER_S, FULL_PAUSE_S, Breaker
 from ftpsyncd.core.space import SPACE_RETRY_S
 from ftpsyncd.engine import again, handout
@@ -104,6 +105,105 @@ def test_that_a_directory_is_full_is_told_once_with_what_was_said(story: Story, 
         story.apply(Failed(other_file(path), error))
     [event] = [event for event in story.events if event.path == "e"]
     assert f"({said})" in event.message
+
+
+def begun(story: Story, file: Upload) -> Upload:
+    """A worker has it."""
+    story.queue.gate.answered()
+    story.queue.offer(file)
+    assert story.queue.take(NOW) == file
+    return file
+
+
+def test_what_was_begun_before_room_was_made_is_sent_again_at_once(story: Story):
+    """It was refused a moment before the delete was answered, and waited for five minutes in which there was room."""
+    file = begun(story, other_file("new"))
+    deleted(story, "old", NOW + 5)
+    assert story.apply(Failed(file, FULL), NOW + 5)
+    assert story.ledger.failures.of(story.id, "new") is None
+    story.queue.finish(file, requeue=True)
+    assert story.queue.take(NOW + 5) == file
+    assert not story.apply(Failed(file, FULL), NOW + 6), "nothing was deleted since"
+    assert waits_s(story, "new") == SPACE_RETRY_S
+
+
+@pytest.mark.parametrize(
+    ("size", "error", "again"), [(LARGE_BYTES - 1, FULL, True), (LARGE_BYTES, FULL, False), (10, REFUSED, False)]
+)
+def test_large_files_and_what_was_refused_for_another_reason_wait_their_time(
+    story: Story,
+    size: int,
+    error: RemoteError,
+    again: bool,  # noqa: FBT001 - a parameter of the cases
+):
+    file = begun(story, other_file("new")._replace(fingerprint=Fingerprint(size, 1, 7)))
+    deleted(story, "old", NOW + 5)
+    assert story.apply(Failed(file, error), NOW + 5) is again
+
+
+def test_while_more_is_to_be_deleted_nothing_is_sent_in_vain(story: Story):
+    file = begun(story, other_file("new"))
+    deletes = [Delete(M, "old 1"), Delete(M, "old 2")]
+    for each in deletes:
+        story.queue.offer(each)
+    assert story.queue.take(NOW) == deletes[0]
+    story.apply(Done(deletes[0], Did.DELETED))
+    assert not story.apply(Failed(file, FULL))
+
+
+@pytest.fixture
+def alone() -> Iterator[Story]:
+    """In each of three directories a file found no space, and others found some in between: nothing is full."""
+    with Ledger(Path(":memory:")) as ledger:
+        story = Story(ledger)
+        for number, path in enumerate(("a/1", "b/1", "c/1")):
+            story.apply(Failed(other_file(path), FULL), NOW + number / 10)
+            story.queue.space.found(M, f"{path[0]}/other")
+            story.queue.space.found(M, "other")
+        assert not story.queue.space.lacks()
+        story.mirror.dirty.clear()
+        yield story
+
+
+def test_of_files_that_found_no_space_by_themselves_a_delete_has_one_tried_and_if_that_is_sent_the_next(alone: Story):
+    """They waited for five minutes: where one file only is new, there is no other to show that there is space again."""
+    deleted(alone, "old", NOW + 5)
+    assert [waits_s(alone, path) for path in ("a/1", "b/1", "c/1")] == [0, SPACE_RETRY_S, SPACE_RETRY_S]
+    assert alone.mirror.dirty.next_due() == NOW + 5
+    alone.apply(Done(other_file("a/1"), Did.PUBLISHED, sha256=SHA), NOW + 6)
+    assert [waits_s(alone, path) for path in ("b/1", "c/1")] == [0, SPACE_RETRY_S]
+    alone.apply(Done(other_file("unknown"), Did.PUBLISHED, sha256=SHA), NOW + 7)
+    assert waits_s(alone, "c/1") == SPACE_RETRY_S, "that shows nothing"
+
+
+def test_another_delete_has_another_one_tried(alone: Story):
+    """A file beyond the size that the server takes would be the only one that is ever tried."""
+    for number, tried in enumerate(("a/1", "b/1", "c/1")):
+        deleted(alone, "old", NOW + 5 + number)
+        assert waits_s(alone, tried) == 0
+        alone.apply(Failed(other_file(tried), FULL), NOW + 5.5 + number)
+        alone.queue.space.found(M, "other")
+
+
+def test_a_large_one_and_one_in_a_full_directory_wait_their_time(alone: Story):
+    """The one would be sent in vain for each file that is deleted; of the other it is known that there is no space."""
+    large = other_file("a/1")._replace(fingerprint=Fingerprint(LARGE_BYTES, 1, 7))
+    alone.apply(Failed(large, FULL), NOW + 0.05)
+    for path in ("a/other", "other"):
+        alone.queue.space.found(M, path)
+    for path in ("b/2", "b/3"):
+        alone.apply(Failed(other_file(path), FULL), NOW + 1)
+    assert [lack.key for lack in alone.queue.space.lacks()] == [f"{M}/b"]
+    deleted(alone, "old", NOW + 5)
+    assert [waits_s(alone, path) for path in ("a/1", "b/1", "c/1")] == [SPACE_RETRY_S, SPACE_RETRY_S, 0]
+
+
+def test_where_this_mapping_has_none_one_of_another_mapping_of_the_server_is_tried(alone: Story):
+    shop, stirred = Story(alone.ledger, name="shop", queue=alone.queue), list[str]()
+    shop.outcomes = Outcomes(lambda _mirror: [alone.mirror], stirred.append)
+    deleted(shop, "old", NOW + 5)
+    assert waits_s(alone, "a/1") == 0
+    assert stirred == [M]
 
 
 def test_a_full_server_that_is_away_is_asked_whether_it_is_back_though_files_wait_for_space(story: Story):
