@@ -1,9 +1,10 @@
-"""Data connections: opened passive or active, protected, filled or emptied, and ended so that the other side knows.
+"""Data connections: protected, filled or emptied, and ended so that the other side knows.
 
 They never block without watching the control line: a server that refuses a transfer there may leave the data
-connection hanging. `transfer` calls; the control line's reply after the end decides what became of the bytes.
+connection hanging. `opening` has how they come about; the control line's reply after the end decides what became of
+the bytes.
 
-Sources: RFC 959 §3.2 and §3.3, RFC 2428 (EPSV, EPRT), RFC 4217 §10 (TLS on data connections).
+Sources: RFC 959 §3.2, RFC 4217 §10 (TLS on data connections).
 """
 
 from __future__ import annotations
@@ -21,15 +22,14 @@ from typing import TypeVar
 
 from ftpsyncd.errors import (
     DataUnreachableError,
-    NoSocketError,
     RemoteError,
     ServerUnavailableError,
     TlsError,
     TransferFailedError,
 )
+from ftpsyncd.remote.opening import Answer, dial, refused, wrapped
 from ftpsyncd.remote.parting import part
-from ftpsyncd.remote.replies import Reply
-from ftpsyncd.remote.sockets import FAILURES, end_by_reset, ended, hasten, keep_alive, translate, undelivered
+from ftpsyncd.remote.sockets import FAILURES, end_by_reset, ended, keep_alive, translate, undelivered
 from ftpsyncd.remote.wire import Control
 
 T = TypeVar("T")
@@ -39,12 +39,6 @@ _OF_THE_FILE = frozenset(
 """What sendfile(2) says about the file only."""
 _OF_THE_LINE = frozenset({None, errno.EPIPE, errno.ECONNRESET})
 """What it says about the connection only; None: not it has said that."""
-_PASSIVE_REMEDY = (
-    "The server answers, but not on its ports for data: open these in the firewalls on the way, or set `mode: active`."
-)
-ACTIVE_REMEDY = "The server cannot connect to this machine, as behind NAT or a firewall: set `mode: passive`."
-"""What helps where the control line is well."""
-PASSIVE_REFUSED_REMEDY = "It is tried again; if it lasts, have the server allow passive mode, or set `mode: active`."
 STALLED_REMEDY = (
     "Nothing gets through any more: look for a firewall on the way that ends what lasts, for an MTU that is too large"
     " for a part of the way (VPN, PPPoE), and whether the disk of the server is full."
@@ -52,85 +46,6 @@ STALLED_REMEDY = (
 """What helps where a data connection moves nothing, and nobody has ended it."""
 _NEARLY_ALL = 64 * 1024
 """Bytes that may still be on their way when the wait for the final reply begins."""
-Answer = Callable[[], Reply | None]
-
-
-def refused(answer: Answer) -> bool:
-    """Whether the control line said that this transfer will not be."""
-    reply = answer()
-    return reply is not None and not reply.good
-
-
-class Listener:
-    """A listening socket for one active-mode data connection (RFC 959 §3.3, RFC 2428 §2)."""
-
-    def __init__(self, control: Control) -> None:
-        self._control = control
-        try:
-            # The whole address, as in `DataLine.connect`.
-            here = (control.local, 0, *control.local_address[2:])
-            self._sock = socket.create_server(here, family=control.family, backlog=1)
-        except FAILURES as error:
-            raise translate(error, "listening for a data connection") from error
-        self._sock.settimeout(0)
-        self.port = int(self._sock.getsockname()[1])
-
-    def accept(self, answer: Answer) -> socket.socket:
-        """The server's connection; one from any other address is closed and not counted.
-
-        Raises:
-            TransferFailedError: the server refused by a reply.
-            DataUnreachableError: the server did not come.
-            ServerUnavailableError: the control line ended.
-        """
-        deadline = time.monotonic() + self._control.timeouts.connect_s
-        while True:
-            if refused(answer):
-                raise TransferFailedError("The server refused to open the data connection.")
-            try:
-                if (left_s := deadline - time.monotonic()) <= 0.0:
-                    raise TimeoutError  # however many others come
-                self._control.wait(self._sock, select.POLLIN, left_s)
-                sock, address = self._sock.accept()
-            except BlockingIOError:
-                continue
-            except FAILURES as error:
-                raise _unreachable(error, "waiting for the server's data connection", ACTIVE_REMEDY) from error
-            if str(address[0]) == self._control.peer:
-                hasten(sock)
-                return sock
-            sock.close()
-
-    def close(self) -> None:
-        """Stop listening."""
-        self._sock.close()
-
-
-def dial(control: Control, port: int) -> socket.socket:
-    """A connection to the control peer's own address.
-
-    Raises:
-        DataUnreachableError: the port cannot be reached.
-        ServerUnavailableError: no socket can be had.
-    """
-    doing = f"opening the data connection to port {port}"
-    try:
-        sock = socket.socket(control.family, socket.SOCK_STREAM)
-    except FAILURES as error:
-        raise translate(error, doing) from error
-    try:
-        sock = _wrap(control, sock)
-        sock.settimeout(control.timeouts.connect_s)
-        # The whole address: an IPv6 one carries its scope behind the port.
-        sock.connect((control.peer, port, *control.peer_address[2:]))
-        hasten(sock)
-    except FAILURES as error:
-        sock.close()
-        raise _unreachable(error, doing, _PASSIVE_REMEDY) from error
-    except BaseException:
-        sock.close()
-        raise
-    return sock
 
 
 class DataLine:
@@ -182,7 +97,7 @@ class DataLine:
             return
         try:
             if not isinstance(self._sock, ssl.SSLSocket):
-                self._sock = self._control.data = _wrap(self._control, self._sock)
+                self._sock = self._control.data = wrapped(self._control, self._sock)
             assert isinstance(self._sock, ssl.SSLSocket)  # noqa: S101 - it has a context
             self._protected = self._sock
             self._control.data_resumed = False
@@ -390,22 +305,6 @@ class DataLine:
         self._sock.close()
 
 
-def _wrap(control: Control, sock: socket.socket) -> socket.socket:
-    """Make a socket a TLS one that resumes the control line's session; as it is where the control line has no TLS.
-
-    A socket that is to be connected is wrapped before: `ssl` loses the descriptor of one that is reset meanwhile.
-    """
-    if control.context is None:
-        return sock
-    return control.context.wrap_socket(
-        sock,
-        server_hostname=control.certified,
-        session=control.session,
-        do_handshake_on_connect=False,
-        suppress_ragged_eofs=False,
-    )
-
-
 def _is_of_the_file(error: OSError, descriptor: int, offset: int) -> bool:
     """Whether sendfile(2) failed with the file: a disk that is a program or a network away loses connections, too."""
     if error.errno in _OF_THE_LINE or error.errno in _OF_THE_FILE:
@@ -440,13 +339,6 @@ def _failure(error: Exception, doing: str) -> RemoteError:
 def stalled(failure: Exception | None) -> bool:
     """Whether a data connection has failed since it moved nothing."""
     return isinstance(failure, TransferFailedError) and failure.stalled
-
-
-def _unreachable(error: Exception, doing: str, remedy: str) -> RemoteError:
-    """No data connection came about; what the control line says of itself stays what it is."""
-    failure = translate(error, doing)
-    ours = failure is error or isinstance(failure, NoSocketError)
-    return failure if ours else DataUnreachableError(failure.message, remedy=remedy)
 
 
 def unanswered(failure: RemoteError | None, silence: RemoteError) -> RemoteError:

@@ -22,7 +22,8 @@ from ftpsyncd.errors import (
     UnwrittenError,
 )
 from ftpsyncd.remote import crowded, remedies
-from ftpsyncd.remote.data import PASSIVE_REFUSED_REMEDY, DataLine, stalled, unanswered
+from ftpsyncd.remote.data import DataLine, stalled, unanswered
+from ftpsyncd.remote.opening import PASSIVE_REFUSED_REMEDY
 from ftpsyncd.remote.outgoing import Outgoing
 from ftpsyncd.remote.port import RESUMABLE
 from ftpsyncd.remote.pour import pour

@@ -1,7 +1,8 @@
 """One logged-in connection to an FTP or FTPS server: the port's words turned into commands and back.
 
 `Session` is :class:`ftpsyncd.remote.port.RemoteSession`; `account` opens them, and `login` begins them. Looking is in
-`looking`, publishing in `upload`, fetching in `transfer`, meanings in `replies`, sockets in `wire` and `data`.
+`looking`, publishing in `upload`, fetching in `transfer`, meanings in `replies`, the control line in `wire`, data
+connections in `opening` and `data`.
 
 Commands travel in batches: one write, one reply each, in order. An answer that fits no command finishes the session,
 since nobody knows which command the next one would answer.
@@ -49,7 +50,7 @@ from ftpsyncd.remote import (
     undecoded,
     upload,
 )
-from ftpsyncd.remote.data import ACTIVE_REMEDY
+from ftpsyncd.remote.opening import ACTIVE_REMEDY
 from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteEntry, Sink
 from ftpsyncd.remote.profile import lingers, reads_in_turn
 from ftpsyncd.remote.replies import Reply

@@ -24,15 +24,8 @@ from ftpsyncd.errors import (
 )
 from ftpsyncd.quoting import named
 from ftpsyncd.remote import crowded, facts, replies
-from ftpsyncd.remote.data import (
-    ACTIVE_REMEDY,
-    PASSIVE_REFUSED_REMEDY,
-    DataLine,
-    Listener,
-    dial,
-    stalled,
-    unanswered,
-)
+from ftpsyncd.remote.data import DataLine, stalled, unanswered
+from ftpsyncd.remote.opening import ACTIVE_REMEDY, PASSIVE_REFUSED_REMEDY, Listener, dial
 from ftpsyncd.remote.replies import Reply
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from ftpsyncd.errors import ProtocolError, RemoteError
 from ftpsyncd.remote import facts
-from ftpsyncd.remote.data import dial
+from ftpsyncd.remote.opening import dial
 from ftpsyncd.remote.replies import Reply
 
 if TYPE_CHECKING:

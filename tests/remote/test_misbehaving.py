@@ -49,11 +49,22 @@ from ftpsyncd.errors import (
     VerificationError,
 )
 from ftpsyncd.model import Kind
-from ftpsyncd.remote import PublishJob, RemoteEntry, data, hello, remedies, renaming, sending, transfer, trials, upload
+from ftpsyncd.remote import (
+    PublishJob,
+    RemoteEntry,
+    hello,
+    opening,
+    remedies,
+    renaming,
+    sending,
+    transfer,
+    trials,
+    upload,
+)
 from ftpsyncd.remote.account import Account
-from ftpsyncd.remote.data import dial
 from ftpsyncd.remote.keeping import Keeper, kept, refusals
 from ftpsyncd.remote.library import Ftp
+from ftpsyncd.remote.opening import dial
 from ftpsyncd.remote.outgoing import Outgoing, checked
 from ftpsyncd.remote.profile import MOST_WITHOUT_RENAMES, Dating, Oddity, Paths, Profile
 from ftpsyncd.remote.replies import Reply
@@ -606,7 +617,7 @@ class TestTheDataConnection:
             raise OSError(errno.EMFILE, "Too many open files")
 
         with Scripted() as server, account(server)() as session:
-            monkeypatch.setattr(data, "socket", SimpleNamespace(**{**vars(socket), "socket": none_left}))
+            monkeypatch.setattr(opening, "socket", SimpleNamespace(**{**vars(socket), "socket": none_left}))
             assert errors_of(publish(session, job("/a"))) == [NoSocketError]
 
     def test_it_is_opened_before_the_server_has_answered(self):

@@ -5,14 +5,12 @@ from __future__ import annotations
 import io
 import socket
 import ssl
-import time
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ftpsyncd.errors import DataUnreachableError, NoSocketError
+from ftpsyncd.errors import NoSocketError
 from ftpsyncd.remote.account import Account
-from ftpsyncd.remote.data import Listener
+from ftpsyncd.remote.opening import Listener
 from ftpsyncd.remote.sending import SMALL
 from ftpsyncd.remote.session import Session
 from ftpsyncd.remote.sockets import translate
@@ -111,64 +109,3 @@ def test_a_data_connection_that_the_server_opens() -> None:
         finally:
             listener.close()
             control.close()
-
-
-def test_nobody_but_the_server_opens_a_data_connection() -> None:
-    """In active mode whoever knows the port could send or read in its place."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        control = Control("127.0.0.1", server.getsockname()[1], Timeouts(connect_s=5))
-        listener = Listener(control)
-        there = ("127.0.0.1", listener.port)
-        try:
-            with (
-                server.accept()[0],
-                socket.create_connection(there, 5, ("127.0.0.2", 0)) as stranger,
-                ThreadPoolExecutor(1) as thread,
-            ):
-                accepted = thread.submit(listener.accept, lambda: None)
-                stranger.settimeout(5)
-                assert stranger.recv(1) == b"", "it is closed"
-                with socket.create_connection(there, 5) as theirs, accepted.result(10) as ours:
-                    assert ours.getpeername() == theirs.getsockname()
-        finally:
-            listener.close()
-            control.close()
-
-
-def test_strangers_that_go_on_coming_are_not_let_in_for_longer_than_the_server_is_awaited(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        control = Control("127.0.0.1", server.getsockname()[1], Timeouts(connect_s=0.2))
-        listener = Listener(control)
-        listener.close()
-        until = time.monotonic() + 10
-        crowd = Crowd(until)
-        monkeypatch.setattr(listener, "_sock", crowd)
-        try:
-            with server.accept()[0], pytest.raises(DataUnreachableError, match="Time-out while waiting for the server"):
-                listener.accept(lambda: None)
-            assert time.monotonic() < until
-        finally:
-            crowd.close()
-            control.close()
-
-
-class Crowd:
-    """A listening socket at which another stranger is always waiting."""
-
-    def __init__(self, until: float) -> None:
-        self._until = until
-        self._ready, self._other = socket.socketpair()
-        self._other.send(b"x")
-
-    def fileno(self) -> int:
-        return self._ready.fileno()
-
-    def accept(self) -> tuple[socket.socket, tuple[str, int]]:
-        assert time.monotonic() < self._until, "it goes on without end"
-        return socket.socket(), ("127.0.0.2", 1)
-
-    def close(self) -> None:
-        self._ready.close()
-        self._other.close()

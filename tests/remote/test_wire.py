@@ -11,15 +11,12 @@ import sys
 import threading
 import time
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 
 from ftpsyncd import errors
 from ftpsyncd.remote import wire
-from ftpsyncd.remote.data import Listener
 from ftpsyncd.remote.sockets import FAILURES, end_by_reset, translate, undelivered
 from ftpsyncd.remote.tls import certified, tls_context
 from ftpsyncd.remote.wire import Control, Timeouts
@@ -63,20 +60,6 @@ def test_a_peer_that_resets_before_it_is_asked_for_its_address(monkeypatch):
     monkeypatch.setattr(wire, "connected", hasty)
     with pytest.raises(errors.ServerUnavailableError):
         Control("h", 21, Timeouts())
-
-
-def test_an_address_of_one_link_is_listened_on_with_its_link(monkeypatch):
-    asked = []
-
-    def create_server(address, **_how) -> socket.socket:
-        asked.append(address)
-        return socket.socket()
-
-    monkeypatch.setattr(socket, "create_server", create_server)
-    for whole, family in [(("fe80::1", 4711, 0, 7), socket.AF_INET6), (("192.0.2.1", 4711), socket.AF_INET)]:
-        control: Any = SimpleNamespace(local=whole[0], local_address=whole, family=family)
-        Listener(control).close()
-    assert asked == [("fe80::1", 0, 0, 7), ("192.0.2.1", 0)]
 
 
 def test_an_address_of_version_6_is_told_from_its_port():
