@@ -1,7 +1,7 @@
 """What a listing means: the disk beside the ledger, decision by decision.
 
 In: listings, whole or of some names. Out: actions that are offered, waits, absences, marks, rows. What is found is told
-to the parts that it concerns (`waits`, `unreadable`, `removals`, `offers`, `intents`, `othernames`); the decisions are
+to the parts that it concerns (`waits`, `unreadable`, `absences`, `offers`, `intents`, `othernames`); the decisions are
 the pure core's (`core.plan`). A large directory is compared some names at a time: in between, the engine is there for
 other mappings (`site.Slices`). One per mapping, used by its `mirror` on the engine's thread.
 """
@@ -17,7 +17,8 @@ from ftpsyncd.core.deletes import gone_s
 from ftpsyncd.core.plan import Ask, Enter, Gone, Look, Selection, Settled, Swapped, Wait, plan_directory
 from ftpsyncd.core.settle import Work
 from ftpsyncd.core.turn import Order
-from ftpsyncd.mapping.forgetting import KEPT, Forgetting
+from ftpsyncd.mapping.absences import Absences
+from ftpsyncd.mapping.forgetting import Forgetting
 from ftpsyncd.mapping.inquiries import Leaving
 from ftpsyncd.mapping.intents import Intents
 from ftpsyncd.mapping.looks import Looks
@@ -30,7 +31,6 @@ from ftpsyncd.mapping.unreadable import Unreadable
 from ftpsyncd.mapping.waits import Waits
 from ftpsyncd.model import Kind, Listing, Presence, Row
 from ftpsyncd.paths import above, basename, join
-from ftpsyncd.specs import DeletePolicy
 
 NAMES_AT_ONCE = 500
 """Names of a directory that are decided about in one turn of the engine: some ten to twenty milliseconds."""
@@ -82,8 +82,16 @@ class Comparing:
         self._to_make: dict[str, MakeDir] = {}
         """New directories until it is known from what is in them whether they are known ones under new names."""
         self._forgetting = Forgetting(site, selection, waits, unreadable, offers, intents)
-        self._newly_gone: list[tuple[str, float]] = []
-        """Directories that were found gone and are not noted yet, and for how many seconds each has been at least."""
+        self._absences = Absences(
+            site,
+            waits=waits,
+            unreadable=unreadable,
+            removals=removals,
+            offers=offers,
+            intents=intents,
+            other_names=other_names,
+            forgetting=self._forgetting,
+        )
 
     def __repr__(self) -> str:
         return f"<Comparing {self._site.spec.name}>"
@@ -92,7 +100,7 @@ class Comparing:
         """Nothing can be seen: what was noted may be over."""
         self._to_make.clear()
         self._forgetting.clear()
-        self._newly_gone.clear()
+        self._absences.clear()
 
     def listed(self, listing: Listing, at: Moment, order: Order, *, deep: bool) -> Generator[None, Moment, None]:
         """The disk told what is in a directory: compare with the ledger, offer what follows.
@@ -112,7 +120,7 @@ class Comparing:
         elif listing.presence is Presence.ABSENT:
             # The directory that holds it can tell what that means.
             if directory:
-                self._nothing_below(directory)
+                self._absences.nothing_below(directory)
                 self._site.dirty.mark(directory, at.now)
         elif (file := self._file_above(directory)) is not None:
             # The server's file goes first; when it is gone, the directory is entered.
@@ -141,13 +149,9 @@ class Comparing:
         else:
             self._offers.offer(new, order)
 
-    def _wait_for_late(
-        self, path: str, leaving: Leaving, whose: str, at: Moment, *, gone_since: float | None = None
-    ) -> None:
-        """Something waits, since a rename that comes late may take along what is brought there now, or deleted."""
-        when = "the server is asked first" if leaving.asked else "the server is asked once more within a minute"
-        why = f"the connection ended under a rename of {whose}, which may be done late: {when}"
-        self._waits.for_late(path, leaving.until, why, at, gone_since=gone_since)
+    def _wait_for_late(self, path: str, leaving: Leaving, whose: str, at: Moment) -> None:
+        """Something waits, since a rename that comes late may take along what is brought there now."""
+        self._waits.for_late(path, leaving.until, leaving.why(whose), at)
         self._intents.inquiries.await_answer(leaving, path)
 
     def _file_above(self, directory: str) -> str | None:
@@ -177,7 +181,7 @@ class Comparing:
             facts = comparison.some(NAMES_AT_ONCE, at_once=at_once)
             self._other_names.listed(*facts, at)
             asked += self._plan(facts, at, order, deep=deep)
-            at = yield from self._note_gone(at)
+            at = yield from self._absences.note_directories(at)
             at = yield from self._other_names.look_outside(at)
             at = yield from self._forgetting.go_on(at)
             self._removals.dropped()
@@ -229,7 +233,7 @@ class Comparing:
         """A published path is not on disk, or its disk is most likely not there."""
         if isinstance(decision, Swapped) and decision.link:
             self._removals.source.swapped(decision, at)
-        self._gone(decision.path, row.kind, at, self._gone_s(listing, row, at) if trusted else 0.0)
+        self._absences.found(decision.path, row.kind, at, self._gone_s(listing, row, at) if trusted else 0.0)
 
     def _is_of_one_clock(self, listing: Listing, at: Moment) -> bool:
         """Whether the wall clock was not set so shortly before the look that stamps of before may seem to be old."""
@@ -275,7 +279,7 @@ class Comparing:
             case Settled(path, had_failure, gone):
                 if self._was_more(path, facts.listing, had_failure=had_failure):
                     # It may have been a directory: what failed below it, or was to be done there, is over as well.
-                    self._nothing_below(path)
+                    self._absences.nothing_below(path)
                 self._waits.settled(path, had_failure=had_failure, gone=gone)
             case Wait(path, due, why, sighting, gone, source):
                 if source:
@@ -335,94 +339,3 @@ class Comparing:
             self._site.queue.withdraw(self._site.spec.name, action.source)
             self._removals.absent.back(action.source)
         self._offers.offer(action, order)
-
-    def _nothing_below(self, directory: str) -> None:
-        """A directory is not there: neither is anything that was noted below it, or was to be published there."""
-        self._site.queue.withdraw_below(self._site.spec.name, directory, MakeDir | Upload | Rename)
-        self._waits.nothing_below(directory)
-        self._offers.not_there(directory)
-        self._unreadable.nothing_below(directory)
-        if self._site.ledger.row(self._site.id, directory) is None:
-            self._site.ledger.failures.clear_below(self._site.id, directory)
-
-    def _gone(self, path: str, kind: Kind, at: Moment, gone_s: float) -> None:
-        """A published path is not on disk, and has not been for so many seconds at least."""
-        since = self._waits.gone(path)
-        if path in self._unreadable.problems:
-            self._unreadable.over(path)
-        if self._site.moves.awaits(path):
-            # It is looked at again when what waits for that does no more.
-            return
-        if self._offers.moves_from(path) or self._site.queue.occupied(self._site.spec.name, path):
-            self._offers.again.add(path)
-            return
-        if kind is Kind.FILE and self._has_asked_which(path):
-            return
-        whole = kind is Kind.DIR
-        if (leaving := self._intents.inquiries.may_leave(path, at.now, whole=whole)) is not None:
-            whose = "a directory in it" if leaving.old.startswith(f"{path}/") else "its directory"
-            # Each look finds it gone anew: what is told of it counts from the first.
-            known = [each for each in (since, self._removals.absent.since(path)) if each is not None]
-            self._wait_for_late(path, leaving, whose, at, gone_since=min(known, default=at.now))
-            return
-        if kind is Kind.DIR and not self._removals.absent.knows(path):
-            self._newly_gone.append((path, gone_s))
-        else:
-            self._note_as_gone(path, kind, at, gone_s)
-
-    def _note_gone(self, at: Moment) -> Generator[None, Moment, Moment]:
-        """Note the directories that were found gone just now; the moment then.
-
-        What is left out by now of what was in them stays at the server, and does not count as deleted.
-        """
-        at = yield from self._forgetting.left_out_below([path for path, _ in self._newly_gone], at)
-        for path, seconds in self._newly_gone:
-            row = self._site.ledger.row(self._site.id, path)
-            if row is not None and row.kind is Kind.DIR:
-                self._other_names.directory_gone(path)
-                self._note_as_gone(path, Kind.DIR, at, seconds)
-            else:
-                # Some turns later, an action that ran has made something else of it.
-                self._site.dirty.mark(path, at.now)
-        self._newly_gone.clear()
-        return at
-
-    def _has_asked_which(self, path: str) -> bool:
-        """Whether it has to be known first if the server has, at a path or below it, what was seen elsewhere.
-
-        That is not gone, but out of sight, though what had its name before may be gone.
-        """
-        seen = self._removals.source.places.seen_elsewhere(path)
-        asked = [each for each in seen if self._intents.inquiries.ask_which(each, path)]
-        return bool(asked)
-
-    def _keeps_first(self, directory: str, at: Moment) -> bool:
-        """Whether some of a directory that is gone is to be dropped first, since a person wants that to stay."""
-        discarded = self._removals.discarded
-        put_off = discarded.put_off_below(directory)
-        for each in put_off:
-            if self._site.moves.leaving(each):
-                self._offers.again.add(directory)
-            else:
-                discarded.dropped(each)
-                self._record(Forget(self._site.spec.name, each, Kind.DIR, KEPT))
-                self._site.dirty.mark(directory, at.now)
-        return bool(put_off)
-
-    def _note_as_gone(self, path: str, kind: Kind, at: Moment, gone_s: float) -> None:
-        if kind is Kind.DIR:
-            self._nothing_below(path)
-            if self._keeps_first(path, at) or self._has_asked_which(path):
-                return
-            if not self._intents.inquiries.clear_below(path):
-                return
-            if self._removals.source.took_disks_away(path, at) and self._site.spec.deletes is DeletePolicy.KEEP:
-                # Dropped from the ledger, they would be sent again when the disk is back.
-                return
-        if not self._removals.gone(path, kind, at, gone_s=gone_s):
-            if kind is Kind.DIR and self._site.moves.leaving(path):
-                # Dropped from the ledger now, it would be sent anew, and be at the server twice.
-                self._removals.discarded.put_off(path)
-                self._offers.again.add(path)
-                return
-            self._record(Forget(self._site.spec.name, path, kind, KEPT))

@@ -2,7 +2,7 @@
 
 In: what a comparison found to be no longer ours, and directories that are gone. Out: rows, failures, waits and actions
 that are dropped. Of what may be very much some is dropped in each turn of the engine. One per mapping, used by its
-`comparing` on the engine's thread.
+`comparing` and `absences` on the engine's thread.
 """
 
 from __future__ import annotations

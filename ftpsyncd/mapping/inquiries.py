@@ -45,6 +45,15 @@ class Leaving(NamedTuple):
     asked: bool
     """The server is being asked; else it is when the time is over."""
 
+    def why(self, whose: str) -> str:
+        """What waits for it is told this.
+
+        Args:
+            whose: rename it is, in words.
+        """
+        when = "the server is asked first" if self.asked else "the server is asked once more within a minute"
+        return f"the connection ended under a rename of {whose}, which may be done late: {when}"
+
 
 class Inquiries:
     """What is asked about the open intents of one mapping.

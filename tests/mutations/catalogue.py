@@ -1452,7 +1452,7 @@ MUTATIONS = (
     Mutation(
         "G6",
         "a directory that could not be renamed and is gone is remembered for ever",
-        "mapping/comparing.py",
+        "mapping/absences.py",
         "        self._offers.not_there(directory)\n",
         "",
         f"{MEMORY}[goes when it was not renamed there]",
