@@ -13,8 +13,8 @@ docs/library.md has an example of each call. Read on in this order:
 
 - what a session can do: `port`; one of them: `account` (what all of an account share), `described` (what a program says
   of it), `login`, `session` (commands), `pool` (kept open), `throttle` (their bandwidth);
-- sockets: `wire` (the control line), `addresses` and `hello` (its beginning), `opening`, `data` and `parting` (data
-  connections), `sockets`, `tls` and `pem`;
+- sockets: `wire` (the control line), `addresses` and `hello` (its beginning), `agreeing`, `opening`, `data` and
+  `parting` (data connections), `sockets`, `tls` and `pem`;
 - commands and answers: `saying`, `lengths` and `undecoded` (what can be said), `unmet` (when), `standing` (where),
   `replies`, `facts` and `listings` (what is meant);
 - publishing: `upload` (the cycle), `outgoing` (one file in it), `sending`, `pour` and `crowded` (its content),

@@ -21,7 +21,7 @@ from ftpsyncd.errors import (
     TlsError,
 )
 from ftpsyncd.expression import Expression
-from ftpsyncd.remote import described, facts, transfer
+from ftpsyncd.remote import agreeing, described, facts
 from ftpsyncd.remote.replies import Reply
 from ftpsyncd.remote.saying import BEGIN_TLS
 from ftpsyncd.remote.tls import TlsContext
@@ -132,7 +132,7 @@ def _agree(session: Session, *login: bytes) -> None:
     known = account.met_lately(session.greeting)
     ask = [] if known else [b"FEAT"]
     is_ahead = account.ahead and session.agrees_ahead and session.joins and in_batches
-    ahead = [transfer.prepare(session)[0]] if is_ahead else []
+    ahead = [agreeing.prepare(session)[0]] if is_ahead else []
     number = session.offers
     # At first something follows it, which shows whether other commands are answered while nobody uses what it names.
     first, last = (ahead, []) if profile.meanwhile is None else ([], ahead)
@@ -161,7 +161,7 @@ def _agree(session: Session, *login: bytes) -> None:
     profile.utf8 = "UTF8" in profile.features or utf8
     # A refusal says nothing yet: it is asked for again when there is a file, and then in all ways.
     if agreed is not None and agreed.code in _PORTS and session.offers == number:
-        session.keep_ready(transfer.agree(session, agreed, None, joined=True))
+        session.keep_ready(agreeing.agree(session, agreed, None, joined=True))
 
 
 def _is_plain(reply: Reply) -> bool:

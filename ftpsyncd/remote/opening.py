@@ -1,6 +1,6 @@
 """How a data connection comes about: a port that is listened on or dialled, and TLS that resumes the control line's.
 
-The control line is watched meanwhile: a server that refuses a transfer says so there, and comes to no port. `transfer`
+The control line is watched meanwhile: a server that refuses a transfer says so there, and comes to no port. `agreeing`
 has which port it is, `data` what the connection is used for.
 
 Sources: RFC 959 §3.2 and §3.3, RFC 2428 (EPSV, EPRT), RFC 4217 §10.2 (resumption).

@@ -22,13 +22,13 @@ from ftpsyncd.errors import (
     UnwrittenError,
 )
 from ftpsyncd.remote import crowded, remedies
+from ftpsyncd.remote.agreeing import Offer, agree
 from ftpsyncd.remote.data import DataLine, stalled, unanswered
 from ftpsyncd.remote.opening import PASSIVE_REFUSED_REMEDY
 from ftpsyncd.remote.outgoing import Outgoing
 from ftpsyncd.remote.port import RESUMABLE
 from ftpsyncd.remote.pour import pour
 from ftpsyncd.remote.replies import Reply, says_filtered, says_no_data_connection, says_unwritten
-from ftpsyncd.remote.transfer import Offer, agree
 
 if TYPE_CHECKING:
     from ftpsyncd.remote.session import Session

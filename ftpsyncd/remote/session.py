@@ -2,7 +2,7 @@
 
 `Session` is :class:`ftpsyncd.remote.port.RemoteSession`; `account` opens them, and `login` begins them. Looking is in
 `looking`, publishing in `upload`, fetching in `transfer`, meanings in `replies`, the control line in `wire`, data
-connections in `opening` and `data`.
+connections in `agreeing`, `opening` and `data`.
 
 Commands travel in batches: one write, one reply each, in order. An answer that fits no command finishes the session,
 since nobody knows which command the next one would answer.
@@ -34,6 +34,7 @@ from ftpsyncd.errors import (
 from ftpsyncd.model import Kind
 from ftpsyncd.remote import (
     addresses,
+    agreeing,
     dating,
     directories,
     lengths,
@@ -111,7 +112,7 @@ class Session:
         """It has renamed something: only then is a file deleted to make room for another, and only else may a refused
         rename mean that the server renames nothing."""
         self.offers = 0
-        """Data connections that were agreed on (`transfer.prepare`)."""
+        """Data connections that were agreed on (`agreeing.prepare`)."""
         self.announces = True
         """It says that it receives a file (150) before the content has come, as far as is known."""
         self.waited_in_vain = False
@@ -122,7 +123,7 @@ class Session:
         self.extended = False
         """EPSV was sent for the last of them."""
         self.unmet = Unmet(self)
-        self._ahead: transfer.Offer | None = None
+        self._ahead: agreeing.Offer | None = None
         """Agreed on before there was a file for it."""
         self._ahead_until = 0.0
 
@@ -443,20 +444,20 @@ class Session:
     def make_ready(self) -> None:
         """See `port.RemoteSession.make_ready`: the data connection is agreed on."""
         if self.agrees_ahead and (self._ahead is None or time.monotonic() >= self._ahead_until):
-            command, listener = transfer.prepare(self)
-            offer = transfer.agree(self, self.exchange([command])[0], listener)
+            command, listener = agreeing.prepare(self)
+            offer = agreeing.agree(self, self.exchange([command])[0], listener)
             if self.profile.meanwhile is None:
                 self.noop()
             if offer.number == self.offers:
                 self.keep_ready(offer)
 
-    def keep_ready(self, offer: transfer.Offer) -> None:
+    def keep_ready(self, offer: agreeing.Offer) -> None:
         """Remember a data connection that was agreed on for the next file."""
         self._ahead = offer
         self._ahead_until = time.monotonic() + AHEAD_LASTS_S
 
-    def take_ready(self) -> transfer.Offer | None:
-        """What `make_ready` has agreed on, if it is fresh; `transfer.Offer.number` tells whether it still holds."""
+    def take_ready(self) -> agreeing.Offer | None:
+        """What `make_ready` has agreed on, if it is fresh; `agreeing.Offer.number` tells whether it still holds."""
         offer, self._ahead = self._ahead, None
         return offer if time.monotonic() < self._ahead_until else None
 

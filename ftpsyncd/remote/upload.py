@@ -39,6 +39,7 @@ from ftpsyncd.errors import (
 )
 from ftpsyncd.paths import parent
 from ftpsyncd.remote import lengths, naming, reaching, renaming, resume, saying, trials
+from ftpsyncd.remote.agreeing import Offer, agree, offered, prepare, reach
 from ftpsyncd.remote.outgoing import (
     Outgoing,
     checked,
@@ -56,7 +57,6 @@ from ftpsyncd.remote.renaming import NoRenameError
 from ftpsyncd.remote.replies import Reply
 from ftpsyncd.remote.resume import NOTHING
 from ftpsyncd.remote.sending import SMALL, Sending
-from ftpsyncd.remote.transfer import Offer, agree, offered, prepare, reach
 
 if TYPE_CHECKING:
     from ftpsyncd.remote.session import Session

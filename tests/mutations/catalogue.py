@@ -1216,7 +1216,7 @@ MUTATIONS = (
     Mutation(
         "G3",
         "a port that a firewall has to read of is named behind other words for ever",
-        "remote/transfer.py",
+        "remote/agreeing.py",
         "            session.profile.joined = False\n",
         "            session.profile.joined = True\n",
         f"{SCRIPTED}::TestPassiveMode::test_ports_are_asked_for_alone_where_they_are_not_reached_otherwise",
@@ -1469,7 +1469,7 @@ MUTATIONS = (
     Mutation(
         "G7",
         "the address of a PASV reply is followed",
-        "remote/transfer.py",
+        "remote/agreeing.py",
         "    return Offer(facts.parse_pasv(reply), number=session.offers, joined=joined)\n",
         "    session.control.peer = facts.pasv_address(reply)\n"
         "    return Offer(facts.parse_pasv(reply), number=session.offers, joined=joined)\n",

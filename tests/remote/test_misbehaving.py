@@ -52,12 +52,12 @@ from ftpsyncd.model import Kind
 from ftpsyncd.remote import (
     PublishJob,
     RemoteEntry,
+    agreeing,
     hello,
     opening,
     remedies,
     renaming,
     sending,
-    transfer,
     trials,
     upload,
 )
@@ -1252,10 +1252,10 @@ class TestPassiveMode:
     def test_no_port_is_named_for_an_address_of_version_6(self):
         """PORT has no room for one: what is told is why EPRT was refused, and not why PORT was."""
         with Scripted(PORT="501 Illegal.") as server, account(server, mode=DataMode.ACTIVE)() as session:
-            _, listener = transfer.prepare(session)
+            _, listener = agreeing.prepare(session)
             session.control.local = "2001:db8::1"
             with pytest.raises(DataUnreachableError, match="522 Use"):
-                transfer.agree(session, Reply(522, (b"522 Use (1).",)), listener)
+                agreeing.agree(session, Reply(522, (b"522 Use (1).",)), listener)
             assert "PORT" not in server.verbs()
 
     @pytest.mark.parametrize(
@@ -1479,7 +1479,7 @@ class TestPassiveMode:
                         assert not acc.profile.reached, "it connected together with its command, as ever"
                     return dial(control, number)
 
-                patch.setattr(transfer, "dial", while_it_tries)
+                patch.setattr(agreeing, "dial", while_it_tries)
                 assert errors_of(publish(session, job("/a"))) == [None]
             assert dialled == [True]
             assert not acc.reaching
