@@ -1,10 +1,7 @@
 """What is done next at one server: a queue keyed by path, with lanes, behind the server's `gate`. Pure.
 
-- Latest wins: a new action for a path replaces the one that waits; one that is being performed is not disturbed, its
-  successor waits for it.
-- Ancestors block: nothing below a directory starts while something about the directory itself waits or runs, and
-  nothing about a directory starts while something below it runs. A removal is the exception: it waits for all that
-  waits below, so that nothing has to wait for it. What moves out of a directory need not wait for it either.
+- Latest wins: a new action for a path replaces the one that waits, and waits for the one that is being performed.
+- Ancestors block (`blocking`).
 - Mappings take turns, so that a large backlog of one does not delay another; and so does what one mapping found in
   different ways (`turn`), in the order of names.
 - Large uploads leave one connection free for small ones.
@@ -18,31 +15,27 @@ Times are monotonic seconds.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from types import UnionType
 
-from ftpsyncd.actions import Action, MakeDir, Probe, RemoveDir, Upload
+from ftpsyncd.actions import Action, MakeDir, Probe, Upload
 from ftpsyncd.core.backlog import Backlog, Load
-from ftpsyncd.core.below import Below
+from ftpsyncd.core.blocking import Blocking
 from ftpsyncd.core.extent import (
     MAKES_ROOM,
     MOVES,
-    REMOVALS,
     SENDS,
     UNITS_PER_CONNECTION,
     Key,
     arrives,
     is_large,
-    is_structural,
     keys_of,
 )
 from ftpsyncd.core.gate import Breaker, Gate
 from ftpsyncd.core.space import Space
 from ftpsyncd.core.turn import Lane, Order, Place, Places, Turn
-from ftpsyncd.core.underway import UnderWay
 from ftpsyncd.model import Fingerprint
-from ftpsyncd.paths import above
 
 _ADDITIONS = (Upload, MakeDir, Probe)
 PARKED_AT_ONCE = 2000
@@ -64,16 +57,12 @@ class Queue:
         self.space = Space()
         self.only_additions = False
         """Start nothing but what adds to the server: uploads and directories."""
-        self.under_way = UnderWay(self._wake_removal)
+        self._blocking = Blocking(self._may_start_now)
+        self.under_way = self._blocking.under_way
         self._waiting: dict[Key, Action] = {}
-        # Every waiting key is in its mapping's turn or parked behind what it waits for (where stale ones may stay).
+        # Every waiting key is in its mapping's turn or parked behind what blocks it (where stale ones may stay).
         self._turns: OrderedDict[str, Turn] = OrderedDict()
         self._places = Places()
-        self._parked_behind: dict[Key, dict[Key, None]] = {}
-        self._to_be_empty: set[Key] = set()
-        """Directories of which a removal waits until nothing is below them."""
-        self._structural_waiting: dict[Key, int] = {}
-        self._below_waiting = Below(self._wake_removal)
         self._cut_short = False
         """Not all that waits was looked at."""
         self._suspended: set[str] = set()
@@ -143,8 +132,8 @@ class Queue:
     def busy_below(self, mapping: str, path: str) -> bool:
         """Whether anything below this path, or a removal of it, waits or runs."""
         key = (mapping, path)
-        under_way = self.under_way
-        return key in self._waiting or key in under_way or key in self._below_waiting or key in under_way.below
+        under_way, waiting_below = self.under_way, self._blocking.waiting_below
+        return key in self._waiting or key in under_way or key in waiting_below or key in under_way.below
 
     def moves_from(self, mapping: str, path: str) -> bool:
         """Whether a rename away from this path waits or runs."""
@@ -203,7 +192,7 @@ class Queue:
 
     def withdraw_below(self, mapping: str, directory: str, kinds: type[Action] | UnionType | None = None) -> None:
         """Take back what waits below a directory: everything, or actions of some kinds."""
-        if (mapping, directory) not in self._below_waiting:
+        if (mapping, directory) not in self._blocking.waiting_below:
             return
         prefix = f"{directory}/"
         for key, action in list(self._waiting.items()):
@@ -276,7 +265,11 @@ class Queue:
             if not self.under_way.has_room_for(action, self.gate.cap):
                 # Nor for any other: they all take the same.
                 return None
-            if key[0] in self._suspended or not self.may_start(action) or self._blocker(key, action) is not None:
+            if (
+                key[0] in self._suspended
+                or not self.may_start(action)
+                or self._blocking.blocker(key, action) is not None
+            ):
                 passed.append(key)
                 continue
             for each in passed:
@@ -308,9 +301,9 @@ class Queue:
         while (place := turn.pop(lane)) is not None:
             key = place.key
             candidate = self._waiting[key]
-            blocker = self._blocker(key, candidate)
+            blocker = self._blocking.blocker(key, candidate)
             if blocker is not None:
-                self._park(key, blocker)
+                self._blocking.park(key, blocker)
                 parked += 1
                 if parked == PARKED_AT_ONCE:
                     self._cut_short = True
@@ -326,42 +319,12 @@ class Queue:
                 return self._start(key, candidate)
         return None
 
-    def _park(self, key: Key, blocker: Key) -> None:
-        """Have an action wait for the end of what is at a key (`_blocker`)."""
-        mapping, path = blocker
-        if path.endswith("/"):
-            self._to_be_empty.add((mapping, path[:-1]))
-        self._parked_behind.setdefault(blocker, {})[key] = None
-
-    def _blocker(self, key: Key, action: Action) -> Key | None:
-        """A key whose end has to be awaited before this action may start; with a slash: all that is below it."""
-        mapping = key[0]
-        for own in keys_of(action):
-            if own in self.under_way:
-                return own
-            for path in above(own[1]):
-                directory = (mapping, path)
-                if self.under_way.holds_below(directory):
-                    return directory
-                # What leaves a directory goes before its rename: afterwards it would not be there.
-                if own == key and directory in self._structural_waiting:
-                    return directory
-        if isinstance(action, REMOVALS):
-            for own in keys_of(action):
-                if own in self.under_way.below:
-                    return (mapping, f"{own[1]}/")
-            if isinstance(action, RemoveDir) and key in self._below_waiting:
-                return (mapping, f"{key[1]}/")
-        return None
-
     def _start(self, key: Key, action: Action) -> Action:
         del self._waiting[key]
-        keys, structural = keys_of(action), is_structural(action)
         self._backlog.begins(action)
         self._count_marked(action, -1)
         self._makes_room.pop(key, None)
-        for own in keys:
-            self._leave_waiting(own, structural=structural and not isinstance(action, RemoveDir))
+        self._blocking.waits_no_more(action)
         self._run(action)
         return action
 
@@ -404,8 +367,7 @@ class Queue:
             self._places.drop(key)
         if not requeue:
             self.space.over(*key)
-        for own in left:
-            self._wake(own)
+        self._blocking.over(left)
 
     def next_due(self, now: float) -> float | None:
         """When `take` should be called again although nothing else happens; None if only events can help."""
@@ -451,51 +413,23 @@ class Queue:
         self._backlog.count(action, waiting=step)
         self._count_marked(action, step)
         if step < 0:
-            self._makes_room.pop(keys_of(action)[0], None)
-        elif isinstance(action, MAKES_ROOM):
-            self._makes_room[keys_of(action)[0]] = None
-        structural = is_structural(action) and not isinstance(action, RemoveDir)
-        for own in keys_of(action):
-            if step < 0:
-                self._leave_waiting(own, structural=structural)
-                continue
-            self._below_waiting.add(own)
-            if structural:
-                self._structural_waiting[own] = self._structural_waiting.get(own, 0) + 1
-
-    def _leave_waiting(self, own: Key, *, structural: bool) -> None:
-        self._below_waiting.discard(own)
-        if structural:
-            self._uncount(self._structural_waiting, own)
-
-    @staticmethod
-    def _uncount(counts: dict[Key, int], key: Key) -> None:
-        left = counts.get(key, 0) - 1
-        if left > 0:
-            counts[key] = left
-        else:
-            counts.pop(key, None)
+            self._makes_room.pop((action.mapping, action.path), None)
+            self._blocking.waits_no_more(action)
+            return
+        if isinstance(action, MAKES_ROOM):
+            self._makes_room[action.mapping, action.path] = None
+        self._blocking.waits(action)
 
     def _given_up(self, action: Action) -> None:
         """A waiting action will not be performed: what waits for its end may start now."""
-        for own in keys_of(action):
-            self._wake(own)
+        self._blocking.over(keys_of(action))
         if isinstance(action, MOVES) and not self.moves_from(action.mapping, action.source):
             self._freed.setdefault(action.mapping, set()).add(action.source)
 
-    def _wake_removal(self, directory: Key) -> None:
-        """Nothing is below a directory any more: what waited for that may start now."""
-        if directory in self._to_be_empty:
-            self._to_be_empty.discard(directory)
-            self._wake((directory[0], f"{directory[1]}/"))
-
-    def _wake(self, key: Key) -> None:
-        """What was parked behind a key may start now: back to its place."""
-        parked = self._parked_behind.pop(key, None)
-        if not parked:
-            return
-        waiters = [waiter for waiter in parked if waiter in self._waiting]
+    def _may_start_now(self, mapping: str, parked: Iterable[Key]) -> None:
+        """What was parked may start now: back to its place, as far as it waits still."""
+        waiters = [key for key in parked if key in self._waiting]
         if waiters:
-            turn = self._turn_of(key[0])
+            turn = self._turn_of(mapping)
             for waiter in waiters:
                 turn.add(self._places.of(waiter))

@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from ftpsyncd.actions import Action, Delete, MakeDir, Probe, RemoveDir, Rename, RenameDir, Sweep, Upload
 from ftpsyncd.core.backlog import Load
+from ftpsyncd.core.blocking import Blocking
 from ftpsyncd.core.extent import LARGE_BYTES, SMALL_BYTES, Key, arrives, is_large, is_structural, keys_of, units_of
 from ftpsyncd.core.gate import (
     CAP_GROWS_AFTER_S,
@@ -751,17 +752,17 @@ def test_for_what_makes_room_at_a_full_server_not_all_is_looked_through_that_wai
 
 def test_what_makes_room_and_has_to_wait_is_not_looked_at_again_for_all_that_has_not(monkeypatch: pytest.MonkeyPatch):
     looked_at: list[Key] = []
-    blocker = Queue._blocker
+    blocker = Blocking.blocker
 
-    def look(queue: Queue, key: Key, action: Action) -> Key | None:
+    def look(blocking: Blocking, key: Key, action: Action) -> Key | None:
         looked_at.append(key)
-        return blocker(queue, key, action)
+        return blocker(blocking, key, action)
 
     directories = [remove_dir(f"{number:03}") for number in range(100)]
     inside = [delete(f"{number:03}/a") for number in range(100)]
     queue = queue_of(*directories, *inside)
     queue.gate.failed(NOW, Breaker.FULL, "No space.", connects=True)
-    monkeypatch.setattr(Queue, "_blocker", look)
+    monkeypatch.setattr(Blocking, "blocker", look)
     assert taken(queue) == inside
     assert len(looked_at) <= 3 * 100
     for action in inside:
@@ -1003,7 +1004,9 @@ def test_a_path_that_comes_and_goes_leaves_no_trace(state: Breaker | None):
         queue.offer(upload("d/a"))
         assert queue.take(NOW) is None
         queue.withdraw(M, "d/a")
-    held = sum(len(turn) for turn in queue._turns.values()) + sum(len(p) for p in queue._parked_behind.values())
+    held = sum(len(turn) for turn in queue._turns.values()) + sum(
+        len(p) for p in queue._blocking._parked_behind.values()
+    )
     assert held <= 2
 
 
@@ -1245,11 +1248,11 @@ class QueueMachine(RuleBasedStateMachine):
             under_way._at,
             under_way._arriving,
             queue._backlog._sources,
-            queue._parked_behind,
+            queue._blocking._parked_behind,
         )
         assert not any(leftovers), leftovers
-        assert not queue._structural_waiting, "a path seems occupied for ever"
-        assert not any((under_way.below, queue._below_waiting)), "a directory seems in use for ever"
+        assert not queue._blocking._structural, "a path seems occupied for ever"
+        assert not any((under_way.below, queue._blocking.waiting_below)), "a directory seems in use for ever"
 
 
 TestQueueMachine = QueueMachine.TestCase

@@ -307,5 +307,5 @@ def left_over(mirror: Mirror) -> Iterator[tuple[str, object]]:
     yield "looks", mirror.looks._asked or mirror.looks._next
     yield "places in the queue", queue._places._places
     yield "sources of renames", queue._backlog._sources
-    yield "directories at work", queue.under_way._at or queue._structural_waiting
+    yield "directories at work", queue.under_way._at or queue._blocking._structural
     yield "a backlog", any(queue.backlog()) or queue.under_way._units or queue.under_way._large
