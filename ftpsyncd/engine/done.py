@@ -163,10 +163,17 @@ def _directory_renamed(mirror: Mirror, action: RenameDir, at: Moment) -> None:
 def _directory_lost(mirror: Mirror, action: RenameDir, at: Moment) -> None:
     """The server has a directory neither under its old name nor under the new one."""
     doubt_tree(mirror.ledger, mirror.id, action.source)
+    doubt_moved(mirror, action)
     for path in (action.source, action.path):
         mirror.offers.directory_gone(path)
         mirror.dirty.mark(path, at.now)
     mirror.dirty.mark_deep(action.source, at.now)
+
+
+def doubt_moved(mirror: Mirror, action: RenameDir) -> None:
+    """The server does not confirm a rename that was recorded in part: what has its new name may not be there."""
+    if mirror.ledger.row(mirror.id, action.path) is None:
+        doubt_tree(mirror.ledger, mirror.id, action.path)
 
 
 def _removed(mirror: Mirror, action: Delete | RemoveDir, did: Did, at: Moment) -> None:

@@ -14,7 +14,7 @@ from ftpsyncd.core.gate import Breaker
 from ftpsyncd.core.settle import BUSY_AGAIN_S
 from ftpsyncd.core.space import SPACE_RETRY_S
 from ftpsyncd.engine import done, room
-from ftpsyncd.engine.done import look_at_source
+from ftpsyncd.engine.done import doubt_moved, look_at_source
 from ftpsyncd.engine.gating import WITHOUT_DATA, lets_in_in_vain, took_space
 from ftpsyncd.engine.tries import Tries
 from ftpsyncd.errors import (
@@ -232,6 +232,8 @@ def _put_off(mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment) -
 
 def _refused(mirror: Mirror, action: Action, error: FtpsyncdError) -> None:
     """It was not done, and that is certain; a file may have left something under its temporary name."""
+    if isinstance(action, RenameDir) and not mirror.intents.late.directories.asks(action):
+        doubt_moved(mirror, action)
     if isinstance(action, Sweep):
         mirror.intents.inquiries.put_off(action.path)
     elif not isinstance(action, SENDS) or isinstance(error, NameNotSendableError):

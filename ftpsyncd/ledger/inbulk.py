@@ -124,6 +124,14 @@ class InBulk:
             for above, name, kind in self._read(sql, (mapping, *values)):
                 yield join(os.fsdecode(above), os.fsdecode(name)), Kind.DIR if kind else Kind.FILE
 
+    def directories_below(self, mapping: int, directory: str) -> list[str]:
+        """A directory and those below it in which anything is recorded, whether they are recorded themselves or not."""
+        found: list[str] = []
+        for where, values in inside(directory):
+            sql = f"SELECT DISTINCT dir FROM entry WHERE mapping=? AND name<>x'' AND {where}"  # noqa: S608 - a constant
+            found += [os.fsdecode(above) for (above,) in self._read(sql, (mapping, *values))]
+        return found
+
     def some_below(
         self, mapping: int, directory: str, *, after: tuple[str, str] | None = None, most: int
     ) -> list[tuple[str, str, Kind]]:

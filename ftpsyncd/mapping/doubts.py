@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ftpsyncd.ledger.book import Ledger
-from ftpsyncd.model import MISSING, Kind
+from ftpsyncd.model import MISSING, Fingerprint, Kind, Row
+from ftpsyncd.paths import parent
 
 ROWS_AT_ONCE = 2000
 """Rows that are looked through in one turn of the engine: some thirty milliseconds."""
@@ -55,6 +56,24 @@ def doubt_tree(ledger: Ledger, mapping: int, directory: str) -> bool:
         if not doubt_directory(ledger, mapping, path):
             doubt_row(ledger, mapping, path)
     return bool(below) or row is not None
+
+
+def require_directories(ledger: Ledger, mapping: int, directory: str) -> list[str]:
+    """Record a directory, and those below it, in which something is recorded, but not they; which those are.
+
+    Of a rename that was recorded in part the directory itself comes last. Without it, nobody would look there for what
+    is gone. Which directory each is on disk is still to be seen.
+    """
+    if ledger.row(mapping, directory) is not None:
+        return []
+    missing: dict[str, None] = {}
+    for path in ledger.in_bulk.directories_below(mapping, directory):
+        while path != parent(directory) and path not in missing and ledger.row(mapping, path) is None:
+            missing[path] = None
+            path = parent(path)  # noqa: PLW2901 - up to the directory
+    for path in missing:
+        ledger.put(mapping, path, Row(Kind.DIR, Fingerprint(0, 0, 0), b"", 0))
+    return list(missing)
 
 
 def doubt_some_dated(ledger: Ledger, mapping: int, directories: Sequence[str], after: str) -> str:

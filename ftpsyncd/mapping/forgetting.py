@@ -62,10 +62,14 @@ class Forgetting:
         """Drop a path: of a directory all that is below it, when `go_on` has its turn."""
         self._waits.present(forget.path)
         self._unreadable.over(forget.path)
-        if forget.kind is Kind.DIR:
-            self._directories.append(forget)
-        else:
+        if forget.kind is not Kind.DIR:
             self._forget(forget)
+        elif self._intents.inquiries.moved_in_part(forget.path):
+            # What is left of it has another name at the server, which is recorded first. Without its own row the rest
+            # would be below a directory that the ledger does not have.
+            self._offers.again.add(forget.path)
+        else:
+            self._directories.append(forget)
 
     def go_on(self, at: Moment) -> Generator[None, Moment, Moment]:
         """Drop the directories that are to be dropped, each turn as many rows as it has room for; the moment then."""

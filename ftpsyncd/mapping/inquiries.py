@@ -168,6 +168,20 @@ class Inquiries:
         """Whether a directory may have been renamed away from this path at the server, which is still to be asked."""
         return path in self._open.renames.values()
 
+    def moved_in_part(self, directory: str) -> bool:
+        """Whether a rename away from a directory, or from below it, is recorded in part (`Ledger.move_some`).
+
+        The server has done it. What has its old path in the ledger yet is under the new one there, which is another
+        matter than what becomes of this directory.
+        """
+        site, prefix = self._site, f"{directory}/"
+        left = [new for new, old in self._open.renames.items() if f"{old}/".startswith(prefix)]
+        return any(
+            site.ledger.row(site.id, new) is None and bool(site.ledger.in_bulk.some_below(site.id, new, most=1))
+            for new in left
+            if not new.startswith(prefix)
+        )
+
     def settles_first(self, action: Action) -> bool:
         """Whether it has to be known before an action what the server has at its path, or above; it is asked, then.
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from ftpsyncd.actions import Action, Delete, MakeDir, RemoveDir, Rename, RenameDir, Sweep, Upload
 from ftpsyncd.core import names
 from ftpsyncd.core.extent import SENDS
-from ftpsyncd.mapping.doubts import doubt_directory, doubt_row, is_in_doubt
+from ftpsyncd.mapping.doubts import doubt_directory, doubt_row, is_in_doubt, require_directories
 from ftpsyncd.mapping.exposures import PRINTS_KEPT, Exposures
 from ftpsyncd.mapping.inquiries import Inquiries
 from ftpsyncd.mapping.late import NOTHING, Late
@@ -176,6 +176,10 @@ class Intents:
             self.late.directories.told(path, action.source)
             self.inquiries.ended(path)
             return
+        if isinstance(action, RenameDir):
+            # Recorded in part, and not to its end: what has its new name is to be found gone all the same.
+            for directory in require_directories(self._site.ledger, self._site.id, path):
+                self._site.dirty.mark(directory, 0.0)
         reused = self._temporaries.over(path)
         is_file = isinstance(action, SENDS)
         replaced = sent or not reused if is_file else isinstance(action, Sweep)
