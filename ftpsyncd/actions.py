@@ -234,6 +234,8 @@ class Failed(NamedTuple):
     """The server took nothing of an upload, and has nothing of this try."""
     unanswered: bool = False
     """The connection ended before the server had answered all that was said of an upload, whatever the error is."""
+    reached: bool = False
+    """A data connection had come about for an upload, whatever became of it."""
     alone: bool = False
     """No other connection was open, over which a transfer could have been under way; told of too many transfers."""
 

@@ -7,7 +7,7 @@ thread.
 from __future__ import annotations
 
 from ftpsyncd.actions import Did, Done, Failed, Outcome, Probe, is_answer
-from ftpsyncd.core.extent import MAKES_ROOM, SENDS
+from ftpsyncd.core.extent import SENDS
 from ftpsyncd.core.gate import Breaker
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.errors import DataUnreachableError, FtpsyncdError, Retry, TlsError, TooManyTransfersError
@@ -39,8 +39,8 @@ def apply_to_server(queue: Queue, outcome: Outcome, connections: int, now: float
         return EventKind.SERVER_OFFLINE if is_news else None
     if not is_answer(outcome) or (isinstance(outcome, Failed) and outcome.error.retry is Retry.SPACE):
         return None
-    if queue.gate.state is Breaker.FULL and (isinstance(outcome.action, MAKES_ROOM) or _takes_no_space(outcome)):
-        # It would be done at any full server.
+    if queue.gate.state is Breaker.FULL and not _tells_of_space(outcome):
+        # It would be done, or refused, at any full server.
         return None
     if queue.gate.lacks_data and not _tells_of_data(outcome):
         return None
@@ -79,14 +79,14 @@ def lets_in_in_vain(queue: Queue, error: FtpsyncdError, now: float) -> bool:
 
 def _tells_of_data(outcome: Outcome) -> bool:
     """Whether it may show that data connections come about again; a probe has to do, which is sent if nothing waits."""
-    if isinstance(outcome, Done) and isinstance(outcome.action, SENDS):
-        return outcome.did is Did.PUBLISHED
-    return isinstance(outcome.action, (*SENDS, Probe))
+    if not isinstance(outcome.action, SENDS):
+        return isinstance(outcome.action, Probe)
+    return outcome.did is Did.PUBLISHED if isinstance(outcome, Done) else outcome.reached
 
 
-def _takes_no_space(outcome: Outcome) -> bool:
-    """Whether something was done for which a server needs no space, and not only to see whether it answers."""
-    return isinstance(outcome, Done) and not isinstance(outcome.action, Probe) and not took_space(outcome)
+def _tells_of_space(outcome: Outcome) -> bool:
+    """Whether it may show that a server has space again; a probe has to do, which is sent if nothing waits for that."""
+    return isinstance(outcome.action, Probe) or (isinstance(outcome, Done) and took_space(outcome))
 
 
 def took_space(done: Done) -> bool:

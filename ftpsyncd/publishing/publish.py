@@ -400,6 +400,7 @@ def _uploaded(upload: Upload, result: PublishResult, file: PlannedFile) -> Outco
             in_place=result.in_place,
             gone=result.gone,
             refused=result.refused,
+            reached=result.reached,
             unanswered=result.unanswered,
         )
     return Done(

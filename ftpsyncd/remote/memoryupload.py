@@ -64,7 +64,7 @@ class _Upload:
             refused = isinstance(error, NameRefusedError) and not self._stored
             took_s = time.monotonic() - started
             result = PublishResult(job, error, duration_s=took_s, in_place=in_place, gone=gone, refused=refused)
-            return result._replace(arrived=self._arrived, unanswered=self._unanswered)
+            return result._replace(arrived=self._arrived, reached=self._stored, unanswered=self._unanswered)
         return PublishResult(job, None, digest, time.monotonic() - started, "226 Transfer complete.", dated, kept)
 
     def _publish(self) -> tuple[bytes, bool, int]:

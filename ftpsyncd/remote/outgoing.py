@@ -68,6 +68,8 @@ class Outgoing:
     """Nothing can be: the server refused that name, and said nothing before."""
     arrived: bool = False
     """The server has confirmed that it received all of it."""
+    reached: bool = False
+    """A data connection had come about for it, as far as the server tells."""
     unwelcome: bool = False
     """The server refused to have what it holds of it continued."""
     removed_in_place: bool = False
@@ -156,6 +158,7 @@ class Outgoing:
             gone=self.error is not None and self.has_cost,
             refused=self.refused,
             arrived=self.arrived,
+            reached=self.reached,
             unanswered=self.unanswered,
             left=self.left,
         )

@@ -145,6 +145,8 @@ class PublishResult(NamedTuple):
     """The server refused its name before it received anything: of this try nothing is there, under any name."""
     arrived: bool = False
     """The server has confirmed that it received all of it, whatever it said then: the directory is there."""
+    reached: bool = False
+    """A data connection had come about for it, whatever became of it."""
     unanswered: bool = False
     """It failed, whatever of, and the connection ended before the server had answered all that was said of it."""
     left: str = ""

@@ -228,6 +228,8 @@ class Sending:
         upload.reply = reply.text
         upload.ended = time.monotonic()
         upload.stored = first.preliminary or reply.good
+        # vsftpd says 150, and then 425 or 522.
+        upload.reached = upload.stored and reply.code not in {425, 522}
         if failure is not None and not isinstance(failure, RemoteError):
             upload.error = failure
         elif not reply.good:

@@ -874,6 +874,9 @@ def test_where_no_data_gets_through_the_server_pauses_and_no_file_is_at_fault(st
         Done(MakeDir(M, "e", 7), Did.MADE),
         Done(Rename(M, "d/b", "d/c", A, SHA), Did.RENAMED),
         Done(UPLOAD, Did.ADOPTED, A),
+        Failed(UPLOAD, REFUSED, refused=True),
+        Failed(UPLOAD, TransferFailedError("No.", reply="425 Cannot open file.")),
+        Failed(Rename(M, "d/b", "d/c", A, SHA), REFUSED, refused=True),
     ],
     ids=lambda outcome: type(outcome.action).__name__ + outcome.__class__.__name__,
 )
@@ -891,6 +894,13 @@ def test_what_needs_no_data_connection_does_not_tell_that_there_are_some(story: 
     assert story.queue.next_due(later) == later + FIRST_PAUSE_S * PAUSE_FACTOR
     assert story.told() == [EventKind.SERVER_OFFLINE]
     assert apply_to_server(story.queue, DONE, 1, later) is ONLINE
+
+
+@pytest.mark.parametrize("error", [REFUSED, BROKEN])
+def test_a_file_that_fails_after_it_had_a_data_connection_tells_that_there_are_some(story: Story, error: FtpsyncdError):
+    for _ in range(LOST_CONNECTIONS):
+        story.apply(failed(UNREACHABLE))
+    assert apply_to_server(story.queue, Failed(UPLOAD, error, reached=True), 1, NOW) is ONLINE
 
 
 def test_where_nothing_waits_an_answer_is_all_that_tells_of_data_connections(story: Story):

@@ -21,7 +21,7 @@ from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.mapping.site import Moment
 from ftpsyncd.model import Fingerprint
 from tests.core.vocabulary import NOW, SHA, WALL, M, S
-from tests.engine.test_outcomes import FULL, REFUSED, Story, other_file
+from tests.engine.test_outcomes import BROKEN, FULL, REFUSED, Story, other_file
 
 
 @pytest.fixture
@@ -266,6 +266,25 @@ def test_what_takes_no_space_does_not_show_that_a_full_server_has_some(story: St
     assert story.queue.gate.state is Breaker.FULL
     published = Done(other_file("a"), Did.PUBLISHED, sha256=SHA)
     assert apply_to_server(story.queue, published, 1, NOW + FULL_PAUSE_S) is EventKind.SERVER_ONLINE
+
+
+@pytest.mark.parametrize(
+    "failed",
+    [
+        Failed(other_file("refused"), REFUSED, refused=True),
+        Failed(other_file("refused"), REFUSED, reached=True),
+        Failed(other_file("cut"), BROKEN, reached=True),
+        Failed(MakeDir(M, "new", 60), REFUSED),
+    ],
+    ids=["its name", "its final name", "its transfer", "a directory"],
+)
+def test_what_is_refused_does_not_show_that_a_full_server_has_space(story: Story, failed: Failed):
+    """It was told as working again, all were sent, of which none had space, and then it was full for another pause."""
+    now = NOW + FULL_PAUSE_S
+    assert apply_to_server(story.queue, failed, 1, now) is None
+    assert story.queue.gate.state is Breaker.FULL
+    story.queue.offer(other_file("next"))
+    assert story.queue.take(now) == other_file("next"), "it is tried with another one at once"
 
 
 def test_a_file_that_was_sent_in_place_of_its_rename_shows_that_there_is_space(story: Story):

@@ -1537,6 +1537,41 @@ async def removing_directories(connection: Connection, path: str) -> None:
     )
 
 
+class TestWhetherADataConnectionHadComeAbout:
+    """What goes by it: whether a server that lacked them has some again, and others may be sent."""
+
+    @staticmethod
+    async def breaks(connection: Connection, _path: str) -> None:
+        await connection.say("150 Go on.")
+        reader, _ = await connection.data()
+        await reader.read(10)
+        await connection.end_data()
+        await connection.say("451 Error during write.")
+
+    @staticmethod
+    async def lacks(connection: Connection, _path: str) -> None:
+        await connection.say("150 Go on.")
+        await connection.say("522 SSL connection failed: session reuse required")
+
+    @pytest.mark.parametrize(
+        ("script", "reached"),
+        [
+            ({"STOR": "550 Permission denied."}, False),
+            ({"STOR": "425 Unable to build data connection: Operation not permitted"}, False),
+            ({"STOR": "lacks"}, False),
+            ({"STOR": "breaks"}, True),
+            ({"RNTO": "451 Local error."}, True),
+        ],
+        ids=["its name", "refused", "refused after it was begun", "it broke", "its final name"],
+    )
+    def test_it_is_told_of_a_file_that_failed(self, script, reached):
+        script = {verb: getattr(self, answer, answer) for verb, answer in script.items()}
+        with Scripted(script) as server, account(server, Profile(renamed=True))() as session:
+            (result,) = publish(session, job("/a"))
+        assert result.error is not None
+        assert result.reached is reached
+
+
 class TestEachFileIsRefusedADataConnection:
     """Over any session, so that it is no session that has grown old: the server is to blame, and no file."""
 
