@@ -361,7 +361,9 @@ class _Cycle:
             upload.error = (
                 ServerUnavailableError(f"{what}.")
                 if self.unreached is None
-                else DataUnreachableError(f"{what}: {self.unreached.message}", remedy=self.unreached.remedy)
+                else DataUnreachableError(
+                    f"{what}: {self.unreached.message}", reply=self.unreached.reply, remedy=self.unreached.remedy
+                )
             )
         return upload.error is not None
 

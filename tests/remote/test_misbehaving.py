@@ -692,6 +692,17 @@ class TestTheDataConnection:
             assert "opening the data connection to port" in result.error.message
             assert "firewalls" in result.error.remedy
 
+    def test_what_the_server_said_of_the_next_one_is_told_of_it_too(self):
+        """vsftpd says it after 150: that it begins with another one would count as a sign of data connections."""
+        said = "425 Unable to build data connection: Operation not permitted"
+        with Scripted(GREETING="220 (vsFTPd 3.0.3)", STOR=[None, said]) as server:
+            acc = account(server, Profile(reached=True, renamed=True))
+            acc.refused_data |= {"/1", "/2", "/3"}
+            with acc() as session:
+                results = publish(session, job("/a"), job("/b"))
+        assert errors_of(results) == [DataUnreachableError] * 2
+        assert [error.reply for result in results if isinstance(error := result.error, RemoteError)] == [said] * 2
+
     def test_nor_for_one_that_is_tried_before_it_is_used_since_another_session_was_cut_off(self):
         profile = Profile(reached=True, renamed=True)
 
