@@ -13,12 +13,9 @@ from ftpsyncd.inspection.probe import Probing
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.keeping import Keeper, kept, refusals
 from ftpsyncd.remote.profile import Dating, Hashing, Oddity, Profile, Resuming
-from ftpsyncd.remote.wire import Timeouts
 from tests import measured
-from tests.remote.scripted import Behaviour, Connection, Scripted
+from tests.remote.scripted import PATIENT, Behaviour, Connection, Scripted
 from tests.servers import KINDS, running
-
-QUICK = Timeouts(connect_s=0.5, reply_s=0.5, stall_s=0.5, final_s=0.5, close_s=0.3)
 
 
 def values(account: Account, directory: str = "/") -> dict[str, str]:
@@ -109,7 +106,8 @@ class TestServersThatLack:
         self, script: Mapping[str, Behaviour] | None = None, directory: str = "/", **options
     ) -> tuple[dict[str, str], Scripted, Profile]:
         with Scripted(script, **options) as server:
-            account = Account(server.spec(connections=2), timeouts=QUICK)
+            timeouts = PATIENT._replace(reply_s=2) if server.hangs else PATIENT
+            account = Account(server.spec(connections=2), timeouts=timeouts)
             found = values(account, directory)
             return found, server, account.profile
 
@@ -174,7 +172,7 @@ class TestServersThatLack:
             await c.say(f"227 There (10,9,8,7,{port // 256},{port % 256})")
 
         with Scripted(PASV=elsewhere) as server:
-            measures = list(Probing(Account(server.spec(), timeouts=QUICK), "/").run())
+            measures = list(Probing(Account(server.spec(), timeouts=PATIENT), "/").run())
             assert "10.9.8.7" in next(measure.meaning for measure in measures if measure.field == "passive")
 
     def test_one_that_loses_commands_that_come_together(self):
@@ -182,7 +180,7 @@ class TestServersThatLack:
             c.reader._buffer.clear()  # type: ignore[attr-defined]
             await c.server.default(c, f"NOOP {path}")
 
-        found, server, profile = self.probed(NOOP=lose)
+        found, server, profile = self.probed(NOOP=lose, hangs=True)
         assert found["pipelining"] == "does not work"
         assert profile.pipelining is False
         assert server.files == {}
@@ -231,7 +229,7 @@ class TestServersThatLack:
             await c.hang_up()
 
         with Scripted(RNFR=leave) as server, pytest.raises(ServerUnavailableError):
-            values(Account(server.spec(), timeouts=QUICK))
+            values(Account(server.spec(), timeouts=PATIENT))
 
 
 def test_where_a_host_has_other_addresses_one_without_data_connections_is_passed_over(monkeypatch: pytest.MonkeyPatch):
@@ -241,9 +239,9 @@ def test_where_a_host_has_other_addresses_one_without_data_connections_is_passed
         shut.script |= {"EPSV": f"229 Here (|||{kept.getsockname()[1]}|)", "PASV": "425 None."}
         ways = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", each.port)) for each in (shut, good)]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_where, **_how: list(ways))
-        found = values(Account(shut.spec(), timeouts=QUICK))
+        found = values(Account(shut.spec(), timeouts=PATIENT))
         ways.pop()
         with pytest.raises(DataUnreachableError):
-            values(Account(shut.spec(), timeouts=QUICK))
+            values(Account(shut.spec(), timeouts=PATIENT))
     assert found["size"] != "not measured"
     assert good.files == {}

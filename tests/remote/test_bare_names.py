@@ -23,7 +23,7 @@ from ftpsyncd.remote.keeping import REFUSALS_LAST_S, Keeper
 from ftpsyncd.remote.profile import Dating, Hashing, Paths, Profile, Resuming
 from ftpsyncd.remote.trials import MOST_TRIALS
 from tests.contract.remotes import job, make_many, publish, put
-from tests.remote.scripted import QUICK, Behaviour, Connection, Scripted
+from tests.remote.scripted import PATIENT, Behaviour, Connection, Scripted
 from tests.servers import running
 
 REFUSED = "553 Requested action not taken: file name not allowed."
@@ -60,13 +60,13 @@ class Bare(Scripted):
 
 
 def account(server: Scripted, **changes) -> Account:
-    return Account(server.spec(**changes), timeouts=QUICK)
+    return Account(server.spec(**changes), timeouts=PATIENT)
 
 
 def knowing(server: Scripted) -> Account:
     """It is known what this server does."""
     profile = Profile(paths=Paths.RELATIVE, dating=Dating.MFMT, reached=True, renamed=True)
-    return Account(server.spec(), profile=profile, timeouts=QUICK)
+    return Account(server.spec(), profile=profile, timeouts=PATIENT)
 
 
 class TestFindingOut:
@@ -418,7 +418,7 @@ class TestHowLong:
         with Bare() as server:
             if mended:
                 server.bare = frozenset()
-            acc = Account(server.spec(), profile=profile, timeouts=QUICK)
+            acc = Account(server.spec(), profile=profile, timeouts=PATIENT)
             with acc() as session:
                 assert session.relative
                 assert [r.error for r in publish(session, job("/d/a"), job("/d/b"))] == [None, None]

@@ -12,7 +12,7 @@ from ftpsyncd.remote.profile import Profile
 from ftpsyncd.remote.session import Session
 from ftpsyncd.remote.wire import Timeouts
 from tests.contract.remotes import job, publish
-from tests.remote.scripted import QUICK, Connection, Scripted
+from tests.remote.scripted import PATIENT, Connection, Scripted
 from tests.servers import KINDS, running
 
 LIMIT = 1500
@@ -28,7 +28,7 @@ class Short(Scripted):
 
     def __init__(self, way: str) -> None:
         self.way = way
-        super().__init__()
+        super().__init__(hangs=way == "proftpd")
 
     async def _act(self, connection: Connection, verb: str, argument: str) -> None:
         if len(verb) + 1 + len(argument) <= LIMIT:
@@ -58,7 +58,7 @@ WAYS = ["vsftpd", "pure-ftpd", "pyftpdlib", "proftpd", "another", "inetutils"]
 
 
 def account(server: Scripted, profile: Profile | None = None) -> Account:
-    return Account(server.spec(), profile=profile, timeouts=QUICK)
+    return Account(server.spec(), profile=profile, timeouts=PATIENT._replace(reply_s=1) if server.hangs else PATIENT)
 
 
 def found_out(session: Session, what: str) -> None:
@@ -161,7 +161,7 @@ def test_a_server_that_hangs_is_not_taken_for_one_that_passes_it_over():
     async def hang(c: Connection, _a: str) -> None:
         await c.silence()
 
-    with Scripted(SIZE=hang, FEAT="500 No.") as server:
+    with Scripted(SIZE=hang, FEAT="500 No.", hangs=True) as server:
         acc = account(server)
         with acc() as session, pytest.raises(ServerUnavailableError, match="Time-out"):
             session.stat(path(1200))

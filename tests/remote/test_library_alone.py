@@ -28,7 +28,7 @@ from ftpsyncd.remote import Ftp, connect
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.profile import Profile
 from ftpsyncd.specs import TlsMode
-from tests.remote.scripted import QUICK, Connection, Scripted, hang_up
+from tests.remote.scripted import PATIENT, Connection, Scripted, hang_up
 from tests.servers import KINDS, available, running
 
 
@@ -41,7 +41,7 @@ def picture(tmp_path: Path) -> Path:
 
 def test_what_was_sent_under_its_final_name_is_not_in_its_own_way(picture):
     with Scripted(RNFR="502 Not here.") as server:
-        account = Account(server.spec(), timeouts=QUICK)
+        account = Account(server.spec(), timeouts=PATIENT)
         account.profile.renames = False
         with Ftp(account()) as ftp:
             ftp.upload(picture, "/p", overwrite=False)
@@ -53,7 +53,7 @@ def test_what_was_sent_under_its_final_name_is_not_in_its_own_way(picture):
 def test_nor_is_it_among_many_and_it_is_asked_before_anything_is_sent(picture):
     with Scripted(RNFR="502 Not here.") as server:
         server.files["/p"] = b"of another one"
-        account = Account(server.spec(), timeouts=QUICK)
+        account = Account(server.spec(), timeouts=PATIENT)
         account.profile.renames = False
         with Ftp(account()) as ftp:
             results = list(ftp.upload_many([(picture, "/p"), (picture, "/q")], overwrite=False))
@@ -67,7 +67,7 @@ def test_a_name_that_is_taken_meanwhile_is_not_replaced(picture):
         connection.server.files["/p"] = b"of another one"
         await connection.server.default(connection, f"STOR {path}")
 
-    with Scripted(STOR=overtaken) as server, Ftp(Account(server.spec(), timeouts=QUICK)()) as ftp:
+    with Scripted(STOR=overtaken) as server, Ftp(Account(server.spec(), timeouts=PATIENT)()) as ftp:
         with pytest.raises(AlreadyExistsError):
             ftp.upload(picture, "/p", overwrite=False)
         assert server.files == {"/p": b"of another one"}
@@ -75,7 +75,7 @@ def test_a_name_that_is_taken_meanwhile_is_not_replaced(picture):
 
 @pytest.mark.parametrize("script", [{"RNFR": "502 Not here."}, {"RNTO": "550 Permission denied."}])
 def test_one_file_arrives_where_nothing_may_be_renamed(picture, script):
-    with Scripted(script) as server, Ftp(Account(server.spec(), timeouts=QUICK)()) as ftp:
+    with Scripted(script) as server, Ftp(Account(server.spec(), timeouts=PATIENT)()) as ftp:
         ftp.upload(picture, "/p", overwrite=False)
         assert server.files == {"/p": b"picture"}
 
@@ -85,7 +85,7 @@ def test_nor_is_one_replaced_that_is_made_while_a_rename_is_refused(picture):
         connection.server.files["/p"] = b"of another one"
         await connection.say("550 Permission denied.")
 
-    with Scripted(RNTO=overtaken) as server, Ftp(Account(server.spec(), timeouts=QUICK)()) as ftp:
+    with Scripted(RNTO=overtaken) as server, Ftp(Account(server.spec(), timeouts=PATIENT)()) as ftp:
         with pytest.raises(AlreadyExistsError):
             ftp.upload(picture, "/p", overwrite=False)
         assert server.files == {"/p": b"of another one"}
@@ -241,7 +241,7 @@ def test_a_file_system_without_locks_takes_a_download(tmp_path, monkeypatch):
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    with Scripted() as server, Ftp(Account(server.spec(), timeouts=QUICK)()) as ftp:
+    with Scripted() as server, Ftp(Account(server.spec(), timeouts=PATIENT)()) as ftp:
         server.files["/p"], server.dates["/p"] = b"picture", "20200101000000"
         ftp.download("/p", tmp_path / "p")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"p": b"picture"}
@@ -255,7 +255,7 @@ def test_a_file_comes_without_its_date_where_the_disk_sets_none(tmp_path, monkey
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(os, "utime", refuse)
-    with Scripted() as server, Ftp(Account(server.spec(), timeouts=QUICK)()) as ftp:
+    with Scripted() as server, Ftp(Account(server.spec(), timeouts=PATIENT)()) as ftp:
         server.files["/p"], server.dates["/p"] = b"picture", "20200101000000"
         assert ftp.download("/p", tmp_path / "p") == (7, 0, False)
         monkeypatch.undo()
@@ -268,7 +268,7 @@ def test_a_disk_that_fails_when_the_date_is_set_fails_the_file(tmp_path, monkeyp
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(os, "utime", fail)
-    with Scripted() as server, Ftp(Account(server.spec(), timeouts=QUICK)()) as ftp:
+    with Scripted() as server, Ftp(Account(server.spec(), timeouts=PATIENT)()) as ftp:
         server.files["/p"], server.dates["/p"] = b"picture", "20200101000000"
         with pytest.raises(LocalUnwritableError, match="Input/output error"):
             ftp.download("/p", tmp_path / "p")
@@ -329,7 +329,7 @@ def test_what_is_fetched_is_on_the_disk_before_it_has_its_name(tmp_path, monkeyp
         assert not (tmp_path / "p").exists()
 
     monkeypatch.setattr(os, "fsync", noted)
-    with Scripted() as server, Ftp(Account(server.spec(), timeouts=QUICK)()) as ftp:
+    with Scripted() as server, Ftp(Account(server.spec(), timeouts=PATIENT)()) as ftp:
         server.files["/p"] = b"picture"
         ftp.download("/p", tmp_path / "p", overwrite=overwrite)
     assert steps == [("synced", (tmp_path / "p").stat().st_ino)]
@@ -341,7 +341,7 @@ def test_the_words_with_which_a_connection_ended_are_told(picture):
         await connection.hang_up()
 
     with Scripted(STOR=end, GREETING=[None, "421 Too many users."]) as server:
-        account = Account(server.spec(), timeouts=QUICK)
+        account = Account(server.spec(), timeouts=PATIENT)
         with Ftp(account(), again=account) as ftp, pytest.raises(ServerUnavailableError, match="being replaced"):
             ftp.upload(picture, "/p")
         assert server.connections == 2  # the second one to clear up
@@ -359,7 +359,7 @@ def test_the_words_with_which_a_connection_ended_are_told(picture):
 )
 def test_a_name_that_cannot_be_sent_is_called_as_the_file_is_called(picture, name, encoding, said):
     """And not with the tail of the temporary name that it is sent under."""
-    with Scripted() as server, Ftp(Account(server.spec(encoding=encoding), timeouts=QUICK)()) as ftp:
+    with Scripted() as server, Ftp(Account(server.spec(encoding=encoding), timeouts=PATIENT)()) as ftp:
         with pytest.raises(NameNotSendableError) as caught:
             ftp.upload(picture, name)
         assert str(caught.value) == said
@@ -392,13 +392,13 @@ def test_where_nothing_may_be_stored_no_kind_of_name_is_to_blame(picture):
 def test_tls_in_a_word_is_tls(tls):
     """Text is not the member that it is compared with: nothing may be told to a server in clear text for that."""
     with Scripted() as server, pytest.raises((TlsError, ServerUnavailableError)):
-        Account(server.spec()._replace(tls=tls), timeouts=QUICK)()
+        Account(server.spec()._replace(tls=tls), timeouts=PATIENT)()
     assert not [command for command in server.log if command.startswith(("USER", "PASS"))]
 
 
 def test_other_words_are_understood_too():
     words: dict[str, Any] = {"tls": "off", "mode": "active"}
-    with Scripted() as server, Account(server.spec()._replace(**words), timeouts=QUICK)() as session:
+    with Scripted() as server, Account(server.spec()._replace(**words), timeouts=PATIENT)() as session:
         assert (session.account.spec.tls, session.is_passive) == (TlsMode.OFF, False)
 
 
@@ -412,7 +412,7 @@ class TestSizesIn32Bits:
         monkeypatch.setattr(sizes, "COUNTED", self.AROUND)
         with Scripted(SIZE=f"213 {told}", MDTM="213 20200102030405") as server:
             server.files["/big"] = content or self.CONTENT
-            with Ftp(Account(server.spec(), timeouts=QUICK)()) as ftp:
+            with Ftp(Account(server.spec(), timeouts=PATIENT)()) as ftp:
                 fetched = ftp.download("/big", into / "big")
         assert fetched.size == len(server.files["/big"])
         return (into / "big").read_bytes()
@@ -434,7 +434,7 @@ class TestSizesIn32Bits:
         monkeypatch.setattr(sizes, "COUNTED", self.AROUND)
         with Scripted(SIZE="213 70000", MDTM="213 20200102030405") as server:
             server.files["/big"] = endless
-            with Ftp(Account(server.spec(), timeouts=QUICK)()) as ftp, pytest.raises(VerificationError):
+            with Ftp(Account(server.spec(), timeouts=PATIENT)()) as ftp, pytest.raises(VerificationError):
                 ftp.download("/big", tmp_path / "big", progress=seen.append)
         assert max(seen, default=0) < len(endless)
         assert list(tmp_path.iterdir()) == []

@@ -566,6 +566,7 @@ class TestAtAnyPoint:
             assert all(isinstance(e, ServerUnavailableError) for r in results if (e := r.error))
             # A new connection finishes the work.
             server.script.clear()
+            acc.timeouts = PATIENT
             done = {r.job.path for r in results if r.error is None}
             with acc() as session:
                 missing = [job(p) for p in ("/a", "/b", "/c") if p not in done]
@@ -1034,10 +1035,11 @@ class TestTheDataConnection:
             reader, _ = await connection.data()
             connection.server.files[path] = await reader.read()
             await connection.end_data()
-            await asyncio.sleep(2 * QUICK.reply_s)
+            await asyncio.sleep(2 * patient.reply_s)
             await connection.say("226 Stored.")
 
-        with Scripted(STOR=late) as server, Account(server.spec(), timeouts=QUICK._replace(final_s=20))() as session:
+        patient = PATIENT._replace(reply_s=1)
+        with Scripted(STOR=late) as server, Account(server.spec(), timeouts=patient)() as session:
             assert errors_of(publish(session, job("/a"))) == [None]
 
     @pytest.mark.parametrize(("timeout_s", "final_s"), [(5.0, 60.0), (300.0, 300.0)])
@@ -1961,7 +1963,7 @@ class TestYesToARename:
         monkeypatch.setattr(renaming, "WAITS_S", (0.01, 0.01))
 
     def fresh(self, server: Scripted) -> Account:
-        return Account(server.spec(), timeouts=QUICK)
+        return Account(server.spec(), timeouts=PATIENT)
 
     @pytest.mark.parametrize("greeting", ["220 Hello.", "220 (vsFTPd 3)", "220 Microsoft FTP Service"])
     def test_where_nothing_is_done_files_get_their_names_all_the_same(self, greeting):

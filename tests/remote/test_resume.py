@@ -19,12 +19,10 @@ from ftpsyncd.remote.profile import Hashing, Paths, Profile, Resuming
 from ftpsyncd.remote.resume import REPEATED, take_over
 from ftpsyncd.remote.session import Session
 from ftpsyncd.remote.trials import CONTENT as TRIAL
-from ftpsyncd.remote.wire import Timeouts
 from tests.contract.remotes import job, publish, raiser
-from tests.remote.scripted import Connection, Scripted
+from tests.remote.scripted import PATIENT, Connection, Scripted
 from tests.variants import also
 
-QUICK = Timeouts(connect_s=0.5, reply_s=0.5, stall_s=0.5, final_s=1, close_s=0.3)
 CONTENT = b"".join(hashlib.sha256(n.to_bytes(4, "big")).digest() * 1024 for n in range(321))
 """10.5 MB in which no block is like another."""
 BREAK = 6_000_000
@@ -125,7 +123,7 @@ class Resumable(Scripted):
 
 
 def account(server: Scripted) -> Account:
-    return Account(server.spec(), profile=Profile(renamed=True), timeouts=QUICK)
+    return Account(server.spec(), profile=Profile(renamed=True), timeouts=PATIENT)
 
 
 def first(content: bytes = CONTENT, **changes) -> PublishJob:
@@ -324,10 +322,10 @@ def test_a_server_that_reads_a_large_file_for_its_hash_has_as_long_as_for_its_la
     class Slow(Resumable):
         async def default(self, connection: Connection, line: str) -> None:
             if line == f"XMD5 {TEMPORARY}":
-                await asyncio.sleep(2 * QUICK.reply_s)
+                await asyncio.sleep(2 * patient.reply_s)
             await super().default(connection, line)
 
-    patient = QUICK._replace(final_s=20)
+    patient = PATIENT._replace(reply_s=1)
     with Slow(hashing={"XMD5": HASHES["XMD5"]}) as s:
         s.files[TEMPORARY] = CONTENT[:BREAK]
         with Account(s.spec(), profile=Profile(renamed=True), timeouts=patient)() as session:

@@ -12,7 +12,7 @@ from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.keeping import refusals
 from ftpsyncd.remote.profile import Profile
 from tests.contract.remotes import job, publish
-from tests.remote.scripted import QUICK, Connection, Hangup, Scripted
+from tests.remote.scripted import PATIENT, Connection, Hangup, Scripted
 
 BAD, WELL = "/latin-1 \udce9.jpg", "/é.jpg"
 
@@ -47,7 +47,7 @@ def decoding() -> Iterator[Decoding]:
 
 
 def account(server: Scripted, profile: Profile | None = None) -> Account:
-    return Account(server.spec(), profile=profile, timeouts=QUICK)
+    return Account(server.spec(), profile=profile, timeouts=PATIENT)
 
 
 def test_after_two_sessions_the_file_is_refused_and_all_others_go_on(decoding):

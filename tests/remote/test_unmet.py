@@ -12,14 +12,15 @@ import pytest
 
 from ftpsyncd.errors import FileChangedError, LocalUnreadableError, NotFoundError, RemoteError, ServerUnavailableError
 from ftpsyncd.inspection.probe import Probing
+from ftpsyncd.remote import unmet
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.keeping import hope, refusals
 from ftpsyncd.remote.profile import Profile
 from ftpsyncd.remote.session import Session
 from tests.contract.remotes import job, publish, put, raiser
-from tests.remote.scripted import QUICK, Connection, Scripted
+from tests.remote.scripted import PATIENT, QUICK, Connection, Scripted
 
-PATIENT_S = 3.0
+PATIENT_S = 20.0
 """After that the server gives up on the data connection, and says 550."""
 TAIL = ".0123abcd.filepart"
 
@@ -66,14 +67,15 @@ class Waiting(Scripted):
 
 
 @pytest.fixture
-def waiting() -> Iterator[Waiting]:
+def waiting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Waiting]:
+    monkeypatch.setattr(unmet, "SILENCE_S", 0.2)
     with Waiting(FEAT="211-Features:\n MDTM\n SIZE\n211 End", MFMT="502 No.", SITE="502 No.") as server:
         yield server
         assert server.gave_up == 0
 
 
 def account(server: Scripted, profile: Profile | None = None, **changes) -> Account:
-    acc = Account(server.spec(**changes), profile=profile, timeouts=QUICK)
+    acc = Account(server.spec(**changes), profile=profile, timeouts=QUICK if server.hangs else PATIENT)
     acc.ahead = True
     return acc
 
@@ -153,7 +155,7 @@ def test_what_is_said_after_an_offer_that_nobody_uses_is_answered(waiting):
 
 
 def test_probe_tells_it(waiting):
-    measures = {measure.field: measure for measure in Probing(Account(waiting.spec(), timeouts=QUICK), "/").run()}
+    measures = {measure.field: measure for measure in Probing(Account(waiting.spec(), timeouts=PATIENT), "/").run()}
     assert measures["passive"].value == "EPSV, PASV"
     assert measures["passive"].meaning == "nothing else is answered until the data connection is made"
     assert waiting.files == {}
@@ -177,9 +179,11 @@ def test_one_that_answers_is_known_at_once_and_keeps_its_offer():
             assert server.verbs().count("EPSV") == 1
 
 
-def test_one_that_is_slow_is_not_taken_for_one_of_these_when_it_is_known():
+def test_one_that_is_slow_is_not_taken_for_one_of_these_when_it_is_known(monkeypatch):
+    monkeypatch.setattr(unmet, "SILENCE_S", 0.1)
+
     async def slow(c: Connection, path: str) -> None:
-        await asyncio.sleep(QUICK.reply_s * 0.7)
+        await asyncio.sleep(0.3)
         await c.server.default(c, f"SIZE {path}")
 
     with Scripted(SIZE=slow) as server:
@@ -209,7 +213,7 @@ def test_one_that_never_answers_is_told_as_ever():
     async def hang(c: Connection, _a: str) -> None:
         await c.silence()
 
-    with Scripted(TYPE=hang) as server:
+    with Scripted(TYPE=hang, hangs=True) as server:
         acc = account(server)
         with pytest.raises(ServerUnavailableError, match="waiting for the reply"):
             acc()
