@@ -11,8 +11,8 @@ from tests.servers import Server
 from tests.waiting import until
 
 SETTLE_S = 0.3
-SOON_S = SETTLE_S + 1.5
-"""Publishing one file takes milliseconds; the rest is room for a slow machine."""
+SOON_S = SETTLE_S + 5
+"""Publishing one file takes milliseconds; the rest is room for a slow machine, less than a pause of 15 s."""
 DEAD_PORT = 9
 
 
@@ -62,7 +62,7 @@ def test_a_file_that_the_server_refuses_by_name_does_not_delay_the_others(server
         (s.drop / "refused.jpg").write_bytes(b"refused")
         for i in range(50):
             (s.drop / f"{i}.jpg").write_bytes(b"%d" % i * 1000)
-        until(lambda: len(contents(s.published)) == 52, "the others are published", SOON_S + 5)
+        until(lambda: len(contents(s.published)) == 52, "the others are published", 30)
         until(lambda: s.mapping_status()["parked"] == 1, "it is parked", 20)
         assert max(seconds_to_publish(s, f"later{i}.jpg") for i in range(3)) < SOON_S
         assert (s.published / "refused.jpg/theirs").read_bytes() == b"theirs"

@@ -37,8 +37,8 @@ from ftpsyncd.remote.profile import Profile, Removing
 from ftpsyncd.remote.wire import Timeouts
 from ftpsyncd.specs import ServerSpec, TlsMode
 
-QUICK = Timeouts(connect_s=0.5, reply_s=0.5, stall_s=0.5, final_s=0.5, close_s=0.3)
-"""For servers that are silent on purpose."""
+QUICK = Timeouts(connect_s=1, reply_s=1, stall_s=1, final_s=1, close_s=0.3)
+"""For servers that are silent on purpose: not shorter, since they answer the most of what they are asked."""
 PATIENT = Timeouts(connect_s=20, reply_s=20, stall_s=20, final_s=20, close_s=0.3)
 """A server that answers may be kept from it for a while, where the machine is busy."""
 

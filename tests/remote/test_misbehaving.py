@@ -864,11 +864,11 @@ class TestTheDataConnection:
         more = {"tls": TlsMode.EXPLICIT, "tls_ca": certificates().ca} if tls else {}
         with (
             Scripted(STOR=crawl, EPSV=small_window, tls=server_context() if tls else None) as server,
-            account(server, None, QUICK, **more)() as session,
+            account(server, None, PATIENT._replace(final_s=0.5), **more)() as session,
         ):
             (result,) = publish(session, job("/a", b"x" * 1_000_000))
             assert result.error is None
-            assert result.duration_s > 2 * QUICK.final_s
+            assert result.duration_s > 2 * session.control.timeouts.final_s
 
     @pytest.mark.parametrize(
         ("reply", "kind"),
@@ -1869,7 +1869,7 @@ class TestRenaming:
             await connection.server.default(connection, f"RNTO {path}")
 
         with Scripted(RNTO=copy) as server:
-            with Account(server.spec(), timeouts=QUICK._replace(drain_bytes_s=1_000_000))() as session:
+            with Account(server.spec(), timeouts=QUICK._replace(drain_bytes_s=100_000))() as session:
                 assert errors_of(publish(session, job("/a", b"x" * 2_000_000))) == [None]
             assert list(server.files) == ["/a"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ftplib
 import inspect
 import socket
+import statistics
 import ssl
 import subprocess
 import sys
@@ -319,11 +320,13 @@ class TestControl:
             thread = threading.Thread(target=serve, args=(listener,))
             thread.start()
             control = Control("127.0.0.1", listener.getsockname()[1], Timeouts())
-            began = time.monotonic()
+            took_s = []
             for _ in range(batches):
+                began = time.monotonic()
                 control.send([b"NOOP", b"NOOP", b"NOOP"])
                 assert [control.reply().code for _ in range(3)] == [200] * 3
-            took_s = time.monotonic() - began
+                took_s.append(time.monotonic() - began)
             control.close(orderly=True)
             thread.join()
-        assert took_s < batches * 0.02
+        # A busy machine is late now and then, and not by the same time.
+        assert statistics.median(took_s) < 0.02
