@@ -166,6 +166,7 @@ class Looker(Scanner):
         made = listing.made_wall_ns and stage.time.wall_ns_at(listing.made_wall_ns - COARSE_NS)
         listing = listing._replace(entries=entries, taken_wall_ns=stage.time.wall_ns(), changed_wall_ns=changed)
         listing = listing._replace(made_wall_ns=made)
+        stage.looked_at(listing)
         stage.between("looked", directory)
         return listing
 

@@ -15,6 +15,7 @@ from ftpsyncd.actions import Failed, Outcome
 from ftpsyncd.core.names import TRASH
 from ftpsyncd.errors import InternalError
 from ftpsyncd.events import Event
+from ftpsyncd.model import Listing
 from ftpsyncd.remote.memory import MemoryFile
 from tests.model.doubles import FAULTS, Server
 from tests.model.drop import Drop, Time
@@ -98,6 +99,9 @@ class Stage:
 
     def _seen(self, verb: str, path: str) -> None:
         """A server changed: what would a visitor see?"""
+
+    def looked_at(self, listing: Listing) -> None:
+        """The disk was looked at, and nothing happened since."""
 
     def _renamed(self, source: str, target: str) -> None:
         """A name is gone from a server, by a rename."""

@@ -127,6 +127,16 @@ STORIES: dict[str, tuple[float, tuple[Op, ...]]] = {
             ("go_on", 6.0),
         ),
     ),
+    "taken away when its other name is to take its place": (
+        2.0,
+        (
+            ("all", ("write", "2", 20), ("go_on", 10.0)),
+            ("name", "2", "3"),
+            ("go_on", 0.01),
+            ("upon", "looked", ("move", "2", "a/2")),
+            ("go_on", 6.0),
+        ),
+    ),
     "put back while its successor is published": (
         0.0,
         (

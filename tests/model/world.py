@@ -32,7 +32,7 @@ from ftpsyncd.local.unwatched import Unwatched
 from ftpsyncd.mapping.mirror import Mirror
 from ftpsyncd.mapping.openintents import is_rename
 from ftpsyncd.mapping.site import Clock
-from ftpsyncd.model import Kind, RootIdentity
+from ftpsyncd.model import Kind, Listing, RootIdentity
 from ftpsyncd.paths import parent
 from ftpsyncd.publishing import lastlook
 from ftpsyncd.publishing.lastlook import Folder
@@ -41,6 +41,7 @@ from ftpsyncd.specs import DeleteLimit, DeletePolicy, ExistingPolicy, MappingSpe
 from tests.model import stage
 from tests.model.doubles import Hands, Looker, MortalLedger, Watcher
 from tests.model.life import PATIENCE_S, Life, doubtful
+from tests.model.linked import Linked
 from tests.model.stage import NO_RESCAN_S, SETTLE_S, WORKERS, Shift
 
 M, SERVER, BASE = "gallery", "web", "/site"
@@ -65,6 +66,7 @@ class World(Life):
         max_deletes: int | None = None,
     ) -> None:
         super().__init__(replaces=replaces)
+        self._linked = Linked(self.drop, self.time)
         self._max_deletes = stage.MAX_DELETES if max_deletes is None else max_deletes
         self.spec = MappingSpec(
             M,
@@ -310,8 +312,9 @@ class World(Life):
     def turn(self) -> bool:
         if self._engine is None or self._turning:
             return False
-        empty = self._ledger.is_empty(self._mirror.id)
+        empty, step = self._ledger.is_empty(self._mirror.id), self.steps
         told = super().turn()
+        self._linked.handed(self._crew._handed, step)
         root = self._ledger.mappings.root(self._mirror.id)
         if root != self._known_root:
             if not (empty or self._may_accept or self._ledger.is_empty(self._mirror.id)):
@@ -437,7 +440,9 @@ class World(Life):
                 return
             self.note_patience()
             moved = source.removeprefix(f"{BASE}/"), self.server.files[target].content
-            gone_s = self.time.now - self.drop.left.get(moved, -math.inf)
+            left = self.drop.left.get(moved, -math.inf)
+            linked = self._linked.since(moved[0], target.removeprefix(f"{BASE}/"))
+            gone_s = self.time.now - (left if linked is None else min(left, linked))
             if gone_s < self._absent_s - ROUNDING_S:
                 raise self._broken(f"{source} is missing at the server {gone_s} s after it has gone here")
 
@@ -465,6 +470,13 @@ class World(Life):
         minutes = int((self.time.now - self._started) // 60) + 1
         if self._deleted > self._max_deletes * minutes + self._approved:
             raise self._broken(f"G4: {self._deleted} deletes in {minutes} minutes, {self._approved} of them approved")
+
+    def looked_at(self, listing: Listing) -> None:
+        self._linked.looked(listing, self.steps)
+
+    def _disk_changes(self, paths: set[str]) -> None:
+        super()._disk_changes(paths)
+        self._linked.goes(paths, self.steps)
 
     def _root_moved(self) -> None:
         if self._shift is not None:
