@@ -198,6 +198,8 @@ def _removed(mirror: Mirror, action: Delete | RemoveDir, did: Did, at: Moment) -
 
 def _file_done(mirror: Mirror, action: Upload | Rename, done: Done, at: Moment) -> None:
     mirror.waits.sent(action.path)
+    for left in mirror.site.moves.cut_off_of(action.fingerprint):
+        mirror.dirty.mark(left, at.now)
     mirror.intents.late.arrived(action, at)
     if done.did is Did.PUBLISHED:
         mirror.stalls.arrived(action.path, action.fingerprint.size, at)

@@ -286,6 +286,8 @@ class Comparing:
                     self._site.queue.withdraw(self._site.spec.name, source)
                     self._removals.moves(source)
                 self._waits.wait(path, due, why, sighting, at, gone=gone, source=source)
+                if sighting is not None:
+                    self._site.moves.is_here(path, sighting.fingerprint)
                 self._offers.comes_back(path, at.now)
             case Swapped(path):
                 self._waits.present(path)
@@ -330,6 +332,7 @@ class Comparing:
             self._waits.present(action.path)
         else:
             self._waits.for_server(action.path, at.now)
+            self._site.moves.is_here(action.path, action.fingerprint)
         if isinstance(action, Upload) and self._site.queue.space.awaits(self._site.spec.name, action.path, at.now):
             # However many wait for space, the queue has room for others.
             self._site.queue.withdraw(self._site.spec.name, action.path)

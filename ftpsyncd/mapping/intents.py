@@ -107,7 +107,7 @@ class Intents:
         source = action.source if isinstance(action, Rename) else before.source
         if isinstance(action, Upload) and not self._site.moves.is_cut_off(source, action.path):
             # Else it is known after a crash, too, where what is sent may be still under its old name.
-            source = ""
+            source = next(iter(self._site.moves.cut_off_of(action.fingerprint)), "")
         # Not if another content was on its way.
         received = before.received if before.fingerprints[-1:] == (action.fingerprint,) else 0
         temporary, unusual, left, parts = self._temporaries.of_next_try(action.path, before, going_on=received != 0)

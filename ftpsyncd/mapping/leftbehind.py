@@ -10,6 +10,7 @@ are to be deleted. Used by the `removals` of one mapping.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from ftpsyncd.mapping.doubts import is_in_doubt
 from ftpsyncd.mapping.moves import CutOff
@@ -18,11 +19,16 @@ from ftpsyncd.specs import DeletePolicy
 
 LOOK_AGAIN_S = 5.0
 """Whether it is published under its new name is not looked at more often than this."""
+AWAY_AGAIN_S = 300.0
+"""The same while its server cannot be reached, or a person has paused it: each look is one at the disk, for days
+perhaps. That it is published has it looked at in any case (`done`)."""
 PAUSED_AGAIN_S = 3600.0
 """The same in one pass of what a person has paused, which that does not wait for."""
 
 
-def due(site: Site, path: str, at: Moment, gone_s: float, *, all_seen: bool) -> float | None:
+def due(
+    site: Site, path: str, at: Moment, gone_s: float, comes_to_rest: Callable[[str], bool], *, all_seen: bool
+) -> float | None:
     """When what may be left of a file under its old name is to be deleted, or to be asked about again.
 
     Args:
@@ -30,6 +36,7 @@ def due(site: Site, path: str, at: Moment, gone_s: float, *, all_seen: bool) -> 
         path: of a file that is gone.
         at: now.
         gone_s: for how many seconds it has been gone at least.
+        comes_to_rest: whether a file waits under a path until it is at rest.
         all_seen: everything was looked at since the start: else it may be found under its new name yet.
 
     Returns:
@@ -39,7 +46,7 @@ def due(site: Site, path: str, at: Moment, gone_s: float, *, all_seen: bool) -> 
     rename = site.moves.cut_off(path, at.now - gone_s)
     if rename is None:
         return None
-    on_its_way = _is_on_its_way(site, rename)
+    on_its_way = _is_on_its_way(site, rename, comes_to_rest)
     # Sent under the old name since, it is what is published there.
     in_doubt = is_in_doubt(site.ledger, site.id, path)
     over = (at.now if rename.gone_since is None else rename.gone_since) + site.spec.delete_after_s
@@ -51,14 +58,21 @@ def due(site: Site, path: str, at: Moment, gone_s: float, *, all_seen: bool) -> 
         return math.inf
     if not on_its_way:
         return over
-    paused = site.one_pass and site.ledger.decisions.paused_ns(site.id)
-    return max(over, at.now + (PAUSED_AGAIN_S if paused else LOOK_AGAIN_S))
+    return max(over, at.now + _again_s(site))
 
 
-def _is_on_its_way(site: Site, rename: CutOff) -> bool:
+def _again_s(site: Site) -> float:
+    """How much later it is looked at again what is on its way."""
+    paused = bool(site.ledger.decisions.paused_ns(site.id))
+    if site.one_pass:
+        return PAUSED_AGAIN_S if paused else LOOK_AGAIN_S
+    return AWAY_AGAIN_S if paused or site.queue.gate.is_doubtful else LOOK_AGAIN_S
+
+
+def _is_on_its_way(site: Site, rename: CutOff, comes_to_rest: Callable[[str], bool]) -> bool:
     """Whether it is about to be published under its new name."""
     queue, name = site.queue, site.spec.name
-    return queue.brings(name, rename.path) or queue.occupied(name, rename.path)
+    return queue.brings(name, rename.path) or queue.occupied(name, rename.path) or comes_to_rest(rename.path)
 
 
 def _has_arrived(site: Site, rename: CutOff) -> bool:
@@ -66,19 +80,20 @@ def _has_arrived(site: Site, rename: CutOff) -> bool:
     return bool(site.ledger.inodes.files(site.id, rename.fingerprint))
 
 
-def below(site: Site, directory: str, *, all_seen: bool) -> list[str]:
+def below(site: Site, directory: str, comes_to_rest: Callable[[str], bool], *, all_seen: bool) -> list[str]:
     """What is not deleted with a directory that is gone, since a rename that was cut off may have left it there.
 
     Args:
         site: the mapping.
         directory: it.
-        all_seen: as for `due`.
+        comes_to_rest: as for `due`.
+        all_seen: likewise.
     """
     renames = site.moves.cut_off_below(directory)
     found = (
         path
         for path, rename in renames.items()
-        if not all_seen or _is_on_its_way(site, rename) or _has_arrived(site, rename)
+        if not all_seen or _is_on_its_way(site, rename, comes_to_rest) or _has_arrived(site, rename)
     )
     return [path for path in found if is_in_doubt(site.ledger, site.id, path)]
 

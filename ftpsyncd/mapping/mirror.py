@@ -89,6 +89,7 @@ class Mirror:
         self.answers = Answers()
         self.removals.comparing = lambda: bool(self.answers)
         self.waits = Waits(self.site, self.removals.absent)
+        self.removals.comes_to_rest = lambda path: self.waits.sighting_of(path) is not None
         self.unreadable = Unreadable(self.site)
         self.removals.unread = self.unreadable.published
         self.mended = Mended(self.site)
@@ -101,7 +102,7 @@ class Mirror:
             self.removals.spare,
             selection,
             places.are_two_disks,
-            lambda path: self.waits.sighting_of(path) is not None,
+            self.removals.comes_to_rest,
         )
         self.removals.passed_over = lambda: self.offers.passed_over
         self.other_names = OtherNames(self.site, self.waits.sighting_of, self._is_known_gone, self.waits.look_at)

@@ -34,7 +34,7 @@ class CutOff(NamedTuple):
     """The rename of a file of which nobody knows whether it was done."""
 
     path: str
-    """The new name."""
+    """The new name, or the one that it has here since."""
     fingerprint: Fingerprint
     """Of the file."""
     gone_since: float | None = None
@@ -56,6 +56,8 @@ class Moves:
         self._inside = Inside(self._to_come)
         self._cut_off: dict[str, CutOff] = {}
         self._cut_off_inside = Inside(self._cut_off)
+        self._cut_off_of: dict[Fingerprint, dict[str, None]] = {}
+        """Their old names by what the files are."""
 
     def __repr__(self) -> str:
         return f"<Moves {len(self._to_come)} to come>"
@@ -133,11 +135,21 @@ class Moves:
             self.forget_cut_off(next(iter(self._cut_off)))
         self._cut_off[source] = rename
         self._cut_off_inside.add(source)
+        self._cut_off_of.setdefault(rename.fingerprint, {})[source] = None
 
     def go_on_from(self, before: Moves) -> None:
         """Stand in for the same place under settings that are over: what was cut off then is no delete now."""
         for source, rename in before._cut_off.items():
             self.was_cut_off(source, rename)
+
+    def is_here(self, path: str, fingerprint: Fingerprint) -> None:
+        """A file that is to be published is here under a name: one of which the rename was cut off has got another."""
+        for source in self._cut_off_of.get(fingerprint, ()):
+            self._cut_off[source] = self._cut_off[source]._replace(path=path)
+
+    def cut_off_of(self, fingerprint: Fingerprint) -> list[str]:
+        """The old names of a file of which the rename was cut off."""
+        return list(self._cut_off_of.get(fingerprint, ()))
 
     def is_cut_off(self, source: str, path: str) -> bool:
         """Whether a file was to be renamed from one path to another when that was cut off."""
@@ -167,5 +179,9 @@ class Moves:
 
     def forget_cut_off(self, source: str) -> None:
         """What it left behind is dealt with, or is not what it was."""
-        if self._cut_off.pop(source, None) is not None:
+        if (rename := self._cut_off.pop(source, None)) is not None:
             self._cut_off_inside.discard(source)
+            sources = self._cut_off_of[rename.fingerprint]
+            del sources[source]
+            if not sources:
+                del self._cut_off_of[rename.fingerprint]

@@ -53,6 +53,8 @@ class Removals:
         """A directory of which it is not known what it holds, until something was done about it at the server."""
         self.unread: Callable[[], Collection[str]] = lambda: ()
         """What was published and cannot be read, so that nobody knows what of it is gone."""
+        self.comes_to_rest: Callable[[str], bool] = lambda _path: False
+        """Whether a file waits under a path until it is at rest."""
         self._after_pass: set[str] = set()
         """Gone, and deleted unless they are found under another name until all was looked at: gone for long when they
         were first looked for, or perhaps in a directory that was passed over; in one pass whatever is gone, so that all
@@ -220,7 +222,7 @@ class Removals:
         """Whether it is known only when all has been seen what is gone together, or is here under another name."""
         if self._all_seen:
             return False
-        cut_off = kind is Kind.DIR and leftbehind.below(self._site, path, all_seen=False)
+        cut_off = kind is Kind.DIR and leftbehind.below(self._site, path, self.comes_to_rest, all_seen=False)
         return self._site.one_pass or bool(cut_off)
 
     def _noted(self, path: str, kind: Kind, since: float) -> float:
@@ -239,7 +241,7 @@ class Removals:
         # Counted in a hold, and told so, it is for the person who decides about that.
         if kind is not Kind.FILE or self.hold is not None or self._is_to_stay(path, at.now if since is None else since):
             return False
-        due = leftbehind.due(self._site, path, at, gone_s, all_seen=self._all_seen)
+        due = leftbehind.due(self._site, path, at, gone_s, self.comes_to_rest, all_seen=self._all_seen)
         if due is None:
             return False
         # People are told that it is to go, and when.
@@ -263,7 +265,7 @@ class Removals:
         site = self._site
         paths = site.moves.leaving(directory)
         # What leaves a directory that gets another name itself is among its files.
-        paths.update(leftbehind.below(site, directory, all_seen=self._all_seen))
+        paths.update(leftbehind.below(site, directory, self.comes_to_rest, all_seen=self._all_seen))
         leaving = sum(self._files_at(path) for path in paths if paths.isdisjoint(above(path)))
         return max(0, site.ledger.in_bulk.files_below(site.id, directory) - leaving)
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
 
-from ftpsyncd.actions import Upload
+from ftpsyncd.actions import Did, Done, Upload
+from ftpsyncd.core.gate import Breaker
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.mapping import leftbehind
-from ftpsyncd.mapping.leftbehind import LOOK_AGAIN_S, PAUSED_AGAIN_S
+from ftpsyncd.mapping.leftbehind import AWAY_AGAIN_S, LOOK_AGAIN_S, PAUSED_AGAIN_S
 from ftpsyncd.mapping.moves import CutOff
 from ftpsyncd.mapping.site import Moment, Site
 from ftpsyncd.model import Fingerprint, Kind, Row
@@ -35,16 +36,20 @@ def site() -> Iterator[Site]:
         yield site
 
 
+def nobody(_path: str) -> bool:
+    return False
+
+
 def publish(site: Site, path: str, fingerprint: Fingerprint) -> None:
     site.ledger.put(site.id, path, Row(Kind.FILE, fingerprint, SHA, WALL))
 
 
-def due(site: Site, gone_s: float, *, all_seen: bool = True) -> float | None:
-    return leftbehind.due(site, "d/old", AT, gone_s, all_seen=all_seen)
+def due(site: Site, gone_s: float, coming: Collection[str] = (), *, all_seen: bool = True) -> float | None:
+    return leftbehind.due(site, "d/old", AT, gone_s, coming.__contains__, all_seen=all_seen)
 
 
 def test_what_was_never_to_be_renamed_counts_as_deleted(site: Site) -> None:
-    assert leftbehind.due(site, "d/other", AT, AFTER_S, all_seen=True) is None
+    assert leftbehind.due(site, "d/other", AT, AFTER_S, nobody, all_seen=True) is None
 
 
 def test_what_is_found_under_its_new_name_is_deleted_under_the_old_one_in_its_time(site: Site) -> None:
@@ -65,9 +70,34 @@ def test_while_it_is_on_its_way_to_its_new_name_it_is_looked_at_again(site: Site
     once = site._replace(one_pass=True)
     assert due(once, AFTER_S) == NOW + LOOK_AGAIN_S
     site.ledger.decisions.set_paused(site.id, WALL)
-    assert due(site, AFTER_S) == NOW + LOOK_AGAIN_S
+    assert due(site, AFTER_S) == NOW + AWAY_AGAIN_S
     assert due(once, AFTER_S) == NOW + PAUSED_AGAIN_S, "one pass does not wait for it"
     assert site.moves.all_cut_off
+
+
+def test_while_its_server_is_away_it_is_looked_at_seldom(site: Site) -> None:
+    """Each look is one at the disk, for hours or days; that it is published has it looked at."""
+    site.queue.offer(Upload(M, "new", A))
+    site.queue.gate.failed(NOW - 1, Breaker.OFFLINE, "No answer.")
+    assert due(site, AFTER_S) == NOW + AWAY_AGAIN_S
+    once = site._replace(one_pass=True)
+    assert due(once, AFTER_S) == NOW + LOOK_AGAIN_S
+
+
+def test_while_it_comes_to_rest_it_is_looked_at_again(site: Site) -> None:
+    assert due(site, AFTER_S, ["new"]) == NOW + LOOK_AGAIN_S
+    assert leftbehind.below(site, "d", ["new"].__contains__, all_seen=True) == ["d/old"]
+    assert site.moves.all_cut_off
+
+
+def test_what_has_got_another_name_since_is_looked_for_there(site: Site) -> None:
+    site.moves.is_here("newer", A)
+    site.moves.is_here("other", B)
+    site.queue.offer(Upload(M, "newer", A))
+    assert due(site, AFTER_S) == NOW + LOOK_AGAIN_S
+    assert site.moves.cut_off_of(A) == ["d/old"]
+    site.moves.forget_cut_off("d/old")
+    assert site.moves.cut_off_of(A) == []
 
 
 @pytest.mark.parametrize("found", [None, B], ids=["nothing is there", "another file is there"])
@@ -109,9 +139,9 @@ def test_with_its_directory_only_that_counts_as_deleted_which_is_not_found(site:
     elif found == "not in doubt":
         publish(site, "d/old", A)
     in_doubt = [] if found == "not in doubt" else ["d/old"]
-    assert leftbehind.below(site, "d", all_seen=False) == in_doubt
-    assert leftbehind.below(site, "d", all_seen=True) == (in_doubt if found else [])
-    assert leftbehind.below(site, "e", all_seen=False) == []
+    assert leftbehind.below(site, "d", nobody, all_seen=False) == in_doubt
+    assert leftbehind.below(site, "d", nobody, all_seen=True) == (in_doubt if found else [])
+    assert leftbehind.below(site, "e", nobody, all_seen=False) == []
 
 
 def test_what_is_known_again_is_remembered_no_more(site: Site) -> None:
@@ -120,3 +150,21 @@ def test_what_is_known_again_is_remembered_no_more(site: Site) -> None:
     site.moves.was_cut_off("d/dropped", CutOff("elsewhere", A))
     leftbehind.forget_old(site)
     assert site.moves.all_cut_off == ["d/old"]
+
+
+def test_what_is_published_has_looked_at_what_it_left_behind() -> None:
+    with Ledger(Path(":memory:")) as ledger:
+        story = Story(ledger)
+        story.mirror.site.moves.was_cut_off("d/old", CutOff("new", A))
+        story.apply(Done(Upload(M, "newer", A), Did.PUBLISHED, A, SHA))
+        assert story.mirror.dirty.awaits("d/old")
+
+
+def test_under_which_name_it_is_sent_since_is_known_after_a_crash() -> None:
+    with Ledger(Path(":memory:")) as ledger:
+        story = Story(ledger)
+        publish(story.mirror.site, "d/old", A.doubted())
+        story.mirror.site.moves.was_cut_off("d/old", CutOff("new", A))
+        story.mirror.intents.begin(Upload(M, "newer", A))
+        after = Story(ledger)
+        assert after.mirror.site.moves.is_cut_off("d/old", "newer")

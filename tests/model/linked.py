@@ -17,7 +17,6 @@ from ftpsyncd.model import Listing
 from ftpsyncd.paths import join
 from tests.model.drop import Drop, Time
 
-
 LOOKS_KEPT = 50
 """Of each name the last ones: a rename is not begun so many looks before it is done."""
 

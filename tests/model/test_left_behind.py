@@ -1,0 +1,66 @@
+"""Renames that a lost connection or a crash has cut off, and what happens to the files before they are published anew.
+
+However long that takes, and whatever names they have by then: they are here, and are none of so many deletes at once.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from ftpsyncd.events import EventKind
+from tests.model.stage import MAX_DELETES, Op
+from tests.model.world import World
+
+MANY = tuple(f"{number}.jpg" for number in range(MAX_DELETES + 2))
+CUTS: dict[str, tuple[Op, ...]] = {
+    "cut off": (("lose_connections", "RNTO", len(MANY)),),
+    "done, and not heard of": tuple(("fault_after", "RNTO", "unavailable", nth + 1) for nth in range(len(MANY))),
+    "killed": (("upon", "RNTO", ("crash",)),),
+}
+cuts = pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
+
+
+def _rename_all(world: World, cut: tuple[Op, ...]) -> None:
+    world.make_folder("b")
+    for name in MANY:
+        world.write(name, 20)
+    world.do(("go_on", world.spec.settle_s + 30.0))
+    for op in cut:
+        world.do(op)
+    for name in MANY:
+        world.drop.rename(name, f"b/{name}")
+    world.do(("go_on", min(world.spec.settle_s, world.spec.delete_after_s) + 1.0))
+    world.do(("start",))
+
+
+def _nothing_is_held(world: World) -> None:
+    assert EventKind.HELD not in {event.kind for event in world.events}
+
+
+@cuts
+def test_they_are_no_mass_delete_when_they_get_yet_other_names_while_the_server_is_away(cut: tuple[Op, ...]) -> None:
+    """They were looked for under the names that they had when that was cut off."""
+    with World() as world:
+        _rename_all(world, cut)
+        world.all(("offline",), ("go_on", 1.0))
+        for name in MANY:
+            world.drop.rename(f"b/{name}", f"b/new-{name}")
+        world.do(("go_on", 60.0))
+        assert not world._mirror.removals.held
+        world.all(("online",), ("go_on", 400.0))
+        assert world._published().keys() == {f"b/new-{name}" for name in MANY}
+        _nothing_is_held(world)
+
+
+@cuts
+def test_they_are_no_mass_delete_when_they_come_to_rest_after_what_is_deleted_goes(cut: tuple[Op, ...]) -> None:
+    """And the server keeps them under their old names until it has them under the new ones."""
+    with World(settle_s=30.0) as world:
+        _rename_all(world, cut)
+        for _ in range(60):
+            world.do(("go_on", 1.0))
+            there = world._published().keys()
+            assert all(name in there or f"b/{name}" in there for name in MANY)
+        world.do(("go_on", 400.0))
+        assert world._published().keys() == {f"b/{name}" for name in MANY}
+        _nothing_is_held(world)
