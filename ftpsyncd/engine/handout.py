@@ -132,7 +132,7 @@ def _begun(mirror: Mirror, action: Action, at: Moment) -> Action:
         # While it waited, a file of ours may have come to its name: with the directory that it is in, for one.
         row = mirror.ledger.row(mirror.id, action.path)
         action = action._replace(replaces=row is not None and row.kind is Kind.FILE)
-    action = mirror.intents.begin(action)
+    action = mirror.intents.begin(action, elsewhere=bool(mirror.removals.source.places.seen_elsewhere(action.path)))
     if isinstance(action, SENDS) and action.replaces and mirror.spec.publish is PublishMode.DIRECT:
         # What has its name is ours, and known before a worker could tell.
         mirror.intents.exposures.begun(action, at)

@@ -58,8 +58,13 @@ class Intents:
     def __bool__(self) -> bool:
         return bool(self._open)
 
-    def begin(self, action: Action) -> Action:
+    def begin(self, action: Action, *, elsewhere: bool = False) -> Action:
         """An action is about to be handed out: the ledger knows of it before it can have any effect.
+
+        Args:
+            action: that one.
+            elsewhere: what was on its way to its path was seen in another folder, or on another disk: that is out of
+                sight and not gone, and a delete here is not about it, also where the server would not tell of it.
 
         Returns:
             The action to hand out: an upload may go on with what an earlier one left.
@@ -73,7 +78,7 @@ class Intents:
             case Upload() | Rename():
                 action, intent = self._begin_file(action)
             case Delete():
-                action, intent = self._begin_delete(action)
+                action, intent = self._begin_delete(action, elsewhere=elsewhere)
             case MakeDir():
                 intent = Intent(Kind.DIR, self._open.temporary_of(action.path))
             case RenameDir() if not action.ask_only:
@@ -131,13 +136,13 @@ class Intents:
                 self._open.apart(names.trial(temporary))
         return action, intent
 
-    def _begin_delete(self, action: Delete) -> tuple[Delete, Intent]:
+    def _begin_delete(self, action: Delete, *, elsewhere: bool) -> tuple[Delete, Intent]:
         # An upload that was cut off may have got there: then that is the size to be found.
         before = self._open.get(action.path) or NOTHING
         # What only says that the row is true would say so of a delete that was cut off.
         prints = before.fingerprints if self.late.stands(action.path) is None else ()
         intent = Intent(Kind.FILE, before.temporary, fingerprints=prints, exposed=before.exposed)
-        if action.sizes:
+        if action.sizes and not elsewhere:
             sizes = (*action.sizes, *(each.size for each in prints))
             action = action._replace(sizes=sizes, exposed=before.exposed)
         left = self._temporaries.of_earlier_tries(action.path)

@@ -953,6 +953,23 @@ def test_another_version_that_was_sent_of_another_folder_stays_though_the_file_i
         assert world._mirror.removals.hold is None
 
 
+@pytest.mark.parametrize("refused", ["refused", "broken"])
+@pytest.mark.parametrize("gone", ["1", "a"], ids=["a file", "a folder"])
+def test_another_version_that_was_sent_of_another_folder_stays_where_the_server_would_not_settle_what_it_has(
+    gone: str, refused: str
+):
+    """What was left under its temporary name could not be deleted, once: then what had arrived was, unasked."""
+    path = "a/1" if gone == "a" else gone
+    with begun() as world:
+        world.drop.delete(gone)
+        world.all(("vanish", "beside"), ("go_on", 30.0), ("make_folder", "a"), ("write", path, 200))
+        world.all(("fault_after", "RNTO", "unavailable", 1), ("upon", "RNTO", ("later", 1, ("offline",))))
+        world.all(("go_on", 10.0), ("come_back",), ("fault", "DELE", refused, 1))
+        world.all(("go_on", 30.0), ("online",), ("go_on", 400.0))
+        assert len(world._published()[path]) > 100
+        assert world.why(path).state == "held"
+
+
 @pytest.mark.parametrize("killed", [False, True])
 def test_what_did_not_arrive_of_another_folder_keeps_nothing_from_being_deleted(*, killed: bool):
     with begun() as world:
