@@ -5,8 +5,8 @@ from __future__ import annotations
 import ftplib
 import inspect
 import socket
-import statistics
 import ssl
+import statistics
 import subprocess
 import sys
 import threading
