@@ -89,18 +89,28 @@ def test_overflow_after_overflow_with_many_folders_does_not_livelock(root: Path)
         native.close()
 
 
-def test_a_burst_of_fifty_thousand_files_arrives_without_an_overflow(native: Watched) -> None:
+def test_a_burst_of_fifty_thousand_files_arrives_without_an_overflow(root: Path) -> None:
+    """In one of three tries: a busy machine may keep the reader from reading for as long as the queue takes to fill."""
     make = "import sys\nfor n in range(50000): open(f'{sys.argv[1]}/{n}', 'w').close()"
-    told = native.mirror.told
-    native.watcher._deliver = told.append  # a receiver as quick as the engine's mailbox
-    native.watcher._main.receiver._deliver = told.append  # type: ignore[union-attr]
-    subprocess.run([sys.executable, "-c", make, native.root], check=True)
-    (native.root / "marker").mkdir()
-    until(lambda: native.mirror.hinted("marker"))
-    assert OVERFLOWED not in native.mirror.reasons()
-    paths = {path for changes in told for path in changes.paths}
-    coarse = any("" in changes.folders or "" in changes.deep for changes in told)
-    assert coarse or {f"{number}" for number in range(50_000)} <= paths
+    for turn in range(3):
+        (root / f"{turn}").mkdir()
+        native = Watched(root / f"{turn}").start()
+        try:
+            told = native.mirror.told
+            native.watcher._deliver = told.append  # a receiver as quick as the engine's mailbox
+            native.watcher._main.receiver._deliver = told.append  # type: ignore[union-attr]
+            subprocess.run([sys.executable, "-c", make, native.root], check=True)
+            (native.root / "marker").mkdir()
+            until(lambda: native.mirror.hinted("marker") or OVERFLOWED in native.mirror.reasons(), timeout_s=30)  # noqa: B023 - called here
+            if OVERFLOWED in native.mirror.reasons():
+                continue
+            paths = {path for changes in told for path in changes.paths}
+            coarse = any("" in changes.folders or "" in changes.deep for changes in told)
+            assert coarse or {f"{number}" for number in range(50_000)} <= paths
+            return
+        finally:
+            native.close()
+    pytest.fail("the kernel's queue overflowed each time")
 
 
 def test_ten_thousand_folders_start_in_a_moment(root: Path) -> None:
