@@ -97,8 +97,6 @@ class Takeovers:
 
     def done(self, action: Action, did: Did) -> None:
         """An action succeeded at the server."""
-        if not self._others:
-            return
         match action:
             case Sweep(published=None) if did is Did.ADOPTED or action.exposed is not None:
                 # What an interrupted action was to bring is there, or was.

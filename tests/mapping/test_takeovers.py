@@ -107,6 +107,7 @@ def test_which_places_overlap(other: str, how: Overlap | None):
         (Rename(M, "d/a", "d/b", A, SHA), Did.PUBLISHED, {"d", "d/b"}),
         (Delete(M, "d/a"), Did.DELETED, {"d", "d/b"}),
         (Delete(M, "d/a"), Did.TRASHED, {"d", "d/b"}),
+        (Delete(M, "d"), Did.GONE, {"d", "d/a", "d/b"}),
         (Sweep(M, "d/a", ""), Did.SWEPT, {"d", "d/a", "d/b"}),
         (Sweep(M, "d/a", ""), Did.ADOPTED, {"d", "d/b"}),
         (Sweep(M, "d/a", "", exposed=Exposure(10, 5, 6)), Did.SWEPT, {"d", "d/b"}),
@@ -271,6 +272,36 @@ def test_where_it_is_asked_for_what_was_cut_off_what_was_there_before_is_in_doub
     assert {path: row.fingerprint for path, row in story.ledger.walk(story.other)} == {"a": A.doubted(), "b": A}
 
 
+def test_only_what_this_one_has_published_there_is_in_doubt_for_the_other_one(story: Story):
+    """Back again, that one finds out by itself what became of the rest, and need not send it anew."""
+    story.had_published(HERE, "a", "b")
+    for name in ("a", "b"):
+        story.ledger.begun.put(story.other, name, Intent(Kind.FILE))
+    site = story.site()
+    story.ledger.put(site.id, "a", Row(Kind.FILE, B, SHA, WALL))
+    Takeovers(site).take_leftovers(Intents(site))
+    assert {path: row.fingerprint for path, row in story.ledger.walk(story.other)} == {"a": A.doubted(), "b": A}
+    assert story.ledger.begun.of(story.other) == [("b", Intent(Kind.FILE))]
+
+
+def test_a_file_of_another_one_by_the_name_of_this_place_says_nothing_of_what_is_in_it(story: Story):
+    story.had_published("u@host:21/", "site")
+    story.ledger.begun.put(story.other, "site", Intent(Kind.FILE))
+    site = story.site()
+    story.ledger.put(site.id, "a", Row(Kind.FILE, B, SHA, WALL))
+    Takeovers(site).take_leftovers(Intents(site))
+    assert dict(story.ledger.walk(site.id)) == {"a": Row(Kind.FILE, B, SHA, WALL)}
+    assert story.ledger.begun.of(story.other) == [("site", Intent(Kind.FILE))]
+
+
+def test_where_it_is_asked_for_what_was_cut_off_elsewhere_nothing_of_another_one_is_in_doubt(story: Story):
+    story.had_published(f"{HERE}/d", "a")
+    story.done(Sweep(M, "a", "", fingerprints=(B,)), Did.SWEPT)
+    assert [row.fingerprint for _, row in story.ledger.walk(story.other)] == [A]
+    story.done(Sweep(M, "d/a", "", fingerprints=(B,)), Did.SWEPT)
+    assert [row.fingerprint for _, row in story.ledger.walk(story.other)] == [A.doubted()]
+
+
 def test_where_another_one_may_have_renamed_a_directory_all_below_is_in_doubt_for_that_one_too(story: Story):
     story.had_published(HERE, "d/", "d/a", "e/a", "a")
     story.ledger.begun.put(story.other, "e", Intent(Kind.DIR, source="d"))
@@ -298,6 +329,19 @@ def test_what_another_one_was_about_is_over_when_this_one_has_changed_it(story: 
     row = story.ledger.row(story.other, "b")
     assert row is not None
     assert row.fingerprint.is_doubted
+
+
+def test_a_directory_that_another_one_was_renaming_stays_noted_for_it_where_this_one_publishes_a_file(story: Story):
+    """Back again, it finds out whether that was done; forgotten, all below it would count as published."""
+    story.had_published(HERE, "d/", "d/a")
+    renaming = Intent(Kind.DIR, source="d")
+    story.ledger.begun.put(story.other, "e", renaming)
+    site = story.site()
+    takeovers = Takeovers(site)
+    takeovers.take_leftovers(Intents(site))
+    takeovers.done(Upload(M, "e", B), Did.PUBLISHED)
+    assert story.ledger.begun.of(story.other) == [("e", renaming)]
+    assert story.left == {"d", "d/a"}
 
 
 def test_what_may_come_late_where_another_one_had_published_is_awaited_when_this_one_publishes_there(story: Story):
