@@ -386,7 +386,7 @@ class Deletes:
     def _is_unapproved(self, gone: tuple[str, Absence]) -> bool:
         """Whether not just all of what is gone at a path is approved."""
         path, absence = gone
-        return absence.approved < absence.files or self._allowed.get(path, 0) != absence.files
+        return self._allowed.get(path, 0) != absence.files
 
     @property
     def allowed_paths(self) -> list[str]:

@@ -58,6 +58,16 @@ def test_what_leaves_a_directory_that_is_gone_is_not_deleted_with_it(path: str, 
     assert deletes.files == left
 
 
+def test_what_was_renamed_waits_as_what_is_deleted_does_and_does_not_count():
+    deletes = gone("a")
+    assert deletes.note("old", 1, NOW + 1, counts=False) == NOW + 1
+    assert (deletes.files, deletes.since("old")) == (2, NOW + 1)
+    assert deletes.allowed(1, NOW)
+    assert not deletes.allowed(0, NOW)
+    deletes.admit("old", NOW + 2)
+    assert deletes.recent == 0
+
+
 def test_what_leaves_a_directory_was_not_approved_for_more_than_is_left():
     deletes = gone()
     deletes.note_directory("d", 5, NOW)
@@ -349,6 +359,16 @@ def test_a_delete_that_had_waited_and_is_done_counts_once_though_it_was_found_go
     assert deletes.allowed(still_gone, NOW + 62)
 
 
+def test_a_delete_that_is_done_counts_once_where_its_directory_was_found_gone_in_place_of_another():
+    """Of the two that were admitted, one got another name: the first counts as what is left."""
+    deletes = gone("d/a", "d/b")
+    deletes.admit("d/a", NOW)
+    deletes.admit("d/b", NOW + 1)
+    deletes.note_directory("d", 1, NOW + 2)
+    deletes.deleted("d/b", NOW + 3)
+    assert (deletes.files, deletes.recent) == (1, 1)
+
+
 def test_a_delete_that_a_person_allowed_counts_for_nobody_though_it_was_found_gone_anew():
     deletes = gone("d/a")
     deletes.approve()
@@ -555,6 +575,47 @@ def test_an_approval_of_a_directory_ends_when_the_directory_or_something_in_it_c
     assert kept == {"e": 100}
     deletes.clear()
     assert not kept
+
+
+def test_an_approval_that_is_given_once_more_is_for_what_is_gone_by_then():
+    """What has left the directory meanwhile is not approved, should it be back there and go again."""
+    deletes = Deletes()
+    deletes.note_directory("d", 5, NOW)
+    deletes.approve()
+    deletes.leaves("d/a", 2)
+    assert deletes.approve() == 3
+    deletes.note_directory("d", 5, NOW + 1)
+    assert deletes.allowed(2, NOW + 1)
+    assert not deletes.allowed(1, NOW + 1)
+
+
+@pytest.mark.parametrize("clear", [False, True])
+def test_that_no_approval_is_left_is_told_only_where_there_was_one(*, clear: bool):
+    """Each time that a folder without one is away, something would be written."""
+    told: list[str] = []
+    deletes = Deletes({"a": 1}, end=lambda: told.append("over"))
+    assert (deletes.is_allowed("a"), deletes.is_allowed("b")) == (True, False)
+    if not clear:
+        deletes.back("a")
+        assert not deletes.is_allowed("a")
+    deletes.clear()
+    deletes.clear()
+    assert told == ["over"] * clear
+
+
+def test_something_is_awaited_while_anything_is_gone_being_deleted_or_allowed_to_be():
+    """A pass ends when nothing is."""
+    deletes = Deletes()
+    assert not deletes
+    for begin, end in (
+        (lambda: deletes.note("a", 1, NOW), lambda: deletes.back("a")),
+        (lambda: deletes.doom("d"), lambda: deletes.spare("d")),
+    ):
+        begin()
+        assert deletes
+        end()
+        assert not deletes
+    assert Deletes({"a": 1})
 
 
 def test_an_approved_delete_that_was_refused_is_approved_still():
