@@ -212,6 +212,15 @@ def test_it_lacks_space_since_the_first_of_them_did():
     assert [(lack.key, lack.since) for lack in space.lacks()] == [("gallery", NOW)]
 
 
+def test_it_lacks_space_since_the_first_of_several_did():
+    space = full("a/1", "a/2")
+    space.found(G, "9")
+    refused(space, "b/1", "b/2", now=NOW + 5)
+    assert [(lack.key, lack.since) for lack in space.lacks()] == [("gallery/a", NOW), ("gallery/b", NOW + 5)]
+    refused(space, "c/1", now=NOW + 6)
+    assert [(lack.key, lack.since) for lack in space.lacks()] == [("gallery", NOW)]
+
+
 def test_a_person_who_says_that_there_is_space_is_believed_for_one_mapping():
     space = full("a/1", "a/2")
     space.found(SHOP, "9")
@@ -221,6 +230,68 @@ def test_a_person_who_says_that_there_is_space_is_believed_for_one_mapping():
     assert space.to_look_at(G, NOW) == ["a"]
     assert space.admits(G, "a/3", NOW)
     assert not space.admits(SHOP, "x/3", NOW)
+
+
+def test_where_a_person_says_that_there_is_space_a_file_that_was_refused_before_shows_nothing():
+    space = Space()
+    refused(space, "a/1")
+    space.try_now(G)
+    assert refused(space, "a/2") is None
+    assert refused(space, "a/3") == ("gallery/a", True)
+
+
+def test_where_the_server_waits_as_a_whole_nothing_is_known_of_its_directories_afterwards():
+    space = full("a/1", "a/2")
+    space.found(G, "b/9")
+    assert refused(space, "b/1") is None
+    assert space.awaits(G, "a/3", NOW)
+    space.clear()
+    assert space.lacks() == []
+    assert space.to_look_at(G, NOW) == ["a"], "what waited is not forgotten"
+    assert refused(space, "b/2") is None
+    assert refused(space, "b/3") == ("gallery/b", True)
+
+
+def test_what_is_tried_does_not_count_as_waiting_and_what_is_looked_at_again_neither():
+    space = full("a/1", "a/2")
+    for name in ("a/1", "a/2", "a/3"):
+        assert space.awaits(G, name, NOW)
+    assert space.waiting(G) == 3
+    assert space.admits(G, "a/1", LATER)
+    assert space.waiting(G) == 2
+    space.over(G, "a/1")
+    assert space.waiting(G) == 0
+
+
+def test_which_files_wait_for_space_is_known_until_there_is_some():
+    space = Space()
+    assert not space
+    refused(space, "a/1", "a/2")
+    assert space
+    assert space.awaits(G, "a/3", NOW)
+    assert [space.has_put_off(G, path) for path in ("a/3", "a/4", "b/3")] == [True, False, False]
+    space.found(G, "a/9")
+    assert not space.has_put_off(G, "a/3")
+    assert space, "what waited is to be looked at"
+    assert space.to_look_at(G, NOW) == ["a"]
+    assert not space
+
+
+def test_what_found_space_far_away_takes_nothing_from_what_found_it_nearby():
+    space = Space()
+    assert refused(space, "a/x/1") is None
+    space.found(G, "a/y/9")
+    space.found(G, "b/9")
+    assert refused(space, "a/z/1") is None
+
+
+def test_of_many_files_that_were_refused_those_are_remembered_that_were_last():
+    space = Space()
+    for number in (*range(MOST), 0, MOST):
+        assert refused(space, f"{number}/1") is None
+        space.found(G, "1")
+    assert refused(space, "1/2") is None, "the first of it is forgotten"
+    assert refused(space, "0/2") == ("gallery/0", True)
 
 
 def test_of_a_mapping_that_goes_nothing_is_left():
@@ -250,6 +321,18 @@ def test_what_nobody_wants_to_send_any_more_is_forgotten():
     assert space.lacks(G) == [], "nothing waits for it"
     refused(space, "b/1", now=LATER + FORGOTTEN_S)
     assert not space._lacks
+
+
+@pytest.mark.parametrize("how", ["one is tried", "one waits"])
+def test_what_is_tried_for_hours_or_waits_for_space_is_not_forgotten(how: str):
+    space = full("a/1", "a/2")
+    space.found(G, "9")
+    if how == "one is tried":
+        assert space.admits(G, "a/film", LATER, large=True)
+    else:
+        assert space.awaits(G, "a/3", NOW)
+    assert refused(space, "b/1", now=LATER + FORGOTTEN_S) is None
+    assert [lack.key for lack in space.lacks()] == ["gallery/a"]
 
 
 def test_after_a_delete_in_a_full_directory_one_file_is_tried_at_once():

@@ -11,7 +11,7 @@ from ftpsyncd.actions import Action, Delete, Did, Done, Failed, MakeDir, Probe, 
 from ftpsyncd.core.extent import LARGE_BYTES
 from ftpsyncd.core.gate import ASKED_AFTER_S, FULL_PAUSE_S, Breaker
 from ftpsyncd.core.space import SPACE_RETRY_S
-from ftpsyncd.engine import again, handout
+from ftpsyncd.engine import again, handout, room
 from ftpsyncd.engine.gating import apply_to_server
 from ftpsyncd.engine.handout import Server
 from ftpsyncd.engine.outcomes import Outcomes
@@ -47,6 +47,11 @@ def handed(story: Story, now: float) -> list[Action]:
 
 def deleted(story: Story, path: str, now: float = NOW) -> None:
     story.queue.offer(Delete(story.mirror.spec.name, path))
+    next_deleted(story, now)
+
+
+def next_deleted(story: Story, now: float = NOW) -> None:
+    """The first delete that waits is done."""
     delete = story.queue.take(now)
     assert isinstance(delete, Delete)
     done = Done(delete, Did.DELETED)
@@ -92,6 +97,18 @@ def test_in_a_full_directory_what_has_failed_there_is_tried_then(story: Story):
     deleted(story, "e/old")
     assert waits_s(story, "e/1") == waits_s(story, "e/2") == 0
     assert waits_s(story, "a") == SPACE_RETRY_S
+    story.queue.offer(other_file("e/1"))
+    assert story.queue.take(NOW) == other_file("e/1"), "it is sent, before the time of its directory is over"
+
+
+def test_nothing_is_tried_before_all_has_been_deleted_that_makes_room(story: Story):
+    """Each of a thousand deletes would have all looked at that has failed, and the first file sent too early."""
+    for path in ("old 1", "old 2"):
+        story.queue.offer(Delete(M, path))
+    next_deleted(story)
+    assert waits_s(story, "a") == SPACE_RETRY_S
+    next_deleted(story)
+    assert waits_s(story, "a") == 0
 
 
 @pytest.mark.parametrize(
@@ -204,6 +221,26 @@ def test_where_this_mapping_has_none_one_of_another_mapping_of_the_server_is_tri
     deleted(shop, "old", NOW + 5)
     assert waits_s(alone, "a/1") == 0
     assert stirred == [M]
+@pytest.mark.parametrize("alone", [True, False])
+def test_where_a_mapping_has_no_space_the_server_is_full_if_it_has_no_other_one(*, alone: bool):
+    with Ledger(Path(":memory:")) as ledger:
+        story = Story(ledger)
+        for path in ("a", "b", "c"):
+            room.no_space(story.mirror, other_file(path), FULL, at(NOW), alone=alone)
+        assert (story.queue.gate.state is Breaker.FULL) is alone
+        assert [lack.key for lack in story.queue.space.lacks()] == [M] * (not alone)
+        assert [event.kind for event in story.events] == [EventKind.SERVER_OFFLINE if alone else EventKind.FAILED]
+
+
+def test_where_two_mappings_have_no_space_the_server_is_full():
+    with Ledger(Path(":memory:")) as ledger:
+        story = Story(ledger)
+        shop = Story(ledger, name="shop", queue=story.queue)
+        for each in (story, shop):
+            assert story.queue.gate.state is not Breaker.FULL
+            room.no_space(each.mirror, other_file("a", each.mirror.spec.name), FULL, at(NOW), alone=False)
+        assert story.queue.gate.state is Breaker.FULL
+        assert [event.kind for event in shop.events] == [EventKind.SERVER_OFFLINE]
 
 
 def test_a_full_server_that_is_away_is_asked_whether_it_is_back_though_files_wait_for_space(story: Story):
