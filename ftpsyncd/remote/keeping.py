@@ -190,6 +190,7 @@ class Keeper:
         self.profile = profile
         self._scratching = scratching or threading.Lock()
         self._since: dict[str, float] = {}
+        self._saved_since: dict[str, Any] = {}
         self._saved: dict[str, Any] = learned(profile)
         try:
             document = json.loads(text) if text else {}
@@ -204,8 +205,8 @@ class Keeper:
             face = known.get("face")
             profile.recall(face if isinstance(face, str) else "")
             self._saved = learned(profile)
-            times = since if isinstance(since, dict) else {}
-            self._since = {key: _moment(times.get(key), now_s) for key in refusals(profile)}
+            self._saved_since = since if isinstance(since, dict) else {}
+            self._since = {key: _moment(self._saved_since.get(key), now_s) for key in refusals(profile)}
 
     def adopt(self, measured: Mapping[str, Any], now_s: float, at_s: float = -math.inf) -> None:
         """Take over what somebody measured just now beside the sessions that use the profile.
@@ -236,9 +237,10 @@ class Keeper:
             hope(profile, key)
             del since[key]
         known, scratch = learned(profile), [*profile.scratch]
-        if known == self._saved and since.keys() == self._since.keys() and scratch == self._saved_scratch:
+        # A moment that was to come, by a clock that was set back, is now; each time, if that were not kept.
+        if known == self._saved and since == self._saved_since and scratch == self._saved_scratch:
             return None
-        self._saved, self._since, self._saved_scratch = known, since, scratch
+        self._saved, self._since, self._saved_since, self._saved_scratch = known, since, since, scratch
         return json.dumps({"learned": known, "since": since, "scratch": scratch})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields
+from unittest import mock
 
 import pytest
 
@@ -114,11 +115,15 @@ def test_what_cannot_be_understood_is_as_good_as_nothing(text: str):
 def test_unknown_and_misshapen_fields_are_passed_over():
     document = json.loads(saved(hopeless()))
     document["learned"] |= {"telepathy": True, "epsv": "perhaps", "cap": -1, "hashing": "XROT13"}
+    document["learned"] |= {"idle_s": "long", "tls_group": ["prime256v1"], "no_renames": ["/a", "b", 7]}
     document["learned"]["keeps"] |= {"beauty": False, "a leading space": "no"}
     document["later"] = {}
     profile = loaded(json.dumps(document))
     assert profile.size is False
     assert (profile.epsv, profile.cap, profile.hashing) == (True, 0, None)
+    assert (profile.idle_s, profile.tls_group, profile.no_renames) == (0, "", ["/a"])
+    document["learned"]["no_renames"] = 7
+    assert loaded(json.dumps(document)).no_renames == []
     assert profile.keeps == {Oddity.CONTROL: False, Oddity.BYTES: True}
 
 
@@ -135,13 +140,18 @@ class TestRefusals:
         keeper = Keeper(again, text, NOW + DAY)
         assert again.no_renames == ["/a/b", "/c"]
         assert [again.renames_at(path) for path in ("/a/b/x/y", "/c/x", "/a/x", "/cc")] == [False, False, True, True]
+        # Each by itself.
+        keeper.tend(NOW + REFUSALS_LAST_S + 1)
+        assert again.no_renames == ["/c"]
+        again.refuses_renames("/a/b")
         # One above stands for those below.
         again.refuses_renames("/a")
         assert again.no_renames == ["/c", "/a"]
         # What was measured somewhere else says nothing about them.
-        keeper.adopt(learned(Profile()), NOW + DAY)
+        later = NOW + REFUSALS_LAST_S + DAY
+        keeper.adopt(learned(Profile()), later)
         assert again.no_renames == ["/c", "/a"]
-        keeper.tend(NOW + DAY + REFUSALS_LAST_S + 1)
+        keeper.tend(later + REFUSALS_LAST_S + 1)
         assert again.no_renames == []
 
     def test_a_root_without_renames_is_all_of_the_server(self):
@@ -213,6 +223,35 @@ class TestRefusals:
         keeper.tend(NOW + REFUSALS_LAST_S + 1)
         assert "epsv" not in refusals(profile)
 
+    def test_nor_does_it_with_a_restart_every_day(self):
+        """Each of them took the moment to come for its own, and kept the one that it had found."""
+        text = saved(hopeless(), NOW + 365 * DAY)
+        for day in range(9):
+            profile = Profile()
+            text = Keeper(profile, text, NOW + day * DAY).tend(NOW + day * DAY) or text
+        assert "epsv" not in refusals(profile)
+
+    def test_nor_does_one_that_is_set_back_while_the_daemon_runs(self):
+        """It was refused just now at each look, until the wrong moment had come: a year later, say."""
+        profile = Profile()
+        keeper = Keeper(profile, "", NOW + 365 * DAY)
+        profile.epsv = False
+        keeper.tend(NOW + 365 * DAY)
+        keeper.tend(NOW)
+        keeper.tend(NOW + REFUSALS_LAST_S - 1)
+        assert "epsv" in refusals(profile)
+        keeper.tend(NOW + REFUSALS_LAST_S + 1)
+        assert "epsv" not in refusals(profile)
+
+    @pytest.mark.parametrize("since", [9, {"epsv": "yesterday"}])
+    def test_one_of_which_it_is_not_known_since_when_it_is_counts_from_now(self, since):
+        profile = Profile()
+        keeper = Keeper(profile, json.dumps({"learned": {"epsv": False}, "since": since}), NOW)
+        keeper.tend(NOW + REFUSALS_LAST_S - 1)
+        assert "epsv" in refusals(profile)
+        keeper.tend(NOW + REFUSALS_LAST_S + 1)
+        assert "epsv" not in refusals(profile)
+
 
 def test_what_a_measurement_does_not_tell_stays():
     profile = Profile(face="known", overlapping=False, cap=2, renames=False)
@@ -231,6 +270,19 @@ def test_what_a_measurement_may_have_left_is_to_be_removed_and_nothing_else_is()
     assert profile.scratch == {"RMD /d/0badcafe.filepart": 1.0, ours: 7.0}
     keeper.adopt({"scratch": None}, NOW)
     assert profile.scratch == {"RMD /d/0badcafe.filepart": 1.0, ours: 7.0}
+
+
+def test_what_a_measurement_may_have_left_is_noted_when_nobody_else_notes_anything():
+    """A session that noted another thing meanwhile would find that forgotten, and nobody would remove it."""
+    profile, lock = Profile(), mock.MagicMock()
+    theirs, ours = "RMD /d/0badcafe.filepart", "DELE /d/x.0a1b2c3d.filepart"
+
+    def note_another() -> None:
+        profile.scratch = {theirs: 1.0}
+
+    lock.__enter__.side_effect = note_another
+    Keeper(profile, "", NOW, lock).adopt({"scratch": [ours]}, NOW, 7.0)
+    assert profile.scratch == {theirs: 1.0, ours: 7.0}
 
 
 def test_a_measurement_does_not_make_one_of_several_machines_the_only_one():
