@@ -221,6 +221,8 @@ def test_where_this_mapping_has_none_one_of_another_mapping_of_the_server_is_tri
     deleted(shop, "old", NOW + 5)
     assert waits_s(alone, "a/1") == 0
     assert stirred == [M]
+
+
 @pytest.mark.parametrize("alone", [True, False])
 def test_where_a_mapping_has_no_space_the_server_is_full_if_it_has_no_other_one(*, alone: bool):
     with Ledger(Path(":memory:")) as ledger:

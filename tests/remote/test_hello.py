@@ -16,14 +16,16 @@ from tests.servers import certificates
 WEEK_S = 7 * 86400.0
 
 
-def first_answer(group: str = "", *, most: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> bytes:
-    """The first bytes of a server that takes one group only, to a client that offers all."""
+def first_answer(group: str = "", *, key: str = "", most: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> bytes:
+    """The first bytes of a server that takes one group only, to a client that offers all, or one, and its key."""
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     server.load_cert_chain(certificates().server)
     server.maximum_version = most
     if group:
         server.set_ecdh_curve(group)
     client = ssl.create_default_context(cafile=certificates().ca)
+    if key:
+        client.set_ecdh_curve(key)
     hello, answer, nothing = ssl.MemoryBIO(), ssl.MemoryBIO(), ssl.MemoryBIO()
     for context, to, out, serves in ((client, nothing, hello, False), (server, hello, answer, True)):
         name = None if serves else "localhost"
@@ -41,6 +43,13 @@ def test_the_group_that_a_server_asks_for(group):
 
 def test_no_group_from_a_server_that_takes_what_it_gets():
     assert wanted_group(first_answer()[:LONGEST]) == ""
+    # Its own key is of the group that it was offered one for: it asks for nothing.
+    assert wanted_group(first_answer("prime256v1", key="prime256v1")[:LONGEST]) == ""
+
+
+@pytest.mark.parametrize("place", [0, 5], ids=["no handshake", "no ServerHello"])
+def test_no_group_in_what_only_looks_like_an_answer_of_this_kind(place):
+    assert wanted_group(bytes([*ANSWER[:place], ANSWER[place] ^ 1, *ANSWER[place + 1 :]])) == ""
 
 
 def test_no_group_in_older_tls():

@@ -5,13 +5,14 @@ from __future__ import annotations
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from ftpsyncd.errors import DataUnreachableError, ServerUnavailableError, TransferFailedError
-from ftpsyncd.remote.opening import Listener
+from ftpsyncd.remote.opening import Listener, dial
 from ftpsyncd.remote.replies import Reply
 from ftpsyncd.remote.wire import Control, Timeouts
 
@@ -96,6 +97,23 @@ def test_a_control_line_that_ends_is_no_port_that_cannot_be_reached() -> None:
         finally:
             listener.close()
             control.close()
+
+
+def test_a_port_that_does_not_answer_is_not_tried_for_longer_than_a_connection_may_take() -> None:
+    """The kernel alone would try for two minutes."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_server(("127.0.0.1", 0), backlog=0) as full,
+        ExitStack() as waiting,
+    ):
+        control = Control("127.0.0.1", server.getsockname()[1], Timeouts(connect_s=0.2))
+        waiting.callback(control.close)
+        for _ in range(3):
+            other = waiting.enter_context(socket.socket())
+            other.settimeout(0)
+            other.connect_ex(full.getsockname())
+        with pytest.raises(DataUnreachableError, match="Time-out"):
+            dial(control, full.getsockname()[1])
 
 
 class Crowd:
