@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import pytest
 
 from ftpsyncd.control import sharing
 from ftpsyncd.control.port import MARGIN_S, left_s
-from ftpsyncd.control.sharing import Sharing
+from ftpsyncd.control.sharing import Few, Sharing
 from ftpsyncd.errors import ControlError
 
 
@@ -150,3 +151,65 @@ def test_a_call_knows_how_long_its_asker_waits_also_where_it_had_to_wait_for_a_t
         assert before <= await second - (5.0 - MARGIN_S) <= asked_by
 
     asyncio.run(story())
+
+
+def test_so_many_calls_are_under_way_at_most_and_one_that_is_given_up_is_until_it_ends() -> None:
+    async def story() -> None:
+        few, works = Few(2), [Work() for _ in range(4)]
+        calls = [asyncio.create_task(few.run(work)) for work in works]
+        for work in works[:2]:
+            await work.until_begun()
+        calls[0].cancel()
+        await asyncio.wait(calls[:1])
+        for _ in range(3):
+            # What may begin is handed to a thread before this is.
+            await asyncio.to_thread(int)
+        assert [work.begun for work in works] == [1, 1, 0, 0], "a thread has it still"
+        for work in (works[1], works[2], works[0], works[3]):
+            await work.until_begun()
+            work.end_one()
+        assert await asyncio.gather(*calls[1:]) == [1] * 3
+
+    asyncio.run(story())
+
+
+def test_those_of_a_kind_are_among_all_that_are_under_way() -> None:
+    async def story() -> None:
+        every = Few(2)
+        ones, others = Few(1, every), Few(2, every)
+        works = [Work() for _ in range(4)]
+        fews = (ones, ones, others, others)
+        calls = [asyncio.create_task(few.run(work)) for few, work in zip(fews, works, strict=True)]
+        for work in (works[0], works[2]):
+            await work.until_begun()
+        assert [work.begun for work in works] == [1, 0, 1, 0]
+        for work in (works[0], works[2], works[1], works[3]):
+            await work.until_begun()
+            work.end_one()
+        assert await asyncio.gather(*calls) == [1] * 4
+
+    asyncio.run(story())
+
+
+def test_a_call_that_fails_when_nobody_waits_any_more_is_not_reported() -> None:
+    reported: list[object] = []
+
+    def broken() -> int:
+        raise ControlError("No.")
+
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _loop, context: reported.append(context))
+        few, work = Few(1), Work()
+        call = asyncio.create_task(few.run(lambda: work() and broken()))
+        await work.until_begun()
+        call.cancel()
+        work.end_one()
+        # Its turn comes when that is over.
+        assert await few.run(lambda: 3) == 3
+        with pytest.raises(ControlError, match="No"):
+            await few.run(broken)
+
+    asyncio.run(story())
+    gc.collect()
+    assert reported == []
