@@ -55,7 +55,7 @@ def more_directories(stream: Stream, first: MakeDir) -> list[MakeDir]:
     return _run_of(stream, first, DIRECTORIES_AT_ONCE, lambda directory: directory.path != "")
 
 
-def _run_of(stream: Stream, first: _A, at_most: int, belongs: Callable[[_A], bool] = lambda _action: True) -> list[_A]:
+def _run_of(stream: Stream, first: _A, at_most: int, belongs: Callable[[_A], bool]) -> list[_A]:
     kind, group = type(first), [first]
     while len(group) < at_most and (action := stream.next()) is not None:
         if not isinstance(action, kind) or not belongs(action):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from ftpsyncd.errors import NameNotSendableError, Retry, ServerUnavailableError
@@ -61,8 +63,8 @@ def account(server: Scripted, profile: Profile | None = None) -> Account:
     return Account(server.spec(), profile=profile, timeouts=PATIENT._replace(reply_s=1) if server.hangs else PATIENT)
 
 
-def found_out(session: Session, what: str) -> None:
-    with pytest.raises(ServerUnavailableError, match=r"too long|does not answer") as error:
+def found_out(session: Session, what: str, told: str = r"too long|does not answer") -> None:
+    with pytest.raises(ServerUnavailableError, match=told) as error:
         session.stat(what)
     assert not session.usable
     assert "network" in error.value.remedy  # who meets it tries again, and is told below
@@ -73,7 +75,7 @@ def test_it_is_found_out_once_and_refused_before_anything_is_said_from_then_on(w
     with Short(way) as server:
         acc = account(server)
         with acc() as session:
-            found_out(session, path(LIMIT))
+            found_out(session, path(LIMIT), "it does not answer" if way == "proftpd" else "too long")
         assert LIMIT < acc.profile.too_long <= LIMIT + 10
         assert acc.profile.size
         assert acc.profile.pipelining
@@ -128,6 +130,7 @@ def test_a_long_path_that_is_taken_is_said_alone_once():
         server.batches.clear()
         session.stat_many([long, long[:-1] + "y"])
         assert max(server.batches) > 1
+        assert "NOOP" not in server.verbs()
 
 
 def test_what_was_taken_is_ended_whatever_another_session_learns():
@@ -139,6 +142,50 @@ def test_what_was_taken_is_ended_whatever_another_session_learns():
         assert session.stat(long) is not None
         with pytest.raises(NameNotSendableError):
             session.stat(path(1300))
+
+
+def test_a_path_is_refused_also_where_only_a_temporary_name_beside_it_would_be_too_long():
+    with Scripted() as server, account(server, Profile(too_long=LIMIT))() as session:
+        assert session.stat(path(LIMIT - lengths.SPARE - 1)) is None
+        server.log.clear()
+        with pytest.raises(NameNotSendableError):
+            session.stat(path(LIMIT - lengths.SPARE))
+        assert server.log == []
+
+
+def test_the_shortest_that_was_refused_counts():
+    with Scripted() as server, account(server)() as session:
+        for size, shortest in ((1600, 1600), (1400, 1400), (1500, 1400)):
+            assert lengths.learns(session, b"x" * size, "500 Line too long")
+            assert session.profile.too_long == shortest
+
+
+def test_of_what_every_server_takes_nothing_is_learned():
+    with Scripted() as server, account(server)() as session:
+        assert not lengths.learns(session, b"x" * lengths.LONG, "500 Line too long")
+        assert session.profile.too_long == 0
+        assert session.usable
+
+
+def test_one_that_is_slow_is_not_taken_for_one_that_passes_it_over():
+    async def slow(c: Connection, what: str) -> None:
+        await asyncio.sleep(0.5)
+        await c.server.default(c, f"SIZE {what}")
+
+    with Scripted(SIZE=slow, FEAT="500 No.") as server:
+        acc = Account(server.spec(), timeouts=QUICK._replace(reply_s=20, close_s=0.1))
+        with acc() as session:
+            assert said(session, b"SIZE " + path(1200).encode()).startswith("550")
+        assert acc.profile.too_long == 0
+
+
+@pytest.mark.parametrize(("words", "asks"), [("500 What?", 1), ("550 None.", 0)])
+def test_whether_it_was_taken_for_two_is_asked_once_where_it_was_not_understood(words: str, asks: int):
+    with Scripted(SIZE=words) as server, account(server)() as session:
+        for _ in range(2):
+            assert said(session, b"SIZE " + path(1200).encode()) == words
+        assert server.verbs().count("NOOP") == asks
+        assert session.profile.taken == len(b"SIZE ") + 1200
 
 
 @pytest.mark.parametrize("words", ["421 You were idle too long.", "500 What?", "550 File name too long"])
