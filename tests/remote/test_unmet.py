@@ -209,6 +209,32 @@ def test_one_that_goes_away_is_not_taken_for_one_of_these(last):
         assert acc.profile.meanwhile is None
 
 
+def test_nor_is_one_that_goes_away_when_the_connection_is_made():
+    async def leave(c: Connection, _a: str) -> None:
+        await c.say(f"229 Entering Extended Passive Mode (|||{await c.listen()}|).")
+        await c.data()
+        await c.say("421 Too busy.")
+        await c.hang_up()
+
+    with Scripted(EPSV=leave) as server:
+        acc = account(server)
+        with pytest.raises(ServerUnavailableError), acc() as session:
+            session.make_ready()
+            session.exchange([b"NOOP"])
+        assert acc.profile.meanwhile is None
+
+
+def test_that_the_extended_form_is_answered_tells_that_an_accident_before_was_one():
+    with Scripted(PASV="227 Go (127,0,0,1,4,1)") as server:
+        acc = account(server, Profile(epsv_missed=1))
+        acc.ahead = False
+        with acc() as session:
+            session.exchange([b"PASV"])
+            assert acc.profile.epsv_missed == 1
+            session.exchange([b"EPSV"])
+            assert acc.profile.epsv_missed == 0
+
+
 def test_one_that_never_answers_is_told_as_ever():
     async def hang(c: Connection, _a: str) -> None:
         await c.silence()
