@@ -29,7 +29,9 @@ from ftpsyncd.threads import begin
 MODE = 0o640
 """Of a file in the state directory, at most, whatever the umask."""
 MACHINE = Path("/etc/machine-id")
-"""Of systemd and D-Bus: of each machine another one."""
+"""Of systemd and D-Bus: of each machine another one, but for those that were made by copying a whole machine."""
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+"""Of no two machines that run the same, also where one is a copy of the other (random(4))."""
 LOOK_EVERY_S = 3.0
 _END_S = 0.5
 """A look that hangs is waited for so long at the end."""
@@ -41,12 +43,17 @@ def whose(directory: Path) -> str:
 
     It need not last: who gets another one tells apart what it was before.
     """
+    # In most containers there is no machine's, and the name is one of their own.
+    machine, boot = (_read(each) for each in (MACHINE, BOOT))
+    return "\0".join((machine, boot, os.uname().nodename, str(directory.resolve()), ""))
+
+
+def _read(path: Path) -> str:
+    """What the system says there; empty where it does not."""
     try:
-        machine = MACHINE.read_text("ascii", "replace").strip()
+        return path.read_text("ascii", "replace").strip()
     except OSError:
-        # In most containers there is none, and the name is one of its own.
-        machine = ""
-    return "\0".join((machine, os.uname().nodename, str(directory.resolve()), ""))
+        return ""
 
 
 @dataclass(slots=True)

@@ -281,3 +281,15 @@ def test_who_sends_is_told_apart_by_machine_and_by_state_directory(tmp_path: Pat
     (tmp_path / "link").symlink_to("a")
     assert claim.whose(tmp_path / "link") in found
     assert len(found) == 4
+
+
+def test_who_sends_is_told_apart_from_a_copy_of_the_whole_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A virtual machine that was cloned has the other's machine-id, name and paths; so have containers with a name."""
+    found = set()
+    for each in ("1f2e3d\n", "4c5b6a\n"):
+        (tmp_path / "boot_id").write_text(each)
+        monkeypatch.setattr(claim, "BOOT", tmp_path / "boot_id")
+        found.add(claim.whose(tmp_path / "a"))
+    monkeypatch.setattr(claim, "BOOT", tmp_path / "missing")
+    found.add(claim.whose(tmp_path / "a"))
+    assert len(found) == 3
