@@ -68,14 +68,22 @@ def plan(config: Config, mappings: Sequence[str]) -> Iterator[Planned]:
 def _unmanaged(config: Config, ledger: Ledger, mappings: Sequence[str]) -> Iterator[Planned]:
     """What was published once and belongs to no mapping any more: it stays where it is."""
     managed = {(name, destination(spec, config.servers[spec.server])) for name, spec in config.mappings.items()}
+    numbers = {ledger.mappings.find(*each) for each in managed}
     for name, place, files, size in ledger.mappings.all():
         asked = name in mappings or not mappings or set(mappings) == config.mappings.keys()
-        if (name, place) in managed or not files or not asked:
+        number = None if (name, place) in managed else ledger.mappings.find(name, place)
+        if number is None or not files or not asked:
+            continue
+        # What a mapping that is there has taken over is that one's, and goes when it goes here.
+        overlaps = [(other, overlap) for other, overlap in ledger.mappings.overlaps(number) if other in numbers]
+        taken = [ledger.in_bulk.in_both(number, other, overlap) for other, overlap in overlaps]
+        left, left_size = files - sum(each for each, _ in taken), size - sum(each for _, each in taken)
+        if not left:
             continue
         since = "publishes to another place now" if name in config.mappings else "is no longer in the configuration"
-        what, stays = ("1 file", "it stays") if files == 1 else (f"{files:,} files", "they stay")
+        what, stays = ("1 file", "it stays") if left == 1 else (f"{left:,} files", "they stay")
         why = f"{what} at {place}: this mapping {since}; {stays} there"
-        yield Planned(name, "unmanaged", "", size, why)
+        yield Planned(name, "unmanaged", "", left_size, why)
 
 
 class _Plan:

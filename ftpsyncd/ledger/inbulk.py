@@ -11,9 +11,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ftpsyncd.ledger.database import Cursor
-from ftpsyncd.ledger.tables import CTIME_SINCE, ENCODING, ERRORS, among, columns, inside, row_of, subtree
+from ftpsyncd.ledger.tables import (
+    CTIME_SINCE,
+    ENCODING,
+    ERRORS,
+    FILES_AND_BYTES,
+    among,
+    columns,
+    files_and_bytes,
+    inside,
+    row_of,
+    subtree,
+)
 from ftpsyncd.model import Entry, Kind, Row
 from ftpsyncd.paths import basename, join, parent
+from ftpsyncd.specs import Overlap
 
 _READ_AT_ONCE = 500
 """Names asked for with one statement; SQLite takes 999 values in old versions (SQLITE_MAX_VARIABLE_NUMBER)."""
@@ -116,6 +128,31 @@ class InBulk:
             " + (SELECT count(*) FROM entry WHERE mapping=? AND dir>=? AND dir<? AND kind=0)"
         )
         return int(self._read(sql, (mapping, os.fsencode(directory), mapping, low, high)).fetchone()[0])
+
+    def in_both(self, mapping: int, other: int, overlap: Overlap) -> tuple[int, int]:
+        """How many of a mapping's files are recorded of another one, too, and their bytes.
+
+        Args:
+            mapping: whose.
+            other: of another time, or name.
+            overlap: of the place of the first with that of the other.
+        """
+        around, within = os.fsencode(overlap.around), os.fsencode(overlap.inside)
+        theirs, at = "mine.dir", ()
+        if around:
+            theirs, at = "substr(mine.dir, ?)", (len(around) + 2,)
+        elif within:
+            theirs, at = "CAST(CASE mine.dir WHEN x'' THEN ? ELSE ?||'/'||mine.dir END AS BLOB)", (within, within)
+        files = size = 0
+        for where, values in inside(overlap.around):
+            sql = (
+                f"SELECT {FILES_AND_BYTES.replace('size', 'mine.size')} FROM entry AS mine JOIN entry AS theirs"  # noqa: S608 - constants
+                f" ON theirs.mapping=? AND theirs.dir={theirs} AND theirs.name=mine.name AND theirs.kind=0"
+                f" WHERE mine.mapping=? AND mine.kind=0 AND mine.{where.replace(' dir', ' mine.dir')}"
+            )
+            some = files_and_bytes(self._read(sql, (other, *at, mapping, *values)).fetchone())
+            files, size = files + some[0], size + some[1]
+        return files, size
 
     def below(self, mapping: int, directory: str) -> Iterator[tuple[str, Kind]]:
         """What is recorded below a directory, at any depth, each with its kind; in no order."""

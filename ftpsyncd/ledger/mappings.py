@@ -57,6 +57,7 @@ class Mappings:
 
     def all(self) -> list[tuple[str, str, int, int]]:
         """Name, destination, files and bytes of everything that was ever published, configured or not."""
+        self.flush()
         found = self._read("SELECT name, destination, files, bytes FROM mapping ORDER BY name, destination", ())
         return [(name, destination, files, loaded(size)) for name, destination, files, size in found]
 

@@ -365,3 +365,39 @@ def test_a_plan_does_not_wait_for_what_a_pass_waits_for(ftpsyncd, config_file):
     began = time.monotonic()
     assert ("upload", "a.jpg") in planned(ftpsyncd("plan", "gallery", "--json", "-c", config_file))
     assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize(
+    ("place", "paths", "left"),
+    [
+        ("/remote/gallery", ["a.jpg", "sub/b.jpg", "sub/c.jpg", "d.jpg"], ["d.jpg"]),
+        ("/remote/gallery", ["a.jpg", "sub/b.jpg"], []),
+        ("/remote/gallery/sub", ["b.jpg", "c.jpg", "a.jpg", "sub/b.jpg"], ["a.jpg", "sub/b.jpg"]),
+        ("/remote", ["gallery/a.jpg", "gallery/sub/b.jpg", "a.jpg", "gallery2/a.jpg"], ["a.jpg", "gallery2/a.jpg"]),
+        ("/", ["remote/gallery/a.jpg", "remote/gallery", "a.jpg"], ["remote/gallery", "a.jpg"]),
+        ("/remote/other", ["a.jpg"], ["a.jpg"]),
+    ],
+    ids=["same", "all", "inside", "around", "everything", "elsewhere"],
+)
+def test_what_was_taken_over_from_a_mapping_with_another_name_is_not_unmanaged(
+    ftpsyncd, config_file, place, paths, left
+):
+    """It was said to stay at the server, and is deleted there when it is deleted here; who believes that removes it."""
+    config_file.write_text(config_file.read_text().replace("web:/gallery", "web:/remote/gallery"))
+    for path in ("a.jpg", "sub/b.jpg", "sub/c.jpg"):
+        file = config_file.parent / "gallery" / path
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("x")
+        publish(config_file, [path], fingerprint=fingerprint_of(file.stat()))
+    config = load(config_file)
+    spec = config.mappings["gallery"]
+    there = destination(spec, config.servers[spec.server]).removesuffix(spec.remote) + place
+    with Ledger(config.state_dir / LEDGER) as ledger:
+        old = ledger.mappings.number("pictures", there)
+        for path in paths:
+            ledger.put(old, path, Row(Kind.FILE, Fingerprint(10, 1, 1), b"", 1))
+    found = json.loads(ftpsyncd("plan", "--json", "-c", config_file).out)["planned"]
+    told = [(each["size"], each["why"]) for each in found if each["verb"] == "unmanaged"]
+    what = {1: "1 file at", 2: "2 files at"}.get(len(left))
+    assert [size for size, _ in told] == ([10 * len(left)] if left else [])
+    assert all(why.startswith(f"{what} {there}: ") for _, why in told)
