@@ -138,7 +138,8 @@ class InBulk:
             overlap: of the place of the first with that of the other.
         """
         around, within = os.fsencode(overlap.around), os.fsencode(overlap.inside)
-        theirs, at = "mine.dir", ()
+        at: tuple[object, ...] = ()
+        theirs = "mine.dir"
         if around:
             theirs, at = "substr(mine.dir, ?)", (len(around) + 2,)
         elif within:
