@@ -6,6 +6,7 @@ status is only read. When is told is decided by `core.alarms`; how long a delive
 
 from __future__ import annotations
 
+import codecs
 import http.client
 import json
 import os
@@ -15,6 +16,7 @@ import select
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import threading
 import time
@@ -263,6 +265,8 @@ def environment(
 def unfit_program(name: str) -> tuple[str, str] | None:
     """Why a program cannot be run, and what helps; None if it looks right."""
     path = shutil.which(name)
+    if path is None and os.sep in name and _is_on_noexec(name):
+        return f"{quote(name)} is on a disk that is mounted with `noexec`.", "Put it on another one (/usr/local/bin)."
     if path is None:
         remedy = "Correct the first word of `alerts.command`, or make the file executable."
         return f"There is no program {quote(name)} that can be run.", remedy
@@ -272,6 +276,9 @@ def unfit_program(name: str) -> tuple[str, str] | None:
     if first is None or first.startswith(b"\x7fELF"):
         return None
     words = first[2:].split()
+    if first.startswith(codecs.BOM_UTF8):
+        # As editors for Windows write it; nobody sees it there.
+        return f"{quote(name)} begins with a byte order mark, with which it cannot be run.", "Save it without one."
     if not first.startswith(b"#!") or not words:
         return f"{quote(name)} is no program.", "Begin a script with the line `#!/bin/sh`, or whatever runs it."
     if first.endswith(b"\r\n"):
@@ -280,6 +287,15 @@ def unfit_program(name: str) -> tuple[str, str] | None:
     if not os.path.exists(interpreter):  # noqa: PTH110 - Path.exists raises: one is closed
         return f"{quote(interpreter)}, which is to run {quote(name)}, is not there.", "Correct its first line."
     return None
+
+
+def _is_on_noexec(path: str) -> bool:
+    """Whether a program could be run if its disk was mounted otherwise (mount(8)); false where nobody can tell."""
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116 - a name, as it is run
+        return stat.S_ISREG(mode) and bool(mode & 0o111) and bool(os.statvfs(path).f_flag & os.ST_NOEXEC)
+    except (OSError, ValueError):
+        return False
 
 
 def unfit(url: str) -> str:

@@ -40,6 +40,7 @@ from ftpsyncd.specs import AlertLimits, AlertSpec
 from ftpsyncd.status import DaemonStatus, MappingState, MappingStatus, ServerState, ServerStatus, Status
 from ftpsyncd.typed import Typed
 from tests.plainest import CA, HERE, Signed
+from tests.smalldisk import small_disk
 from tests.waiting import until
 
 HELD = MappingStatus("gallery", "/a", "web:/a", MappingState.HELD, 0, 0, 0, 0, 7, 9, 9, None, "7 files are gone")
@@ -301,17 +302,40 @@ def test_a_command_that_fails_without_a_word_is_told_by_its_exit_code(
             "#!/bin/sh\r\ntrue\r\n",
             "No such file or directory. {} has line ends of Windows, with which it cannot be run. Save it with those of Unix.",
         ),
+        (
+            "\ufeff#!/bin/sh\n",
+            "Exec format error. {} begins with a byte order mark, with which it cannot be run. Save it without one.",
+        ),
     ],
 )
 def test_the_log_says_what_helps_a_script_that_the_kernel_does_not_run(
     tmp_path: Path, alerter: Callable[..., Alerter], log: list[str], content: str, helps: str
 ) -> None:
     program = tmp_path / "tell"
-    program.write_text(content, newline="")
+    program.write_text(content, newline="", encoding="utf-8")
     program.chmod(0o755)
     alerter(lambda: status(HELD), command=(str(program),))
     until(lambda: failures(log), "a try")
     assert failures(log)[0].rstrip("\n").endswith(f"the command cannot be run: {helps.format(program)}")
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+def test_what_helps_a_program_on_a_disk_from_which_nothing_is_run(tmp_path: Path) -> None:
+    """It was said to be made executable, which it is."""
+    with small_disk(tmp_path / "disk", "size=1m,noexec") as disk:
+        tell = disk / "tell"
+        tell.write_text("#!/bin/sh\n")
+        tell.chmod(0o755)
+        told = alerts.unfit_program(str(tell))
+        assert told is not None
+        assert "noexec" in told[0]
+        assert "executable" not in told[1]
+        tell.chmod(0o644)
+        # Whatever else is wrong as well, that comes first.
+        told = alerts.unfit_program(str(tell))
+        assert told is not None
+        assert "make the file executable" in told[1]
 
 
 def test_a_command_that_is_not_there_is_in_the_log(alerter: Callable[..., Alerter], log: list[str]) -> None:
