@@ -173,7 +173,7 @@ def test_one_that_is_slow_is_not_taken_for_one_that_passes_it_over():
         await c.server.default(c, f"SIZE {what}")
 
     with Scripted(SIZE=slow, FEAT="500 No.") as server:
-        acc = Account(server.spec(), timeouts=QUICK._replace(reply_s=20, close_s=0.1))
+        acc = Account(server.spec(), timeouts=PATIENT)
         with acc() as session:
             assert said(session, b"SIZE " + path(1200).encode()).startswith("550")
         assert acc.profile.too_long == 0

@@ -216,11 +216,15 @@ def test_nor_is_one_that_goes_away_when_the_connection_is_made():
         await c.say("421 Too busy.")
         await c.hang_up()
 
-    with Scripted(EPSV=leave) as server:
-        acc = account(server)
-        with pytest.raises(ServerUnavailableError), acc() as session:
+    def speak_to(acc: Account) -> None:
+        with acc() as session:
             session.make_ready()
             session.exchange([b"NOOP"])
+
+    with Scripted(EPSV=leave) as server:
+        acc = account(server)
+        with pytest.raises(ServerUnavailableError):
+            speak_to(acc)
         assert acc.profile.meanwhile is None
 
 
