@@ -39,6 +39,9 @@ _KIND_OF = {
 _ARRIVED = frozenset({Did.PUBLISHED, Did.UNCHANGED, Did.ADOPTED, Did.RENAMED, Did.MADE})
 """After these the server has what is here under the path of the action."""
 
+_SENT_INSTEAD = frozenset({Did.PUBLISHED, Did.UNCHANGED, Did.ADOPTED})
+"""After these a rename was not done, and the server has the file under its new name all the same."""
+
 _WORDS = {
     Did.UNCHANGED: "the content is the same, only the date was renewed",
     Did.ADOPTED: "the server had it already, with the same size and date",
@@ -205,6 +208,10 @@ def _file_done(mirror: Mirror, action: Upload | Rename, done: Done, at: Moment) 
         mirror.stalls.arrived(action.path, action.fingerprint.size, at)
     if done.did is not Did.RENAMED:
         look_at_source(mirror, action, at)
+    if isinstance(action, Rename) and done.did in _SENT_INSTEAD:
+        row = mirror.ledger.row(mirror.id, action.source)
+        if row is not None and row.fingerprint == action.fingerprint:
+            mirror.site.moves.was_refused(action.source, action.path, action.fingerprint)
     if done.did is Did.KEPT:
         words = _words(mirror, done)
         remedy = "`existing: keep` protects it; rename one of the two, or choose another policy."

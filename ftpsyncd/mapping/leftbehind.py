@@ -3,8 +3,9 @@
 After a lost connection or a crash nobody knows whether a file has its new name at the server: it is published there
 anew, and what may be under the old name goes once that is done. It is none of so many deletes at once (`toomany`), as
 it would have been none if it had been renamed: a line that breaks under hundreds of renames is no mass delete, about
-which a person would have to decide. In: files that are gone, and how they were to be renamed (`moves`). Out: when they
-are to be deleted. Used by the `removals` of one mapping.
+which a person would have to decide. Nor is what the server would not rename, so that it was sent. In: files that are
+gone, and how they were to be renamed (`moves`). Out: when they are to be deleted. Used by the `removals` of one
+mapping.
 """
 
 from __future__ import annotations
@@ -47,11 +48,10 @@ def due(
     if rename is None:
         return None
     on_its_way = _is_on_its_way(site, rename, comes_to_rest)
-    # Sent under the old name since, it is what is published there.
-    in_doubt = is_in_doubt(site.ledger, site.id, path)
+    is_left = _is_left(site, path, rename)
     over = (at.now if rename.gone_since is None else rename.gone_since) + site.spec.delete_after_s
-    found = on_its_way or _has_arrived(site, rename)
-    if not in_doubt or site.spec.deletes is DeletePolicy.KEEP or (not found and all_seen and over <= at.now):
+    found = on_its_way or _has_arrived(site, path, rename)
+    if not is_left or site.spec.deletes is DeletePolicy.KEEP or (not found and all_seen and over <= at.now):
         site.moves.forget_cut_off(path)
         return None
     if not found and not all_seen:
@@ -75,9 +75,17 @@ def _is_on_its_way(site: Site, rename: CutOff, comes_to_rest: Callable[[str], bo
     return queue.brings(name, rename.path) or queue.occupied(name, rename.path) or comes_to_rest(rename.path)
 
 
-def _has_arrived(site: Site, rename: CutOff) -> bool:
+def _has_arrived(site: Site, source: str, rename: CutOff) -> bool:
     """Whether it is published under its new name, or under another one that it has got since."""
-    return bool(site.ledger.inodes.files(site.id, rename.fingerprint))
+    return any(path != source for path, _ in site.ledger.inodes.files(site.id, rename.fingerprint))
+
+
+def _is_left(site: Site, source: str, rename: CutOff) -> bool:
+    """Whether the server may have it under its old name: what was sent there since is what is published there."""
+    row = site.ledger.row(site.id, source)
+    if rename.refused and row is not None and row.fingerprint == rename.fingerprint:
+        return True
+    return is_in_doubt(site.ledger, site.id, source)
 
 
 def below(site: Site, directory: str, comes_to_rest: Callable[[str], bool], *, all_seen: bool) -> list[str]:
@@ -91,15 +99,16 @@ def below(site: Site, directory: str, comes_to_rest: Callable[[str], bool], *, a
     """
     renames = site.moves.cut_off_below(directory)
     found = (
-        path
+        (path, rename)
         for path, rename in renames.items()
-        if not all_seen or _is_on_its_way(site, rename, comes_to_rest) or _has_arrived(site, rename)
+        if not all_seen or _is_on_its_way(site, rename, comes_to_rest) or _has_arrived(site, path, rename)
     )
-    return [path for path in found if is_in_doubt(site.ledger, site.id, path)]
+    return [path for path, rename in found if _is_left(site, path, rename)]
 
 
 def forget_old(site: Site) -> None:
     """What became of these is known by now: they are published under their old names again, or not at all."""
-    for path in site.moves.all_cut_off:
-        if not is_in_doubt(site.ledger, site.id, path):
+    for path, rename in site.moves.all_cut_off.items():
+        # Not seen to be gone from there, it was sent as a second file.
+        if not _is_left(site, path, rename) or (rename.refused and rename.gone_since is None):
             site.moves.forget_cut_off(path)

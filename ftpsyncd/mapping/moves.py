@@ -31,7 +31,7 @@ class _ToCome:
 
 
 class CutOff(NamedTuple):
-    """The rename of a file of which nobody knows whether it was done."""
+    """The rename of a file that came to nothing, or of which nobody knows whether it was done."""
 
     path: str
     """The new name, or the one that it has here since."""
@@ -39,6 +39,8 @@ class CutOff(NamedTuple):
     """Of the file."""
     gone_since: float | None = None
     """When it was first seen to be gone from its old name since then (monotonic seconds)."""
+    refused: bool = False
+    """It was not done, and the file sent: what the ledger says of the old name is no matter of doubt."""
 
 
 class Moves:
@@ -66,7 +68,7 @@ class Moves:
         """Nothing can be seen: what was noted may be over."""
         self._to_come.clear()
         self._inside.clear()
-        for source in self._cut_off:
+        for source in self.all_cut_off:
             self._is_there(source)
 
     def awaits(self, source: str) -> bool:
@@ -169,13 +171,24 @@ class Moves:
 
     def _is_there(self, source: str) -> None:
         """An old name is there again, or cannot be seen: for how long it has been gone counts anew."""
-        if (rename := self._cut_off.get(source)) is not None:
+        rename = self._cut_off.get(source)
+        if rename is not None and rename.refused:
+            # A hard link, for one: should it go some day, it is deleted.
+            self.forget_cut_off(source)
+        elif rename is not None:
             self._cut_off[source] = rename._replace(gone_since=None)
 
+    def was_refused(self, source: str, path: str, fingerprint: Fingerprint) -> None:
+        """A file could not be renamed, and was sent under its new name: what is under the old one was not deleted here.
+
+        Unless that is there still, which is looked at next.
+        """
+        self.was_cut_off(source, CutOff(path, fingerprint, refused=True))
+
     @property
-    def all_cut_off(self) -> list[str]:
-        """The old names of all that was to be renamed."""
-        return list(self._cut_off)
+    def all_cut_off(self) -> dict[str, CutOff]:
+        """By their old names, how all of these were to be renamed."""
+        return dict(self._cut_off)
 
     def forget_cut_off(self, source: str) -> None:
         """What it left behind is dealt with, or is not what it was."""

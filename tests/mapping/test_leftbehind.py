@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsyncd.actions import Did, Done, Upload
+from ftpsyncd.actions import Did, Done, Rename, Upload
 from ftpsyncd.core.gate import Breaker
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.mapping import leftbehind
@@ -149,7 +149,7 @@ def test_what_is_known_again_is_remembered_no_more(site: Site) -> None:
     site.moves.was_cut_off("d/known", CutOff("elsewhere", A))
     site.moves.was_cut_off("d/dropped", CutOff("elsewhere", A))
     leftbehind.forget_old(site)
-    assert site.moves.all_cut_off == ["d/old"]
+    assert list(site.moves.all_cut_off) == ["d/old"]
 
 
 def test_what_is_published_has_looked_at_what_it_left_behind() -> None:
@@ -168,3 +168,35 @@ def test_under_which_name_it_is_sent_since_is_known_after_a_crash() -> None:
         story.mirror.intents.begin(Upload(M, "newer", A))
         after = Story(ledger)
         assert after.mirror.site.moves.is_cut_off("d/old", "newer")
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["it is there", "nobody could look"])
+def test_what_could_not_be_renamed_is_left_behind_unless_it_is_there(*, there: bool) -> None:
+    """A hard link was sent as a second file: should it go some day, that is a delete."""
+    with Ledger(Path(":memory:")) as ledger:
+        story = Story(ledger)
+        site = story.mirror.site
+        publish(site, "d/old", A)
+        story.apply(Done(Rename(M, "new", "d/old", A, SHA, False), Did.PUBLISHED, A, SHA))  # noqa: FBT003 - as planned
+        assert site.moves.cut_off_of(A) == ["d/old"]
+        assert leftbehind.below(site, "d", nobody, all_seen=True) == ["d/old"]
+        if there:
+            story.mirror.waits.settled("d/old", had_failure=False)
+        else:
+            leftbehind.forget_old(site)
+        assert not site.moves.all_cut_off
+        assert leftbehind.due(site, "d/old", AT, AFTER_S, nobody, all_seen=True) is None
+
+
+def test_what_the_server_would_not_rename_is_not_found_under_its_old_name(site: Site) -> None:
+    site.moves.was_refused("d/other", "elsewhere", B)
+    publish(site, "d/other", B)
+    assert leftbehind.due(site, "d/other", AT, AFTER_S, nobody, all_seen=True) is None
+
+
+def test_what_is_kept_for_somebody_else_under_the_new_name_took_no_place_of_the_old_one() -> None:
+    with Ledger(Path(":memory:")) as ledger:
+        story = Story(ledger)
+        publish(story.mirror.site, "d/old", A)
+        story.apply(Done(Rename(M, "new", "d/old", A, SHA, False), Did.KEPT))  # noqa: FBT003 - as planned
+        assert not story.mirror.site.moves.all_cut_off

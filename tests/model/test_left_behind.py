@@ -8,8 +8,9 @@ from __future__ import annotations
 import pytest
 
 from ftpsyncd.events import EventKind
+from tests.model.doubles import FAULTS
 from tests.model.stage import MAX_DELETES, Op
-from tests.model.world import World
+from tests.model.world import BASE, World
 
 MANY = tuple(f"{number}.jpg" for number in range(MAX_DELETES + 2))
 CUTS: dict[str, tuple[Op, ...]] = {
@@ -64,3 +65,48 @@ def test_they_are_no_mass_delete_when_they_come_to_rest_after_what_is_deleted_go
         world.do(("go_on", 400.0))
         assert world._published().keys() == {f"b/{name}" for name in MANY}
         _nothing_is_held(world)
+
+
+def test_they_are_no_mass_delete_where_the_server_would_not_rename_them() -> None:
+    with World() as world:
+        for name in MANY:
+            world.server.fail("RNFR", FAULTS["refused"](), path=f"{BASE}/{name}", times=10)
+        _rename_all(world, ())
+        world.do(("go_on", 400.0))
+        assert world._published().keys() == {f"b/{name}" for name in MANY}
+        _nothing_is_held(world)
+
+
+def test_they_are_no_mass_delete_where_the_ledger_is_older_than_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was put back from a backup: the server has them under the new names already."""
+    monkeypatch.setattr(World, "check_ledger", lambda _world: None)
+    with World() as world:
+        world.make_folder("b")
+        for name in MANY:
+            world.write(name, 20)
+        world.all(("go_on", 30.0), ("crash",))
+        world.server.make_dir(f"{BASE}/b")
+        for name in MANY:
+            world.drop.rename(name, f"b/{name}")
+            world.server.files[f"{BASE}/b/{name}"] = world.server.files.pop(f"{BASE}/{name}")
+        world.all(("pass_time", 60.0), ("start",), ("go_on", 60.0))
+        assert world._published().keys() == {f"b/{name}" for name in MANY}
+        assert world._ledger.mappings.totals(world._mirror.id).files == len(MANY)
+        _nothing_is_held(world)
+
+
+def test_links_whose_first_names_go_later_are_a_mass_delete() -> None:
+    """They were sent as second files, since the first ones were there."""
+    with World() as world:
+        world.make_folder("b")
+        for name in MANY:
+            world.write(name, 20)
+        world.do(("go_on", 30.0))
+        for name in MANY:
+            world.drop.link(name, f"b/{name}")
+        world.do(("go_on", 30.0))
+        assert world._published().keys() == {*MANY, *(f"b/{name}" for name in MANY)}
+        for name in MANY:
+            world.drop.delete(name)
+        world.do(("go_on", 30.0))
+        assert world._mirror.removals.held == len(MANY)
