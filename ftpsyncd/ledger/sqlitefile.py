@@ -6,6 +6,7 @@ In: a path. Out: connections, and raw errors of SQLite; what they are to whoever
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from ftpsyncd import claim, descriptors, lacking, room
 from ftpsyncd.errors import LedgerError
+from ftpsyncd.expression import Expression
 
 UNWRITABLE = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY})
 DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
@@ -24,6 +26,7 @@ COMPANIONS = ("", "-wal", "-shm")
 IN_MEMORY = Path(":memory:")
 """SQLite's name for a database without a file."""
 
+_ERROR_CODE = Expression(r"error code=([0-9]+)", re.ASCII)
 _NOT_OURS = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY})
 
 # Bytes are stored as they are. Unless told so, sqlite3 looks for another form of each, and makes an error, which it
@@ -123,7 +126,15 @@ def problem_of(db: sqlite3.Connection, *, indexes: bool = False) -> str:
     """
     check = "integrity_check" if indexes else "quick_check"
     found: str = db.execute(f"PRAGMA {check}(1)").fetchone()[0]
-    return "" if found == "ok" else " ".join(found.split())
+    return "" if found == "ok" else _explained(" ".join(found.split()))
+
+
+def _explained(problem: str) -> str:
+    """What a check has found, for people: of a page that the disk cannot read it tells a number (`SQLITE_IOERR_…`)."""
+    told = _ERROR_CODE.search(problem)
+    if told is None or int(told[1]) & 0xFF != sqlite3.SQLITE_IOERR:
+        return problem
+    return f"its disk cannot read all of it, of which the log of the kernel tells more ({problem})"
 
 
 def check(path: Path, begun: Callable[[Callable[[], None]], None] = lambda _interrupt: None) -> str:

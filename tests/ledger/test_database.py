@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -121,6 +122,36 @@ def test_damage_is_found_after_a_crash(filled: Path):
     damage(filled)
     with pytest.raises(LedgerDamagedError, match="is damaged: "):
         Ledger(filled)
+
+
+class Checked:
+    """A connection whose check finds this."""
+
+    def __init__(self, found: str) -> None:
+        self._found = found
+
+    def execute(self, _sql: str) -> Checked:
+        return self
+
+    def fetchone(self) -> tuple[str]:
+        return (self._found,)
+
+
+@pytest.mark.parametrize(
+    ("found", "by_disk"),
+    [
+        # SQLITE_IOERR_CORRUPTFS and SQLITE_IOERR_READ, as of a pread that failed with EIO.
+        ("*** in database main ***\nPage 15: unable to get the page. error code=8458", True),
+        ("*** in database main ***\nTree 2 page 15: unable to get the page. error code=266", True),
+        ("*** in database main ***\nPage 15: unable to get the page. error code=11", False),
+        ("*** in database main ***\nPage 15 is never used", False),
+    ],
+)
+def test_a_disk_that_cannot_read_the_ledger_is_named(found: str, *, by_disk: bool):
+    """It was told by a number of SQLite's, as damage of the file."""
+    problem = sqlitefile.problem_of(cast("sqlite3.Connection", Checked(found)))
+    assert problem.startswith("its disk cannot read all of it") is by_disk
+    assert " ".join(found.split()) in problem
 
 
 def test_damage_that_is_met_at_work_is_found_at_the_next_start(filled: Path):
@@ -678,6 +709,7 @@ def test_who_reads_while_a_daemon_starts_finds_no_damage(
 _TRIES = """
 import resource, sys
 from pathlib import Path
+from typing import cast
 from ftpsyncd.ledger import database
 from ftpsyncd.errors import LedgerError
 from ftpsyncd.ledger.book import Ledger
