@@ -230,9 +230,9 @@ def perform(arguments: list[str]) -> int:
     """
     instruction = os.environ.get(COMPLETION)
     if instruction:
-        from click.shell_completion import shell_complete  # noqa: PLC0415 - shells only
+        from ftpsyncd.cli.shells import complete  # noqa: PLC0415 - shells only
 
-        return shell_complete(cli, {}, "ftpsyncd", COMPLETION, instruction)
+        return complete(cli, COMPLETION, instruction)
     if any(not word or _EMPTY_VALUE.fullmatch(word) for word in arguments):
         # No path and no name is empty; as a path it would be the current folder.
         raise UsageError(

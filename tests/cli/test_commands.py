@@ -203,13 +203,19 @@ def test_the_shell_completes_names(config_file, words, completed, named):
         ("history --path sun", ["file,sun"]),
         ("retry --path sun", ["file,sun"]),
         ("rescan --path sun", ["file,sun"]),
+        ("retry --path = sun", ["file,sun"]),
+        ("retry --path = ", ["file,"]),
+        ("retry --path =", ["file,"]),
+        ("retry --path = sun g", ["plain,gallery"]),
+        ("--config = {config} retry g", ["plain,gallery"]),
         ("put w", ["file,w"]),
         ("put a.jpg w", ["file,w", "plain,web:"]),
         ("put a.jpg b.jpg ", ["file,", "plain,web:"]),
     ],
 )
 def test_the_shell_completes_files_and_behind_one_where_it_is_put(config_file, words, completed):
-    line = f"ftpsyncd {words}"
+    """Bash makes three words of an option with its value behind an equals sign."""
+    line = f"ftpsyncd {words}".replace("{config}", str(config_file))
     environ = {**os.environ, "_FTPSYNCD_COMPLETE": "bash_complete", "COMP_WORDS": line}
     environ |= {"COMP_CWORD": str(len(line.split(" ")) - 1), "FTPSYNCD_CONFIG": str(config_file)}
     ended = nursery.run([sys.executable, "-m", "ftpsyncd"], env=environ)
