@@ -16,6 +16,7 @@ from ftpsyncd.counting import duration
 from ftpsyncd.engine.awaited import awaited, renamed_first
 from ftpsyncd.engine.report import no_space_message
 from ftpsyncd.inspection.reasons import Known, failed_lately, known_of
+from ftpsyncd.mapping import leftbehind
 from ftpsyncd.mapping.mirror import Mirror
 from ftpsyncd.mapping.site import Moment
 from ftpsyncd.model import Kind
@@ -170,6 +171,8 @@ def _when_deleted(mirror: Mirror, gone: str, at: Moment) -> str:
         return (
             f"when you have decided about the deletes that are held (`ftpsyncd approve {as_word(name)}`, or `discard`)"
         )
+    if target := leftbehind.awaited(mirror.site, gone):
+        return f"when it is published as {quote(target)}{_failing(mirror.queue.gate, at.now)}"
     left_s = _left_s(mirror, since, at)
     if (may_be_in := removals.may_be_in) is not None and not left_s:
         return f"unless it is in {quote(may_be_in)}, which is renamed first{_failing(mirror.queue.gate, at.now)}"

@@ -88,6 +88,14 @@ def _is_left(site: Site, source: str, rename: CutOff) -> bool:
     return is_in_doubt(site.ledger, site.id, source)
 
 
+def awaited(site: Site, path: str) -> str:
+    """The name under which a file is to be published before what is left of it under its old one goes; empty: none."""
+    rename = site.moves.all_cut_off.get(path)
+    if rename is None or not _is_left(site, path, rename) or _has_arrived(site, path, rename):
+        return ""
+    return rename.path
+
+
 def below(site: Site, directory: str, comes_to_rest: Callable[[str], bool], *, all_seen: bool) -> list[str]:
     """What is not deleted with a directory that is gone, since a rename that was cut off may have left it there.
 

@@ -187,7 +187,7 @@ class Moves:
 
     @property
     def all_cut_off(self) -> dict[str, CutOff]:
-        """By their old names, how all of these were to be renamed."""
+        """By their old names, how all of these were to be renamed, as it is known now."""
         return dict(self._cut_off)
 
     def forget_cut_off(self, source: str) -> None:

@@ -200,3 +200,13 @@ def test_what_is_kept_for_somebody_else_under_the_new_name_took_no_place_of_the_
         publish(story.mirror.site, "d/old", A)
         story.apply(Done(Rename(M, "new", "d/old", A, SHA, False), Did.KEPT))  # noqa: FBT003 - as planned
         assert not story.mirror.site.moves.all_cut_off
+
+
+def test_it_is_awaited_until_it_is_published(site: Site) -> None:
+    assert leftbehind.awaited(site, "d/old") == "new"
+    assert leftbehind.awaited(site, "d/other") == ""
+    publish(site, "new", A)
+    assert leftbehind.awaited(site, "d/old") == ""
+    site.ledger.forget(site.id, "new")
+    publish(site, "d/old", A)
+    assert leftbehind.awaited(site, "d/old") == "", "it was sent there again"

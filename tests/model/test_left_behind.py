@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import pytest
 
+from ftpsyncd.engine.report import mapping_status
 from ftpsyncd.events import EventKind
+from ftpsyncd.status import MappingState
 from tests.model.doubles import FAULTS
 from tests.model.stage import MAX_DELETES, Op
 from tests.model.world import BASE, World
@@ -110,3 +112,22 @@ def test_links_whose_first_names_go_later_are_a_mass_delete() -> None:
             world.drop.delete(name)
         world.do(("go_on", 30.0))
         assert world._mirror.removals.held == len(MANY)
+
+
+@pytest.mark.parametrize("away", [False, True], ids=["it comes to rest", "the server is away"])
+def test_a_person_is_told_what_the_old_names_wait_for(*, away: bool) -> None:
+    """It was said that they are deleted at once, for as long as the server was away."""
+    with World(settle_s=2.0 if away else 30.0) as world:
+        _rename_all(world, CUTS["cut off"])
+        world.all(*((("offline",),) if away else ()), ("go_on", 12.0))
+        said = world.why(MANY[0]).sentence
+        told = f"it is gone here; deleted at the server when it is published as b/{MANY[0]}"
+        assert said.startswith(f"{told}: The connection ended; " if away else told)
+        assert "at once" not in said
+        assert world._engine is not None
+        status = mapping_status(world._mirror, world._engine._moment())
+        assert status.pending == 2 * len(MANY), "what is to come, and what is to go"
+        assert status.state is (MappingState.OFFLINE if away else MappingState.SETTLING)
+        assert not status.held
+        world.all(("online",), ("go_on", 400.0))
+        assert world._published().keys() == {f"b/{name}" for name in MANY}
