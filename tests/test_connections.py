@@ -263,6 +263,25 @@ def test_a_large_file_that_begins_shows_no_data_connections_where_others_were_re
         assert story.queue.gate.state is after
 
 
+class Picky(Moody):
+    """Of some files it says that no data connection comes about, whatever is wrong with them."""
+
+    async def do_stor(self, c: Connection, path: str) -> str:
+        if "bad" in path:
+            return "425 Unable to build data connection: Operation not permitted"
+        return await super().do_stor(c, path)
+
+
+def test_files_that_alone_are_refused_a_data_connection_keep_no_others_from_being_sent(tmp_path: Path) -> None:
+    """More than three in a row speak for all: the server was paused, and tried with the first of these for ever."""
+    with Picky() as server, publishing(tmp_path, server) as (drop, one, _):
+        for n in range(5):
+            (drop / f"bad{n}.jpg").write_bytes(b"a")
+        until(lambda: state(one) is Breaker.OFFLINE, "it pauses", 30)
+        (drop / "well.jpg").write_bytes(b"a")
+        until(lambda: server.has("well.jpg"), "the one that is well is published", 60)
+
+
 @pytest.mark.parametrize(
     ("error", "at_once"),
     [(ServerUnavailableError("It is down."), True), (LoginRefusedError("Login incorrect."), False)],

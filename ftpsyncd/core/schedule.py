@@ -352,6 +352,11 @@ class Queue:
 
     # ── what became of it ────────────────────────────────────────────────────────────────────────────────────
 
+    def goes_behind(self, action: Action) -> None:
+        """A running action, should it be queued again, has its turn after all that waits: it may be its own fault."""
+        if (action.mapping, action.path) not in self._waiting:
+            self._places.give(action, None)
+
     def finish(self, action: Action, *, requeue: bool = False) -> None:
         """A running action ended; with ``requeue`` it is queued again, at its old place, unless a newer waits."""
         self._backlog.count(action, running=-1)

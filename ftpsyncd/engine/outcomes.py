@@ -143,6 +143,9 @@ class Outcomes:
         if isinstance(failed.error, WITHOUT_DATA):
             if lost >= LOST_CONNECTIONS or gate.state is Breaker.OFFLINE:
                 self._server_unreachable(mirror, failed.error, at)
+                if failed.error.reply:
+                    # The server said it of this file: whether of each is shown by another one, when the pause is over.
+                    mirror.queue.goes_behind(failed.action)
             return True
         tried = failed.mute and gate.is_doubtful
         if failed.mute:

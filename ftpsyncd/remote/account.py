@@ -23,6 +23,8 @@ from ftpsyncd.remote.tls import Credentials, TlsContext
 from ftpsyncd.remote.wire import Control, Timeouts
 from ftpsyncd.specs import ServerSpec, TlsMode, account_key
 
+REFUSED_ALONE_MOST = 1000
+"""Files that are known to be refused a data connection for what they are; of more, none is."""
 FEATURES_LAST_S = 60.0
 """For so long, what a server told one session of its features is true for the next ones: they are opened together."""
 
@@ -56,6 +58,8 @@ class Account:
         """The last one was not."""
         self.refused_data: set[str] = set()
         """Files that were refused a data connection since one arrived, as far as it matters how many (`sending`)."""
+        self.refused_alone: set[str] = set()
+        """Files that were, while others arrived behind them: they are themselves to blame, and not counted again."""
         self.lost_in_trials = 0
         """Sessions that ended while they found out how names are to be told (`reaching`)."""
         self.moves = 0
@@ -89,6 +93,15 @@ class Account:
             ServerUnavailableError: the disk of one does not answer; it is read again at the next attempt.
         """
         return None if self._credentials is None else self._credentials.context(self.profile.tls_group)
+
+    def had_data(self, path: str) -> None:
+        """A file has arrived: those that were refused a data connection before it were not refused as all would be."""
+        if self.refused_data or self.refused_alone:
+            self.refused_alone |= self.refused_data
+            self.refused_data.clear()
+            self.refused_alone.discard(path)
+            if len(self.refused_alone) > REFUSED_ALONE_MOST:
+                self.refused_alone.clear()
 
     def __repr__(self) -> str:
         return f"Account({self.key}, tls={self.spec.tls})"

@@ -248,7 +248,7 @@ def _tells_of_no_file(session: Session, path: str, reply: Reply) -> bool:
 def _found(session: Session, upload: Outgoing) -> None:
     """It is complete, and where it belongs."""
     session.profile.paths = session.profile.paths or Paths.ABSOLUTE
-    session.account.refused_data.clear()
+    session.account.had_data(upload.job.path)
     if not upload.is_hidden:
         session.profile.trust(renames=False)
 

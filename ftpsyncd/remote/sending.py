@@ -265,12 +265,12 @@ class Sending:
 
         Each was over a connection of its own: else all that there are would be tried so, again and again.
         """
-        session = self._session
-        refused = session.account.refused_data
-        if len(refused) <= REFUSED_MOST:
-            refused.add(self._upload.job.path)
+        session, path = self._session, self._upload.job.path
+        refused, alone = session.account.refused_data, path in session.account.refused_alone
+        if len(refused) <= REFUSED_MOST and not alone:
+            refused.add(path)
         remedy = PASSIVE_REFUSED_REMEDY if session.control.context is None else _TLS_REMEDY
-        if len(refused) <= REFUSED_MOST:
+        if len(refused) <= REFUSED_MOST or alone:
             error.remedy = remedy
             return error
         said = f"The server refuses each file a data connection: {error.reply}"

@@ -896,6 +896,24 @@ def test_what_needs_no_data_connection_does_not_tell_that_there_are_some(story: 
     assert apply_to_server(story.queue, DONE, 1, later) is ONLINE
 
 
+@pytest.mark.parametrize(("reply", "turns"), [("425 Unable to build data connection", True), ("", False)])
+def test_whether_each_file_is_refused_a_data_connection_is_tried_with_one_after_the_other(
+    story: Story, reply: str, *, turns: bool
+):
+    """Where it was some of them only, the first of these was tried for ever, and none of the others was ever sent."""
+    queue, error, now = story.queue, DataUnreachableError("None.", reply=reply), NOW
+    for path in "abc":
+        queue.offer(other_file(path))
+    tried: list[str] = []
+    for _ in range(LOST_CONNECTIONS + 3):
+        action = queue.take(now)
+        assert action is not None
+        tried.append(action.path)
+        queue.finish(action, requeue=story.apply(Failed(action, error), now))
+        now = queue.next_due(now) or now
+    assert tried == [*"aaa", *("bca" if turns else "aaa")]
+
+
 @pytest.mark.parametrize("error", [REFUSED, BROKEN])
 def test_a_file_that_fails_after_it_had_a_data_connection_tells_that_there_are_some(story: Story, error: FtpsyncdError):
     for _ in range(LOST_CONNECTIONS):

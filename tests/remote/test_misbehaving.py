@@ -1615,6 +1615,30 @@ class TestEachFileIsRefusedADataConnection:
             server.script["STOR"] = self.REFUSED
             assert self.errors(acc, "/b") == [TransferFailedError], "one arrived in between"
 
+    def test_files_beside_which_others_arrive_are_themselves_to_blame_for_good(self):
+        """With four of them, the server was paused again and again, and all that was well waited for them."""
+        with Scripted(STOR=self.REFUSED) as server:
+            acc = account(server)
+            assert self.errors(acc, "/a", "/b", "/c", "/d")[-1] is DataUnreachableError
+            server.script.pop("STOR")
+            assert self.errors(acc, "/z") == [None]
+            server.script["STOR"] = self.REFUSED
+            assert self.errors(acc, *("/a", "/b", "/c", "/d") * 2, "/e") == [TransferFailedError] * 9
+            assert self.errors(acc, "/f", "/g", "/h", "/i")[-1] is DataUnreachableError, "others count as ever"
+            assert self.errors(acc, "/a") == [TransferFailedError]
+            server.script.pop("STOR")
+            assert self.errors(acc, "/a") == [None]
+            assert "/a" not in acc.refused_alone
+
+    def test_of_many_of_them_none_is_known(self, monkeypatch):
+        monkeypatch.setattr("ftpsyncd.remote.account.REFUSED_ALONE_MOST", 3)
+        with Scripted() as server:
+            acc = account(server)
+            for paths in ({"/a", "/b", "/c"}, {"/d"}):
+                acc.refused_data |= paths
+                assert self.errors(acc, "/z") == [None]
+            assert acc.refused_alone == set()
+
     def test_of_a_single_file_it_is_its_own(self):
         with Scripted(STOR=self.REFUSED) as server:
             assert self.errors(account(server), *["/a"] * 6) == [TransferFailedError] * 6
