@@ -313,7 +313,11 @@ class Publisher:
         if _may_be_there(spec, action.source):
             return upload
         source = self._remote(action.mapping, action.source)
-        there = session.stat(source)
+        try:
+            there = session.stat(source)
+        except (NameRefusedError, NotSupportedError):
+            # Where one may only write, nobody is told.
+            return upload
         if there is not None and not (there.kind is Kind.FILE and sizes.fits(there.size, action.fingerprint.size)):
             # Somebody else's, or a part: under the new name it would count as published. What becomes of it under the
             # old one is for its delete to say.

@@ -1080,6 +1080,16 @@ def test_a_renamed_file_is_sent_where_the_server_does_not_rename(worker: Worker,
     assert worker.server.files[f"{BASE}/b"].content == CONTENT
 
 
+@pytest.mark.parametrize("refusal", [NameRefusedError("No."), NotSupportedError("No.")])
+def test_a_renamed_file_is_sent_where_nobody_is_told_what_is_there(worker: Worker, refusal: RemoteError):
+    """In a directory that may be written only, it was parked, though a new file is published there as ever."""
+    (worker.local / "b").write_bytes(CONTENT)
+    worker.server.files[f"{BASE}/a"] = MemoryFile(CONTENT, 1)
+    worker.server.fail("MLST", refusal, path=f"{BASE}/a")
+    assert did(worker.does(Rename(M, "b", "a", worker.sees("b"), b""))) == [Did.PUBLISHED]
+    assert worker.server.files[f"{BASE}/b"].content == CONTENT
+
+
 @pytest.mark.parametrize("there", [b"theirs", b""], ids=["somebody else's", "emptied"])
 def test_what_is_not_as_it_was_published_is_not_renamed(worker: Worker, there: bytes):
     (worker.local / "b").write_bytes(CONTENT)
