@@ -390,6 +390,8 @@ def error_of(reply: Reply, verb: str, subject: str = "", encoding: str = "utf-8"
     if kind is TooManyTransfersError:
         about = ""  # it is not about a file
     remedy = SESSION_ENDS if kind is ServerUnavailableError and _SESSION.search(reply.text) else None
+    if kind is LoginRefusedError and verb not in _LOGIN_VERBS:
+        says, remedy = "After the login, the server refuses", _NOT_LOGGED_IN
     return kind(f"{says}{about}: {reply.text}", reply=reply.text, remedy=remedy)
 
 
@@ -399,6 +401,11 @@ SESSION_ENDS = (
     " more than that: one of less than 9 MiB has to arrive within a session; larger ones are continued."
 )
 """Of a server that says so."""
+_NOT_LOGGED_IN = (
+    "It has forgotten the login, which is made anew by itself, or the account has no right to that: if it lasts, have"
+    " the server grant that."
+)
+"""Of a 530 to anything but a login."""
 _SAYS: Mapping[type[RemoteError], str] = {
     ServerUnavailableError: "The server is not available",
     TooManyConnectionsError: "The server allows no further connection",

@@ -299,6 +299,15 @@ class TestErrors:
     def test_a_name_that_the_server_repeats_decides_nothing(self, text, verb, path, kind):
         assert type(replies.error_of(reply(text), verb, path)) is kind
 
+    def test_a_right_that_is_lacking_is_not_told_as_a_wrong_password(self):
+        """Who had logged in was told to correct user and password where one may not write."""
+        said = reply("530 Access denied: you may not write here.")
+        error = replies.error_of(said, "STOR", "/m/a.jpg")
+        assert error.message == f"After the login, the server refuses '/m/a.jpg': {said.text}"
+        assert "has no right to that" in error.remedy
+        assert "password" not in error.remedy
+        assert "password" in replies.error_of(said, "PASS", "press").remedy
+
     def test_a_name_is_told_as_everywhere(self):
         error = replies.error_of(reply("550 File not found"), "RETR", "/caf\udce9.jpg")
         assert r'"/caf\xe9.jpg"' in error.message
