@@ -26,6 +26,14 @@ def took(seconds: float) -> str:
     return f"{seconds:.2f} s" if seconds >= 0.005 else "less than 0.01 s"
 
 
+def exactly(seconds: float) -> str:
+    """A duration that somebody has set, in the largest unit that fits: ``0.3 s``, ``90 s``, ``5 min``, ``1 h``."""
+    for unit_s, unit in ((3600, "h"), (60, "min")):
+        if seconds and seconds % unit_s == 0:
+            return f"{seconds / unit_s:g} {unit}"
+    return f"{seconds:g} s"
+
+
 def duration(seconds: float) -> str:
     """Seconds for people, one or two units: ``4 s``, ``3 min``, ``2 h 5 min``, ``3 days``; ``less than 1 s``."""
     whole = max(0, round(seconds))

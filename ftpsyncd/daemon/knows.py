@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from ftpsyncd.actions import Action, Delete, MakeDir, RemoveDir, Rename, RenameDir, Sweep, Upload
 from ftpsyncd.core.gate import Breaker, Gate
-from ftpsyncd.counting import duration
+from ftpsyncd.counting import duration, exactly
 from ftpsyncd.engine.awaited import awaited, renamed_first
 from ftpsyncd.engine.report import no_space_message
 from ftpsyncd.inspection.reasons import Known, failed_lately, known_of
@@ -105,7 +105,7 @@ def _live_reason(mirror: Mirror, path: str, relative: str, at: Moment) -> Why | 
             what = f"it is gone here; not {'forgotten' if keeps else 'deleted at the server'} yet"
         failing = _failing(queue.gate, at.now) if pending.late else ""
         settles = pending.sighting is not None and not (pending.busy or pending.source)
-        quiet = f" and has to be quiet for {mirror.spec.settle_s:g} s" if settles else ""
+        quiet = f" and has to be quiet for {exactly(mirror.spec.settle_s)}" if settles else ""
         sentence = f"{what}, because {pending.why}{quiet} (for {duration(waited_s)}){failing}{paused}{last}"
         return Why(path, name, "settling", sentence, {"waited_s": waited_s, "settle_s": mirror.spec.settle_s}, receipt)
     if (running := queue.at_work(name, relative)) is not None:

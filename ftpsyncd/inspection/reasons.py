@@ -18,7 +18,7 @@ from ftpsyncd.config import Config
 from ftpsyncd.core.filters import Filter
 from ftpsyncd.core.names import on_the_wire
 from ftpsyncd.core.plan import AWAITED, next_try_ns
-from ftpsyncd.counting import duration, number, took
+from ftpsyncd.counting import duration, exactly, number, took
 from ftpsyncd.engine.report import iso
 from ftpsyncd.errors import NameNotSendableError
 from ftpsyncd.events import EventKind
@@ -287,7 +287,7 @@ class Known(NamedTuple):
         age_s = (time.time_ns() - ctime_ns) / 1e9
         # What was changed at a time to come was so by a clock that was ahead: the daemon goes by what it has seen.
         if 0 <= age_s < self.spec.settle_s:
-            sentence = f"it changed {duration(age_s)} ago and has to be quiet for {self.spec.settle_s:g} s{last}"
+            sentence = f"it changed {duration(age_s)} ago and has to be quiet for {exactly(self.spec.settle_s)}{last}"
             return self._say("settling", sentence, age_s=round(age_s, 3))
         verb = "changed since it was published" if self.row is not None else "not published yet"
         in_the_way = self.row is not None and self.row.kind is Kind.DIR

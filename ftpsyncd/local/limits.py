@@ -6,7 +6,7 @@ import os
 from enum import StrEnum
 from pathlib import Path
 
-from ftpsyncd.counting import number
+from ftpsyncd.counting import exactly, number
 
 _SYSCTL = Path("/proc/sys/fs/inotify")
 
@@ -35,11 +35,12 @@ def _rounded_up(number: int) -> int:
 
 def words(shortage: Shortage, unwatched: int, every_s: float) -> str:
     """What keeps so many folders from being watched, and what helps."""
+    every = exactly(every_s)
     match shortage:
         case Shortage.WATCHES:
             return words_for_watches(unwatched, every_s)
         case Shortage.FILES:
-            return f"no further file could be opened: {_folders(unwatched)} looked at every {every_s:g} s, not watched"
+            return f"no further file could be opened: {_folders(unwatched)} looked at every {every}, not watched"
         case _:
             return words_for_refused(unwatched, every_s)
 
@@ -49,7 +50,7 @@ def words_for_watches(unwatched: int, every_s: float) -> str:
     now = limit("max_user_watches")
     needed = _rounded_up(now + 2 * unwatched)
     return (
-        f"fs.inotify.max_user_watches is {now} and used up: {_folders(unwatched)} looked at every {every_s:g} s"
+        f"fs.inotify.max_user_watches is {now} and used up: {_folders(unwatched)} looked at every {exactly(every_s)}"
         f" instead of watched; set it to {needed} (sysctl -w fs.inotify.max_user_watches={needed})"
     )
 
@@ -57,12 +58,12 @@ def words_for_watches(unwatched: int, every_s: float) -> str:
 def words_for_instances(every_s: float) -> str:
     """No inotify instance can be had."""
     if _no_descriptor_left():
-        return f"the limit of open files of this process is reached: the folder is looked at every {every_s:g} s"
+        return f"the limit of open files of this process is reached: the folder is looked at every {exactly(every_s)}"
     now = limit("max_user_instances")
     needed = max(256, _rounded_up(2 * now))
     return (
-        f"fs.inotify.max_user_instances is {now} and used up: the folder is looked at every {every_s:g} s instead of"
-        f" watched; set it to {needed} (sysctl -w fs.inotify.max_user_instances={needed})"
+        f"fs.inotify.max_user_instances is {now} and used up: the folder is looked at every {exactly(every_s)} instead"
+        f" of watched; set it to {needed} (sysctl -w fs.inotify.max_user_instances={needed})"
     )
 
 
@@ -70,8 +71,8 @@ def words_for_refused(unwatched: int, every_s: float) -> str:
     """Watches were refused for other reasons: permission, a very long path, a folder mounted at two places."""
     them = "it" if unwatched == 1 else "them"
     return (
-        f"{_folders(unwatched)} looked at every {every_s:g} s instead of watched: the user that runs ftpsyncd may not"
-        f" read {them}, or the kernel refuses {them} (a very long path, a folder mounted at two places)"
+        f"{_folders(unwatched)} looked at every {exactly(every_s)} instead of watched: the user that runs ftpsyncd may"
+        f" not read {them}, or the kernel refuses {them} (a very long path, a folder mounted at two places)"
     )
 
 

@@ -16,6 +16,7 @@ from ftpsyncd.actions import RenameDir
 from ftpsyncd.core.deletes import Deletes
 from ftpsyncd.core.inside import Inside
 from ftpsyncd.core.settle import BUSY_AGAIN_S, Sighting
+from ftpsyncd.counting import exactly
 from ftpsyncd.errors import FileBusyError
 from ftpsyncd.events import EventKind
 from ftpsyncd.mapping.site import QUEUE_ROOM, Moment, Site, Slices
@@ -386,7 +387,7 @@ class Waits:
         if at.now - pending.first > RESTLESS_S and not (pending.reported or pending.late or pending.source):
             pending.reported = True
             why = f"it has not come to rest for {RESTLESS_S / 60:.0f} minutes"
-            remedy = f"It is published when it stays as it is for {self._site.spec.settle_s:g} s (`settle`)."
+            remedy = f"It is published when it stays as it is for {exactly(self._site.spec.settle_s)} (`settle`)."
             if pending.busy:
                 remedy = FileBusyError.remedy
             elif path in self._overtaken:

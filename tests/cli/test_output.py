@@ -30,7 +30,7 @@ from ftpsyncd.cli.output import (
     size,
     until,
 )
-from ftpsyncd.counting import duration, number
+from ftpsyncd.counting import duration, exactly, number
 
 NOW = datetime(2024, 5, 17, 12, 0, 0, tzinfo=UTC)
 
@@ -76,6 +76,22 @@ def test_only_all_of_something_is_a_hundred_percent(share, text):
 )
 def test_durations(seconds, text):
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0, "0 s"),
+        (0.3, "0.3 s"),
+        (90.0, "90 s"),
+        (300.0, "5 min"),
+        (5400.0, "90 min"),
+        (3600.0, "1 h"),
+        (86_400.0, "24 h"),
+    ],
+)
+def test_what_somebody_has_set_is_told_exactly(seconds, text):
+    assert exactly(seconds) == text
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def test_without_a_daemon_nobody_is_said_to_publish_before_the_next_pass(ftpsync
     assert said == f"a program has it open for writing; {goes_on(config_file, wants)}"
     config_file.write_text(config_file.read_text().replace("settle: 0s", "settle: 1h"))
     said = sentence(ftpsyncd, config_file, "a.jpg")
-    assert said.endswith(f"and has to be quiet for 3600 s; {goes_on(config_file, 'publishes it')}")
+    assert said.endswith(f"and has to be quiet for 1 h; {goes_on(config_file, 'publishes it')}")
 
 
 def test_while_a_pass_is_at_work_it_is_not_said_that_the_next_one_publishes(ftpsyncd, config_file):
@@ -180,7 +180,7 @@ def test_what_changed_by_a_clock_that_was_ahead_does_not_settle_for_years(ftpsyn
     publish(config_file, [])
     changed = config_file.parent / "gallery" / "a.jpg"
     changed.write_text("x")
-    assert "has to be quiet for 3600 s" in sentence(ftpsyncd, config_file, "a.jpg")
+    assert "has to be quiet for 1 h" in sentence(ftpsyncd, config_file, "a.jpg")
     back_ns = time.time_ns() - 3 * 365 * 86400 * 10**9
     monkeypatch.setattr("ftpsyncd.inspection.reasons.time.time_ns", lambda: back_ns)
     assert sentence(ftpsyncd, config_file, "a.jpg").startswith("not published yet; no daemon runs")

@@ -212,7 +212,7 @@ def test_a_folder_that_becomes_readable_is_watched_then(root: Path) -> None:
     watched = Watched(root, open_kernel=_Strict, poll_every_s=3600).start()
     try:
         assert (watched.report.kind, watched.report.shortage) == ("native+poll", limits.Shortage.REFUSED)
-        assert watched.report.problem.startswith("1 folder is looked at every 3600 s instead of watched")
+        assert watched.report.problem.startswith("1 folder is looked at every 1 h instead of watched")
         (root / "closed").chmod(0o755)
         watched.settle()
         until(lambda: watched.watcher.check().kind == "native")
