@@ -263,6 +263,20 @@ def test_a_large_file_that_begins_shows_no_data_connections_where_others_were_re
         assert story.queue.gate.state is after
 
 
+def test_a_server_that_lets_nobody_write_is_not_told_as_one_that_refuses_the_login(tmp_path: Path) -> None:
+    """It was, and was as one that answers nothing, in turn: with a quarter of an hour, or 15 s, until the next try."""
+    with Moody() as server, publishing(tmp_path, server) as (drop, one, lines):
+        server.script["STOR"] = "530 Access denied."
+        for n in range(20):
+            (drop / f"{n}.jpg").write_bytes(b"a")
+        until(lambda: state(one) is Breaker.OFFLINE, "it pauses", 30)
+        tries = server.verbs().count("STOR")
+        until(lambda: server.verbs().count("STOR") > tries + 3, "it is tried again", 60)
+        told = [line for line in lines if "server web: offline" in line]
+        assert told
+        assert all("After the login" in line for line in told)
+
+
 class Picky(Moody):
     """Of some files it says that no data connection comes about, whatever is wrong with them."""
 

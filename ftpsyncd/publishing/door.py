@@ -12,7 +12,15 @@ import time
 from collections.abc import Callable
 
 from ftpsyncd import lacking
-from ftpsyncd.errors import DataUnreachableError, FtpsyncdError, InternalError, LoginRefusedError, Retry, TlsError
+from ftpsyncd.errors import (
+    DataUnreachableError,
+    FtpsyncdError,
+    InternalError,
+    LoginRefusedError,
+    Retry,
+    ServerUnavailableError,
+    TlsError,
+)
 from ftpsyncd.remote.port import Connector, RemoteSession
 
 
@@ -122,6 +130,9 @@ class Door:
             if isinstance(error, TlsError):
                 # The connection had come about: it is for data that there is no TLS, or none as it has to be.
                 error = DataUnreachableError(error.message, reply=error.reply, remedy=error.remedy)
+            elif isinstance(error, LoginRefusedError):
+                # So had its login: no password is refused, and none would be told in vain.
+                error = ServerUnavailableError(error.message, reply=error.reply, remedy=error.remedy)
             self.down = error
 
     @property
