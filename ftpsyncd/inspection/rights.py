@@ -26,7 +26,10 @@ from ftpsyncd.specs import DeletePolicy, ExistingPolicy, MappingSpec, PublishMod
 
 _REFUSALS = (NameRefusedError, NotSupportedError)
 _PATTERN = re.compile(r"[^\w/.-]")
-_UMASKS = "`local_umask=022` of vsftpd, `Umask 022` of proftpd, `-U 133:022` of pure-ftpd"
+_UMASKS = (
+    "`local_umask=022` of vsftpd, with `anon_umask=022` for its virtual users, `Umask 022` of proftpd, `-U 133:022` of"
+    " pure-ftpd"
+)
 SCRATCH = b"ftpsyncd check: this file may be deleted.\n"
 
 

@@ -429,12 +429,16 @@ def test_a_server_that_takes_no_hidden_names_is_good_enough(config):
         assert list(real.home.iterdir()) == []
 
 
+ANON = tuple(f"anon_{may}_enable=YES" for may in ("upload", "mkdir_write", "other_write"))
+
+
 @pytest.mark.real_server
 @pytest.mark.root
 @pytest.mark.parametrize(
     ("kind", "directives"),
     [
         ("vsftpd", ("local_umask={}",)),
+        ("vsftpd", ("virtual_use_local_privs=NO", "anon_world_readable_only=NO", *ANON, "anon_umask={}")),
         ("proftpd", ("<Directory /*>", "Umask {} {}", "</Directory>")),
         ("pure-ftpd", ("-U{}:{}",)),
     ],
@@ -448,7 +452,9 @@ def test_where_nobody_else_may_read_what_is_published_it_is_said(config, kind, d
         warnings = [each for each in findings if each.level is Level.WARNING and each.area is Area.DIRECTORY]
         assert ["lets nobody else read them" in each.message for each in warnings] == [True] * len(warnings)
         assert bool(warnings) is is_private
-        assert all("`local_umask=022` of vsftpd" in each.remedy for each in warnings)
+        assert all(
+            "`local_umask=022` of vsftpd, with `anon_umask=022` for its virtual" in each.remedy for each in warnings
+        )
         assert list(real.home.iterdir()) == []
 
 
