@@ -49,7 +49,8 @@ def _count(value: object) -> int | None:
 
 def _directories(value: object) -> list[str] | None:
     known = value if isinstance(value, list) else []
-    return [each for each in known if isinstance(each, str) and each.startswith("/")][:MOST_WITHOUT_RENAMES]
+    found = dict.fromkeys(each for each in known if isinstance(each, str) and each.startswith("/"))
+    return list(found)[:MOST_WITHOUT_RENAMES]
 
 
 def _group(value: object) -> str | None:

@@ -388,6 +388,8 @@ class Profile:
     def refuses_renames(self, directory: str) -> None:
         """Nothing may be renamed in a directory; that holds below it as well, and from many such for all others."""
         within = f"{directory}/"
+        if any(within.startswith(f"{known}/") for known in self.no_renames):
+            return  # another session has found out meanwhile
         elsewhere = [known for known in self.no_renames if not known.startswith(within)]
         if not directory or len(elsewhere) == MOST_WITHOUT_RENAMES:
             self.renames, self.no_renames = False, []

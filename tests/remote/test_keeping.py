@@ -9,7 +9,7 @@ from unittest import mock
 import pytest
 
 from ftpsyncd.remote.keeping import REFUSALS_LAST_S, Keeper, hope, kept, learned, refusals
-from ftpsyncd.remote.profile import Beyond, Dating, Oddity, Profile
+from ftpsyncd.remote.profile import MOST_WITHOUT_RENAMES, Beyond, Dating, Oddity, Profile
 from tests.remote.profiles import FEATURES, hopeless
 
 NOW = 1_700_000_000.0
@@ -153,6 +153,24 @@ class TestRefusals:
         assert again.no_renames == ["/c", "/a"]
         keeper.tend(later + REFUSALS_LAST_S + 1)
         assert again.no_renames == []
+
+    def test_a_directory_without_renames_counts_once_however_many_sessions_find_out(self):
+        """Four times for four connections: two of them were many enough for all of the server to get no renames."""
+        profile = Profile()
+        for _ in range(2 * MOST_WITHOUT_RENAMES):
+            for directory in ("/a", "/a/b", "/c"):
+                profile.refuses_renames(directory)
+        assert profile.renames_at("/d/x")
+        assert profile.no_renames == ["/a", "/c"]
+        assert profile.without_renames.startswith("the server renames nothing in /a, /c: ")
+
+    def test_a_directory_that_was_noted_several_times_is_taken_up_once(self):
+        profile = Profile(no_renames=["/a", "/a", "/c"])
+        text = Keeper(profile, "", NOW).tend(NOW)
+        assert text is not None
+        again = Profile()
+        Keeper(again, text, NOW)
+        assert again.no_renames == ["/a", "/c"]
 
     def test_a_root_without_renames_is_all_of_the_server(self):
         profile = Profile()
