@@ -241,7 +241,7 @@ class Server:
         if self.pam is None:
             self.pam = Service.made(self.port)
         self.pam.path.write_text(
-            f"auth required pam_userdb.so db={self.scratch}/users\n"
+            f"auth required pam_userdb.so [db={self.scratch}/users]\n"
             "account required pam_permit.so\nsession required pam_permit.so\n"
         )
         empty = self.scratch / "empty"
@@ -292,12 +292,12 @@ MaxLoginAttempts 3
 TimeoutIdle {self.idle_s}
 User daemon
 Group daemon
-ModulePath {fetched()}/usr/lib/proftpd
-PidFile {self.scratch}/pid
-ScoreboardFile {self.scratch}/scoreboard
+ModulePath "{fetched()}/usr/lib/proftpd"
+PidFile "{self.scratch}/pid"
+ScoreboardFile "{self.scratch}/scoreboard"
 DelayEngine off
 AuthPAM off
-AuthUserFile {users}
+AuthUserFile "{users}"
 AuthOrder mod_auth_file.c
 RequireValidShell off
 DefaultRoot ~
@@ -305,7 +305,7 @@ AllowOverwrite on
 AllowStoreRestart on
 WtmpLog off
 TransferLog none
-SystemLog {self.scratch}/proftpd.log
+SystemLog "{self.scratch}/proftpd.log"
 """
         text += "".join(f"{line}\n" for line in self.directives)
         if self.denied:
@@ -317,10 +317,10 @@ SystemLog {self.scratch}/proftpd.log
             text += f"""LoadModule mod_tls.c
 TLSEngine on
 TLSRequired on
-TLSRSACertificateFile {certificates().chain}
-TLSRSACertificateKeyFile {certificates().key}
-TLSCACertificateFile {certificates().ca}
-TLSLog {self.scratch}/tls.log
+TLSRSACertificateFile "{certificates().chain}"
+TLSRSACertificateKeyFile "{certificates().key}"
+TLSCACertificateFile "{certificates().ca}"
+TLSLog "{self.scratch}/tls.log"
 {implicit}"""
         if self.client_certificate:
             text += "TLSVerifyClient on\n"

@@ -21,6 +21,7 @@ from ftpsyncd import __version__, errors
 from ftpsyncd.cli import app
 from ftpsyncd.cli.app import COMMANDS, cli, outcome
 from ftpsyncd.config import schema
+from ftpsyncd.quoting import as_word
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
@@ -576,6 +577,6 @@ def test_a_shell_completes_commands_and_mappings(ftpsyncd, config_file, monkeypa
     monkeypatch.setenv("COMP_WORDS", "ftpsyncd re")
     monkeypatch.setenv("COMP_CWORD", "1")
     assert ftpsyncd().out.split() == ["plain,retry", "plain,rescan", "plain,resume", "plain,reload"]
-    monkeypatch.setenv("COMP_WORDS", f"ftpsyncd -c {config_file} plan g")
+    monkeypatch.setenv("COMP_WORDS", f"ftpsyncd -c {as_word(config_file)} plan g")
     monkeypatch.setenv("COMP_CWORD", "4")
     assert ftpsyncd().out.split() == ["plain,gallery"]

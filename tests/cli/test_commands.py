@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import shlex
 import signal
 import sys
 import threading
@@ -27,6 +28,7 @@ from ftpsyncd.ledger.book import LEDGER, Ledger
 from ftpsyncd.local.scan import Scanner
 from ftpsyncd.model import Kind
 from ftpsyncd.questions import CommandName, Why
+from ftpsyncd.quoting import as_word
 from ftpsyncd.status import MappingState
 from tests import nursery
 from tests.cli.terminal import on_a_terminal, park
@@ -182,14 +184,14 @@ def test_watching_has_colours_where_nobody_minds(config_file, daemon):
 def test_the_shell_completes_names(config_file, words, completed, named):
     first, _, rest = words.partition(" ")
     line = (
-        f"ftpsyncd -c {config_file} {words}"
+        f"ftpsyncd -c {as_word(config_file)} {words}"
         if named == "by -c"
         else f"ftpsyncd {first} {rest}"
         if rest
         else f"ftpsyncd {words}"
     )
     environ = {**os.environ, "_FTPSYNCD_COMPLETE": "bash_complete", "COMP_WORDS": line}
-    environ["COMP_CWORD"] = str(len(line.split()) - (0 if line.endswith(" ") else 1))
+    environ["COMP_CWORD"] = str(len(shlex.split(line)) - (0 if line.endswith(" ") else 1))
     environ["FTPSYNCD_CONFIG"] = str(config_file)
     ended = nursery.run([sys.executable, "-m", "ftpsyncd"], env=environ)
     assert ended.stderr == ""
@@ -340,9 +342,10 @@ def test_why_names_the_key_that_a_link_depends_on(ftpsyncd, config_file):
 
 
 def test_why_does_not_claim_that_a_file_that_is_gone_was_never_published(ftpsyncd, config_file):
-    told = ftpsyncd("why", config_file.parent / "gallery" / "gone.jpg", "-c", config_file).out
+    path = config_file.parent / "gallery" / "gone.jpg"
+    told = ftpsyncd("why", path, "-c", config_file).out
     assert "none was published" not in told
-    assert f"`ftpsyncd history --path {config_file.parent}/gallery/gone.jpg -c {config_file}`" in told
+    assert f"`ftpsyncd history --path {as_word(path)} -c {as_word(config_file)}`" in told
 
 
 @pytest.mark.parametrize("path", ["x" * 300, f"{'x' * 300}/a.jpg"])
@@ -469,7 +472,7 @@ def test_without_a_daemon_a_decision_is_noted_for_the_next_pass(ftpsyncd, config
     (config_file.parent / "gallery/a.jpg").write_bytes(b"picture")
     park(config_file, "a.jpg", ServerUnavailableError("no"))
     found = ftpsyncd("retry", "gallery", "--json", "-c", config_file)
-    next_pass = f"the next `ftpsyncd sync -c {config_file}`, or the daemon when it starts,"
+    next_pass = f"the next `ftpsyncd sync -c {as_word(config_file)}`, or the daemon when it starts,"
     message = f"gallery: 1 failed path is tried again; no daemon runs: {next_pass} carries it out"
     asked = {"command": "retry", "mapping": "gallery", "server": None, "path": None}
     assert (found.code, json.loads(found.out), found.err) == (0, {**asked, "message": message}, "")
@@ -533,7 +536,7 @@ def test_a_daemon_is_asked_and_steered_while_the_file_on_disk_is_wrong(ftpsyncd,
 
 def test_status_mentions_that_the_file_on_disk_is_wrong(ftpsyncd, broken_file, daemon):
     told = ftpsyncd("status", "-c", broken_file)
-    assert f"`ftpsyncd check -c {broken_file}`" in told.err
+    assert f"`ftpsyncd check -c {as_word(broken_file)}`" in told.err
     daemon.answer = daemon.answer._replace(daemon=daemon.answer.daemon._replace(uptime_s=-1.0))
     assert ftpsyncd("status", "-c", broken_file).err == ""  # the daemon read it later, so it took it
 
@@ -634,11 +637,11 @@ def test_a_pass_beside_the_daemon_is_told_what_to_type_instead(ftpsyncd, config_
     with Claim(load(config_file).state_dir):
         ended = ftpsyncd("sync", "-c", config_file)
     assert ended.code == 75
-    assert f"`ftpsyncd rescan -c {config_file}`" in ended.err
+    assert f"`ftpsyncd rescan -c {as_word(config_file)}`" in ended.err
 
 
 def test_nobody_is_told_to_start_the_service_of_another_configuration(ftpsyncd, config_file, monkeypatch):
-    by_hand = f"Start it with `ftpsyncd run -c {config_file}`, or name with -c a configuration that runs."
+    by_hand = f"Start it with `ftpsyncd run -c {as_word(config_file)}`, or name with -c a configuration that runs."
     assert by_hand in ftpsyncd("rescan", "-c", config_file).err
     monkeypatch.setattr("ftpsyncd.typed.SERVICES", config_file.parent)
     monkeypatch.setenv("FTPSYNCD_CONFIG", str(config_file))

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from ftpsyncd.control.shapes import status_to_json
+from ftpsyncd.quoting import as_word
 from ftpsyncd.status import DaemonStatus, MappingState, MappingStatus, ServerState, ServerStatus, Status
 
 PLUGIN = Path(__file__).parents[2] / "contrib/check_ftpsyncd"
@@ -39,7 +40,7 @@ def checked(tmp_path: Path, program: str, *words: str) -> tuple[int, str]:
 
 def of(tmp_path: Path, **changes: Any) -> tuple[int, str]:
     (tmp_path / "status").write_text(json.dumps(status_to_json(WELL._replace(**changes))))
-    return checked(tmp_path, f"cat {tmp_path}/status")
+    return checked(tmp_path, f"cat {as_word(tmp_path / 'status')}")
 
 
 NUMBERS = "| gallery_pending=0 gallery_failed=0 gallery_parked=0 gallery_held=0 gallery_directories_held=0"

@@ -15,6 +15,7 @@ from ftpsyncd.config import load
 from ftpsyncd.inspection.check import check
 from ftpsyncd.inspection.findings import Level
 from ftpsyncd.inspection.outsiders import outsiders
+from ftpsyncd.quoting import as_word, quote
 
 DAEMON, BIN, GAMES = (pwd.getpwnam(name) for name in ("daemon", "bin", "games"))
 NOBODY = 65534
@@ -46,8 +47,7 @@ alerts: {{command: [./tell], webhook: {{file: url}}}}
 def told(place: Path, config: str = "etc/config.yaml") -> list[tuple[str, str, str]]:
     findings = list(outsiders(load(place / config)))
     assert {each.level for each in findings} <= {Level.WARNING}
-    here = str(place)
-    return [(each.subject, each.message.replace(here, ""), each.remedy.replace(here, "")) for each in findings]
+    return [(each.subject, each.message, each.remedy) for each in findings]
 
 
 def test_what_is_closed_to_others_is_not_told_of(place: Path) -> None:
@@ -70,8 +70,8 @@ def test_what_everybody_may_write_is_one_line_with_the_command_that_helps(
     place: Path, name: str, subject: str, what: str
 ) -> None:
     (place / name).chmod(0o757 if (place / name).is_dir() else 0o646)
-    said = f"/{name} can be written by every user of this machine, who can change {what} thereby."
-    assert told(place) == [(subject, said, f"`chmod o-w /{name}` mends that.")]
+    said = f"{quote(f'{place}/{name}')} can be written by every user of this machine, who can change {what} thereby."
+    assert told(place) == [(subject, said, f"`chmod o-w {as_word(place / name)}` mends that.")]
 
 
 @pytest.mark.parametrize("name", ["password", "url"])
@@ -79,8 +79,9 @@ def test_a_secret_that_everybody_can_read_is_told_of_once(place: Path, name: str
     """By the configuration, whatever it is loaded for, and not once more by who looks for others that may write."""
     (place / "etc" / name).chmod(0o644)
     findings = check(load(place / "etc" / "config.yaml"), offline=True)
-    [said] = [str(each) for each in findings if f"/etc/{name}" in f"{each.message}{each.remedy}"]
-    assert f"every user of this machine can read {place}/etc/{name}; run `chmod 640 {place}/etc/{name}`" in said
+    [said] = [text for each in findings if f"/etc/{name}" in (text := f"{each.message} {each.remedy}")]
+    secret = place / "etc" / name
+    assert f"every user of this machine can read {secret}; run `chmod 640 {as_word(secret)}`" in said
 
 
 def test_what_is_behind_a_closed_directory_is_not_told_of(place: Path) -> None:
@@ -99,11 +100,11 @@ def test_where_a_link_leads_counts_and_where_it_is(place: Path) -> None:
     (place / "links").mkdir()
     (place / "links" / "config.yaml").symlink_to(place / "etc" / "config.yaml")
     (place / "links").chmod(0o777)
-    said = "/links can be written by every user of this machine, who can change the configuration thereby."
+    said = f"{quote(f'{place}/links')} can be written by every user of this machine, who can change the configuration thereby."
     assert [each[1] for each in told(place, "links/config.yaml") if each[0] == "config"] == [said]
     (place / "links").chmod(0o755)
     (place / "etc").chmod(0o777)
-    said = "/etc can be written by every user of this machine, who can change the configuration thereby."
+    said = f"{quote(f'{place}/etc')} can be written by every user of this machine, who can change the configuration thereby."
     assert said in [each[1] for each in told(place, "links/config.yaml")]
 
 
@@ -129,8 +130,10 @@ class TestOwnersAndGroups:
 
     def test_who_owns_it_may_write_it(self, place: Path) -> None:
         os.chown(place / "etc/config.yaml", DAEMON.pw_uid, DAEMON.pw_gid)
-        said = "/etc/config.yaml can be written by daemon, who can change the configuration thereby."
-        assert told(place) == [("config", said, "`chown root /etc/config.yaml` mends that.")]
+        said = (
+            f"{quote(f'{place}/etc/config.yaml')} can be written by daemon, who can change the configuration thereby."
+        )
+        assert told(place) == [("config", said, f"`chown root {as_word(place / 'etc/config.yaml')}` mends that.")]
 
     def test_who_asks_by_sudo_may_do_all_that_root_may(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         os.chown(place / "etc/config.yaml", DAEMON.pw_uid, DAEMON.pw_gid)
@@ -146,11 +149,13 @@ class TestOwnersAndGroups:
     def test_members_of_the_group_are_named(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         os.chown(place / "etc", 0, DAEMON.pw_gid)
         (place / "etc").chmod(0o775)
-        said = "/etc can be written by daemon, who can change the configuration thereby."
-        assert told(place) == [("config", said, "`chmod g-w /etc` mends that.")]
+        said = f"{quote(f'{place}/etc')} can be written by daemon, who can change the configuration thereby."
+        assert told(place) == [("config", said, f"`chmod g-w {as_word(place / 'etc')}` mends that.")]
         monkeypatch.setattr(os, "getgrouplist", lambda _name, gid: [gid, DAEMON.pw_gid])
         monkeypatch.setattr(pwd, "getpwall", lambda: [DAEMON, BIN, GAMES, BIN, GAMES])
-        assert told(place)[0][1].startswith("/etc can be written by daemon, bin, games and 2 more, who ")
+        assert told(place)[0][1].startswith(
+            f"{quote(f'{place}/etc')} can be written by daemon, bin, games and 2 more, who "
+        )
 
     def test_a_group_with_nobody_else_in_it_is_no_danger(self, place: Path) -> None:
         """As umask 002 makes everything where each user has a group."""
@@ -165,4 +170,5 @@ class TestOwnersAndGroups:
         (place / "etc").chmod(0o750)
         assert told(place) == []
         os.chown(place / "etc", 0, DAEMON.pw_gid)
-        assert [each[1][:45] for each in told(place)] == ["/etc/config.yaml can be written by daemon, who"[:45]]
+        [(_, said, _)] = told(place)
+        assert said.startswith(f"{quote(f'{place}/etc/config.yaml')} can be written by daemon, ")

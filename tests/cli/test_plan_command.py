@@ -21,6 +21,7 @@ from ftpsyncd.local.scan import fingerprint_of
 from ftpsyncd.local.tree import root_identity
 from ftpsyncd.model import Fingerprint, Hold, HoldKind, Intent, Kind, RootIdentity, Row
 from ftpsyncd.publishing import lastlook
+from ftpsyncd.quoting import as_word
 from ftpsyncd.specs import destination
 from tests.cli.terminal import park
 
@@ -193,10 +194,10 @@ def test_held_deletes_are_listed_and_no_actions(ftpsyncd, config_file, how, limi
     document = json.loads(ftpsyncd("plan", "gallery", "--json", "-c", config_file).out)
     found = [each for each in document["planned"] if each["verb"] != "wait"]
     assert [(each["verb"], each["path"]) for each in found] == GONE
-    assert all(each["held"] and each["why"].endswith(why.format(config_file)) for each in found)
+    assert all(each["held"] and each["why"].endswith(why.format(as_word(config_file))) for each in found)
     told = ftpsyncd("plan", "gallery", "-c", config_file).out
     # Files, as `status`, `approve` and the reasons count them.
-    approve, discard = (f"`ftpsyncd {command} gallery -c {config_file}`" for command in ("approve", "discard"))
+    approve, discard = (f"`ftpsyncd {command} gallery -c {as_word(config_file)}`" for command in ("approve", "discard"))
     assert f"3 deletes wait for a person: {approve} or {discard} decides." in told
     assert told.count(f"held for {approve}") == 0, "it is named once, and not with every path"
     assert told.endswith("Nothing else to do.\n")
@@ -229,7 +230,7 @@ def test_a_paused_mapping_says_so(ftpsyncd, config_file):
     assert found == [("paused", ""), ("make_dir", ""), ("upload", "a.jpg"), ("upload", "b.jpg")]
     told = ftpsyncd("plan", "gallery", "-c", config_file).out
     assert told.endswith(
-        f"gallery: 3 actions wait until it goes on: `ftpsyncd resume gallery -c {config_file}`.\nNothing else to do.\n"
+        f"gallery: 3 actions wait until it goes on: `ftpsyncd resume gallery -c {as_word(config_file)}`.\nNothing else to do.\n"
     ), "a `sync` does none of it"
 
 

@@ -22,6 +22,7 @@ from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.local import tree
 from ftpsyncd.logstream import LogStream
 from ftpsyncd.mapping.site import QUEUE_ROOM
+from ftpsyncd.quoting import as_word
 from ftpsyncd.status import DaemonStatus, ServerState, ServerStatus, Status, Transfer
 from tests.cli.terminal import check_snapshot, drawn, longest, on_a_terminal, shown, write_config
 from tests.cli.test_status_view import GOOD
@@ -237,7 +238,7 @@ def test_a_pass_over_a_mapping_that_is_paused_ends_and_says_so(ftpsyncd, config_
     (config_of_real.parent / "shop/b.jpg").touch()
     ended = ftpsyncd("sync", "-c", config_of_real)
     assert ended.code == 1
-    assert f"gallery: paused by a person, {waits}; `ftpsyncd resume gallery -c {config_of_real}`" in ended.out
+    assert f"gallery: paused by a person, {waits}; `ftpsyncd resume gallery -c {as_word(config_of_real)}`" in ended.out
     assert {path.name for path in real.home.rglob("*.jpg")} == {"a.jpg", "b.jpg"}
 
 

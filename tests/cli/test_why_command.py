@@ -14,6 +14,7 @@ from ftpsyncd.claim import Claim
 from ftpsyncd.engine.report import iso
 from ftpsyncd.errors import NameRefusedError
 from ftpsyncd.local.scan import fingerprint_of
+from ftpsyncd.quoting import as_word
 from tests.cli.terminal import fail
 from tests.cli.test_plan_command import PAUSED_NS, publish
 
@@ -84,7 +85,7 @@ def test_what_is_gone_and_no_longer_included_stays_at_the_server(ftpsyncd, confi
 
 
 def goes_on(config_file, does: str) -> str:
-    return f"no daemon runs: the next `ftpsyncd sync gallery -c {config_file}`, or the daemon when it starts, {does}"
+    return f"no daemon runs: the next `ftpsyncd sync gallery -c {as_word(config_file)}`, or the daemon when it starts, {does}"
 
 
 def test_without_a_daemon_nobody_is_said_to_publish_before_the_next_pass(ftpsyncd, config_file):
@@ -109,7 +110,7 @@ def test_while_a_pass_is_at_work_it_is_not_said_that_the_next_one_publishes(ftps
     assert not json.loads(ftpsyncd("status", "--json", "-c", config_file).out)["daemon"]["at_work"]
     assert said == (
         "not published yet; another ftpsyncd is at work, as a `sync` is: that, or the next"
-        f" `ftpsyncd sync gallery -c {config_file}`, publishes it"
+        f" `ftpsyncd sync gallery -c {as_word(config_file)}`, publishes it"
     )
 
 
@@ -138,8 +139,8 @@ def test_a_status_without_a_daemon_does_not_promise_when_a_failed_file_is_tried_
     (config_file.parent / "gallery" / "a.jpg").write_text("x")
     fail(config_file, "a.jpg", NameRefusedError("No."), next_try_ns=PAUSED_NS)
     told = " ".join(ftpsyncd("status", "-c", config_file).out.split())
-    who = f"by the next `ftpsyncd sync gallery -c {config_file}`, or the daemon"
-    who = f"after `ftpsyncd resume gallery -c {config_file}`" if paused else who
+    who = f"by the next `ftpsyncd sync gallery -c {as_word(config_file)}`, or the daemon"
+    who = f"after `ftpsyncd resume gallery -c {as_word(config_file)}`" if paused else who
     assert f"No. (1 try, tried again {who})" in told
 
 
@@ -172,7 +173,7 @@ def test_nothing_of_a_paused_mapping_is_told_to_be_published_by_a_sync(ftpsyncd,
     (config_file.parent / "gallery" / "a.jpg").write_text("x")
     said = sentence(ftpsyncd, config_file, "a.jpg")
     assert ("ftpsyncd sync gallery" in said) is not paused
-    assert (f"gallery is paused, `ftpsyncd resume gallery -c {config_file}`" in said) is paused
+    assert (f"gallery is paused, `ftpsyncd resume gallery -c {as_word(config_file)}`" in said) is paused
 
 
 def test_what_changed_by_a_clock_that_was_ahead_does_not_settle_for_years(ftpsyncd, config_file, monkeypatch):
