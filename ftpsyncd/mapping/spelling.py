@@ -56,10 +56,11 @@ def take_over(ledger: Ledger, mapping: int, spec: MappingSpec, server: ServerSpe
         ledger.mappings.set_encoding(mapping, now)
         return ""
     respelled: list[_Respelled] = []
+    stays_there = _sent(spec.remote, before) == _sent(spec.remote, now)
     after: str | None = None
     while rows := list(ledger.walk(mapping, after=after, most=ROWS_AT_ONCE)):
         after = rows[-1][0]
-        if spec.remote.isascii():
+        if stays_there:
             respelled += _respelled(rows, before, now)
         else:
             # Another directory is theirs now.
@@ -94,20 +95,22 @@ def _record(ledger: Ledger, mapping: int, respelled: Sequence[_Respelled]) -> No
 
 
 def _respelled(rows: Iterable[tuple[str, Row]], before: str, now: str) -> Iterator[_Respelled]:
-    """What would be other bytes now."""
+    """What would be other bytes now, which ASCII may be, too: ``+`` in UTF-7, ``~`` in HZ and Shift-JIS-2004."""
     for path, row in rows:
-        if path.isascii():
-            continue
-        try:
-            sent = names.on_the_wire(path, before)
-        except NameNotSendableError:
+        sent = _sent(path, before)
+        if sent is None:
             yield _Respelled(path, row, None)
             continue
         leads = names.off_the_wire(sent, now)
-        if leads == path:
-            continue
-        try:
-            told = names.on_the_wire(leads, now)
-        except NameNotSendableError:
-            told = b""
-        yield _Respelled(path, row, leads if told == sent else None)
+        if _sent(leads, now) != sent:
+            yield _Respelled(path, row, None)
+        elif leads != path:
+            yield _Respelled(path, row, leads)
+
+
+def _sent(path: str, encoding: str) -> bytes | None:
+    """What a server is told of a path; None: it cannot be told."""
+    try:
+        return names.on_the_wire(path, encoding)
+    except NameNotSendableError:
+        return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from ftpsyncd.specs import MappingSpec, ServerSpec, TlsMode
 
 SERVER = ServerSpec("web", "127.0.0.1", "u", port=21, tls=TlsMode.OFF)
 SPEC = MappingSpec("m", Path("/srv/m"), "web", "/site")
+NOT_SENDABLE = Failure(None, 1, True, 0, NameNotSendableError.__name__, "no", "", "", 1)  # noqa: FBT003
 
 
 @pytest.fixture
@@ -66,7 +68,7 @@ def test_each_path_leads_to_the_bytes_that_were_sent(ledger: Ledger, before: str
     taken_over(ledger, before)
     publish(ledger, *names)
     sent = {on_the_wire(path, before): row for path, row in rows(ledger).items()}
-    assert "under 3 paths" in taken_over(ledger, now)
+    assert taken_over(ledger, now).endswith(f"is published under 3 paths gets its names in {codecs.lookup(now).name}")
     assert {on_the_wire(path, now): row for path, row in rows(ledger).items()} == sent
     assert {"a.jpg", "d"} < set(rows(ledger))
     taken_over(ledger, before)
@@ -129,7 +131,25 @@ def test_many_rows_are_gone_through_in_turns_and_written_in_the_last_one(
 def test_the_same_encoding_under_another_name_is_no_other_one(ledger: Ledger):
     taken_over(ledger, "latin-1")
     publish(ledger, "ü.jpg")
-    assert taken_over(ledger, "ISO-8859-1") == ""
+    ledger.failures.put(mapping(ledger), "€.jpg", NOT_SENDABLE)
+    assert not list(spelling.take_over(ledger, mapping(ledger), SPEC, SERVER._replace(encoding="ISO-8859-1")))
+    assert ledger.failures.of(mapping(ledger), "€.jpg") == NOT_SENDABLE, "it still cannot be told"
+
+
+def test_what_is_the_same_in_both_encodings_is_told_by_nobody(ledger: Ledger):
+    taken_over(ledger, "latin-1")
+    publish(ledger, "a.jpg", "ü.jpg", "ß/")
+    before = rows(ledger)
+    assert taken_over(ledger, "cp1252") == ""
+    assert rows(ledger) == before
+    assert ledger.mappings.encoding(mapping(ledger)) == "cp1252"
+
+
+def test_what_could_not_be_told_in_the_encoding_of_before_is_published_anew(ledger: Ledger):
+    taken_over(ledger, "latin-1")
+    publish(ledger, "€.jpg")
+    assert "under 1 path " in taken_over(ledger, "utf-8")
+    assert rows(ledger)["€.jpg"].fingerprint.is_doubted
 
 
 def test_what_nothing_leads_to_any_more_is_published_anew_and_told(ledger: Ledger):
@@ -137,9 +157,10 @@ def test_what_nothing_leads_to_any_more_is_published_anew_and_told(ledger: Ledge
     taken_over(ledger, "latin-1")
     publish(ledger, "ú@.jpg", "ú@/")
     assert "ú@".encode("latin-1") == b"\xfa@" != b"\xfa@".decode("cp932").encode("cp932")
+    published = rows(ledger)["ú@.jpg"].fingerprint
     said = taken_over(ledger, "cp932")
     assert "of 2 of them under their names in iso8859-1 stays" in said
-    assert rows(ledger)["ú@.jpg"].fingerprint.is_doubted
+    assert rows(ledger)["ú@.jpg"].fingerprint == published.doubted()
     assert rows(ledger)["ú@"].fingerprint == MISSING
 
 
@@ -164,10 +185,46 @@ def test_in_a_directory_that_has_another_name_now_all_is_published_anew(ledger: 
     assert rows(ledger)["d"].fingerprint == MISSING
 
 
+@pytest.mark.parametrize("path", ["a+b.jpg", "a+/", "a~b+c.jpg"])
+def test_ascii_that_is_told_otherwise_now_is_published_anew(ledger: Ledger, path: str):
+    """It passed for what it was: a changed file was sent beside it, and what was deleted here stayed there."""
+    taken_over(ledger, "latin-1")
+    publish(ledger, path, "a.jpg")
+    assert on_the_wire("a+b.jpg", "utf-7") == b"a+-b.jpg"
+    assert "under 1 path " in taken_over(ledger, "utf-7")
+    doubted = {path for path, row in rows(ledger).items() if row.fingerprint.is_doubted or row.fingerprint == MISSING}
+    assert doubted == {path.rstrip("/")}
+
+
+def test_another_path_may_lead_to_what_was_published_in_ascii(ledger: Ledger):
+    taken_over(ledger, "latin-1")
+    publish(ledger, "a~b.jpg", "a.jpg")
+    before = rows(ledger)
+    assert "under 1 path " in taken_over(ledger, "shift_jis_2004")
+    assert rows(ledger) == {"a‾b.jpg": before["a~b.jpg"], "a.jpg": before["a.jpg"]}
+
+
+@pytest.mark.parametrize(
+    ("remote", "now", "stays"),
+    [("/ü", "cp1252", True), ("/ü", "utf-8", False), ("/a~b", "cp1252", True), ("/a~b", "shift_jis_2004", False)],
+)
+def test_all_stays_where_it_is_if_the_directory_is_told_as_before(
+    ledger: Ledger, remote: str, now: str, *, stays: bool
+):
+    """All was sent anew, and said to stay behind, where the name of the directory was not in ASCII."""
+    there = SPEC._replace(remote=remote)
+    taken_over(ledger, "latin-1", there)
+    publish(ledger, "a.jpg", "ü.jpg")
+    before = rows(ledger)
+    said = taken_over(ledger, now, there)
+    assert (said == "") is stays
+    assert (rows(ledger) == before) is stays
+
+
 def test_names_that_could_not_be_told_are_tried_again_and_no_others(ledger: Ledger):
     taken_over(ledger, "latin-1")
-    for path, error in (("€.jpg", NameNotSendableError), ("b.jpg", NameRefusedError)):
-        failure = Failure(None, 1, True, 0, error.__name__, "no", "", "", 1)  # noqa: FBT003
+    refused = NOT_SENDABLE._replace(kind=NameRefusedError.__name__)
+    for path, failure in (("€.jpg", NOT_SENDABLE), ("b.jpg", refused)):
         ledger.failures.put(mapping(ledger), path, failure)
     taken_over(ledger, "utf-8")
     assert [path for path, _ in ledger.failures.all(mapping(ledger))] == ["b.jpg"]
