@@ -133,6 +133,7 @@ def queue_in(state: Breaker) -> Queue:
 
 
 DONE = Done(UPLOAD, Did.PUBLISHED)
+DELETED = Done(Delete(M, "d/a"), Did.DELETED)
 ANSWERED = Done(Probe("web"), Did.ANSWERED)
 
 
@@ -146,6 +147,7 @@ VERDICTS: dict[str, tuple[Breaker, Outcome, Breaker, EventKind | None]] = {
     "another success is no news": (Breaker.CLOSED, DONE, Breaker.CLOSED, None),
     "a success after an outage is": (Breaker.OFFLINE, DONE, Breaker.CLOSED, ONLINE),
     "an answered probe after an outage is": (Breaker.OFFLINE, ANSWERED, Breaker.CLOSED, ONLINE),
+    "a delete that is done after an outage is": (Breaker.OFFLINE, DELETED, Breaker.CLOSED, ONLINE),
     "a success after refused logins is": (Breaker.REFUSED, DONE, Breaker.CLOSED, ONLINE),
     "a success at a server that was full is": (Breaker.FULL, DONE, Breaker.CLOSED, ONLINE),
     "a refused name is an answer": (Breaker.OFFLINE, failed(REFUSED), Breaker.CLOSED, ONLINE),
@@ -160,6 +162,12 @@ VERDICTS: dict[str, tuple[Breaker, Outcome, Breaker, EventKind | None]] = {
     "a refused login: refused": (Breaker.CLOSED, failed(WRONG_PASSWORD, connecting=True), Breaker.REFUSED, OFFLINE),
     "a bad certificate: refused": (Breaker.CLOSED, failed(TlsError("x"), connecting=True), Breaker.REFUSED, OFFLINE),
     "offline, then refused: news": (Breaker.OFFLINE, failed(WRONG_PASSWORD, connecting=True), Breaker.REFUSED, OFFLINE),
+    "no connection for want of this machine's: nothing": (
+        Breaker.CLOSED,
+        failed(NoDescriptorError("x"), connecting=True),
+        Breaker.CLOSED,
+        None,
+    ),
     "a password that cannot be read: offline": (
         Breaker.CLOSED,
         failed(ConfigError("x"), connecting=True),

@@ -97,8 +97,7 @@ def test_in_a_full_directory_what_has_failed_there_is_tried_then(story: Story):
     deleted(story, "e/old")
     assert waits_s(story, "e/1") == waits_s(story, "e/2") == 0
     assert waits_s(story, "a") == SPACE_RETRY_S
-    story.queue.offer(other_file("e/1"))
-    assert story.queue.take(NOW) == other_file("e/1"), "it is sent, before the time of its directory is over"
+    assert story.queue.space.admits(M, "e/1", NOW), "before the time of its directory is over"
 
 
 def test_nothing_is_tried_before_all_has_been_deleted_that_makes_room(story: Story):
