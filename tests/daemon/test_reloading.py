@@ -64,6 +64,18 @@ def test_another_setting_is_an_adjustment(change: dict[str, object]):
     assert (found.moved, found.adjusted) == ([], ["a"])
 
 
+def test_what_is_changed_is_told_by_name_whatever_the_order_of_the_file():
+    names = list("hbgadfce")
+    old = [changed(name=name) for name in names]
+    assert compared(old, [changed(name=name, settle_s=9.0) for name in names]).adjusted == sorted(names)
+    assert compared(old, [changed(name=name, remote=f"/{name}") for name in names]).moved == sorted({*names} - {"a"})
+
+
+def test_what_a_reload_that_failed_has_left_without_a_server_is_moved():
+    found = difference({"a": A}, {"a": A}, {}, {"web": WEB})
+    assert (found.moved, found.adjusted) == (["a"], [])
+
+
 def test_another_bandwidth_needs_no_other_connection():
     found = compared([A], [A], WEB._replace(bandwidth_bytes_s=1000))
     assert (found.servers, found.paced, found.sentence) == ([], ["web"], "sends at another rate to web")

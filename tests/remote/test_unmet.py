@@ -216,15 +216,10 @@ def test_nor_is_one_that_goes_away_when_the_connection_is_made():
         await c.say("421 Too busy.")
         await c.hang_up()
 
-    def speak_to(acc: Account) -> None:
-        with acc() as session:
-            session.make_ready()
-            session.exchange([b"NOOP"])
-
     with Scripted(EPSV=leave) as server:
         acc = account(server)
-        with pytest.raises(ServerUnavailableError):
-            speak_to(acc)
+        with pytest.raises(ServerUnavailableError, match="421 Too busy"):
+            acc()
         assert acc.profile.meanwhile is None
 
 
