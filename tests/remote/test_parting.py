@@ -98,6 +98,8 @@ class TestTheEnd:
 
         def read_all() -> bool:
             asked.append(parting._state(ours).unsent)
+            # Else there would be room at once, again and again.
+            assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == 1
             while len(got) < count:
                 got.extend(theirs.recv(count))
             return wait_for(ours, select.POLLOUT)
@@ -139,8 +141,9 @@ class TestTheEnd:
         assert is_reset(theirs) is comes
         assert to_the_end(theirs) == b"x" * 1000
 
-    @pytest.mark.parametrize("fault", [{"sacked": 1}, {"retransmitted": 1}])
-    def test_not_on_a_line_that_loses(self, line, monkeypatch, fault):
+    # 8: the server has ended already.
+    @pytest.mark.parametrize("fault", [{"sacked": 1}, {"retransmitted": 1}, {"state": 8}])
+    def test_not_on_a_line_that_loses_or_has_ended(self, line, monkeypatch, fault):
         ours, theirs = line
         told = parting._state(ours)._replace(**fault)
         monkeypatch.setattr(parting, "_state", lambda _sock: told)
