@@ -108,6 +108,20 @@ def test_where_a_link_leads_counts_and_where_it_is(place: Path) -> None:
     assert said in [each[1] for each in told(place, "links/config.yaml")]
 
 
+@pytest.mark.parametrize("alerts", ["", "alerts: {command: [mail]}", "alerts: {webhook: https://localhost/}"])
+def test_what_is_no_file_is_not_looked_for_where_ftpsyncd_was_started(
+    place: Path, monkeypatch: pytest.MonkeyPatch, alerts: str
+) -> None:
+    """Of what only has a name, `PATH` says where it is."""
+    (place / "open").mkdir()
+    (place / "open").chmod(0o777)
+    (place / "open/mail").write_text("x")
+    monkeypatch.chdir(place / "open")
+    config = place / "etc/config.yaml"
+    config.write_text(config.read_text().partition("alerts:")[0] + alerts)
+    assert told(place) == []
+
+
 @pytest.mark.root
 class TestOwnersAndGroups:
     def test_the_owner_of_the_state_directory_runs_the_service(self, place: Path) -> None:
@@ -134,6 +148,14 @@ class TestOwnersAndGroups:
             f"{quote(f'{place}/etc/config.yaml')} can be written by daemon, who can change the configuration thereby."
         )
         assert told(place) == [("config", said, f"`chown root {as_word(place / 'etc/config.yaml')}` mends that.")]
+
+    def test_so_may_who_owns_the_way_to_it_and_has_closed_it_to_all_others(self, place: Path) -> None:
+        for name in ("etc", "etc/config.yaml"):
+            os.chown(place / name, DAEMON.pw_uid, DAEMON.pw_gid)
+        (place / "etc").chmod(0o700)
+        assert [each[2] for each in told(place)] == [
+            f"`chown root /{name}` mends that." for name in ("etc", "etc/config.yaml")
+        ]
 
     def test_who_asks_by_sudo_may_do_all_that_root_may(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         os.chown(place / "etc/config.yaml", DAEMON.pw_uid, DAEMON.pw_gid)

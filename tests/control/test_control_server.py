@@ -234,6 +234,13 @@ def test_a_socket_moves_and_what_was_asked_at_the_old_one_is_answered(path, tmp_
     assert noted(tmp_path) is None
 
 
+def test_the_note_of_a_socket_that_was_removed_right_away_leads_nowhere(tmp_path: Path) -> None:
+    note(tmp_path, tmp_path / "run.sock", None)
+    assert noted(tmp_path) is None
+    (tmp_path / "run.sock").touch()
+    assert noted(tmp_path) is None
+
+
 def test_a_socket_where_another_daemon_answers_is_not_moved_to(path, tmp_path):
     with ControlServer(FakeDaemon(), path, state_dir=tmp_path) as moving, ControlServer(FakeDaemon(), tmp_path / "s"):
         with pytest.raises(ControlSocketError, match="Another daemon answers on"):
