@@ -84,6 +84,18 @@ def test_a_secret_that_everybody_can_read_is_told_of_once(place: Path, name: str
     assert f"every user of this machine can read {secret}; run `chmod 640 {as_word(secret)}`" in said
 
 
+def test_a_file_with_the_bit_that_protects_what_is_in_a_directory_is_not_protected(place: Path) -> None:
+    (place / "etc/config.yaml").chmod(0o1646)
+    assert [each[2] for each in told(place)] == ["`chmod o-w /etc/config.yaml` mends that."]
+
+
+def test_of_what_is_not_there_only_the_way_to_it_is_told(place: Path) -> None:
+    config = load(place / "etc/config.yaml")
+    (place / "etc/url").unlink()
+    (place / "etc").chmod(0o757)
+    assert [each.remedy for each in outsiders(config)] == [f"`chmod o-w {place}/etc` mends that."]
+
+
 def test_what_is_behind_a_closed_directory_is_not_told_of(place: Path) -> None:
     for path in (place / "etc").iterdir():
         path.chmod(0o666)
@@ -161,6 +173,18 @@ class TestOwnersAndGroups:
         os.chown(place / "etc/config.yaml", DAEMON.pw_uid, DAEMON.pw_gid)
         monkeypatch.setenv("SUDO_UID", str(DAEMON.pw_uid))
         assert told(place) == []
+
+    def test_what_sudo_left_to_somebody_else_who_asks_means_nothing(
+        self, place: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        os.chown(place / "etc/config.yaml", DAEMON.pw_uid, DAEMON.pw_gid)
+        monkeypatch.setenv("SUDO_UID", str(DAEMON.pw_uid))
+        config = load(place / "etc/config.yaml")
+        os.seteuid(BIN.pw_uid)
+        try:
+            assert [each.subject for each in outsiders(config)] == ["config"]
+        finally:
+            os.seteuid(0)
 
     @pytest.mark.parametrize("uid", [NOBODY, 54321], ids=["unmapped", "unknown"])
     def test_an_owner_who_has_no_account_here_is_no_danger(self, place: Path, uid: int) -> None:

@@ -13,7 +13,7 @@ from prometheus_client import ProcessCollector
 from prometheus_client.parser import text_string_to_metric_families
 
 from ftpsyncd.control.client import _UnixConnection
-from ftpsyncd.control.meter import BUCKETS_S, Meter
+from ftpsyncd.control.meter import BUCKETS_S, DONE, Meter
 from ftpsyncd.control.metrics import Metrics
 from ftpsyncd.control.server import ControlServer
 from ftpsyncd.events import Event, EventKind
@@ -102,6 +102,12 @@ def test_a_delete_that_waits_for_a_decision_is_held_and_not_parked():
     assert value(found, "holds_total", **PLACE) == 2
     assert value(found, "files_parked_total", **PLACE) == 0
     assert value(found, "failures_total", error="ChangedAtServerError", **PLACE) == 1
+
+
+def test_nothing_but_what_was_done_is_an_action_and_a_hold_without_an_error_no_failure():
+    counts = told(*(event(kind) for kind in EventKind)).read()
+    assert counts.actions == {("gallery", "web", kind.value): 1 for kind in DONE}
+    assert told(event(EventKind.HELD)).read().failures == {}
 
 
 def test_what_has_not_happened_yet_is_zero():
