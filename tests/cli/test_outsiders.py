@@ -197,6 +197,9 @@ class TestOwnersAndGroups:
         (place / "etc").chmod(0o775)
         said = f"{quote(f'{place}/etc')} can be written by daemon, who can change the configuration thereby."
         assert told(place) == [("config", said, f"`chmod g-w {as_word(place / 'etc')}` mends that.")]
+        (place / "etc").chmod(0o1775)
+        assert told(place) == []
+        (place / "etc").chmod(0o775)
         monkeypatch.setattr(os, "getgrouplist", lambda _name, gid: [gid, DAEMON.pw_gid])
         monkeypatch.setattr(pwd, "getpwall", lambda: [DAEMON, BIN, GAMES, BIN, GAMES])
         assert told(place)[0][1].startswith(
