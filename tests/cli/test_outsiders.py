@@ -205,6 +205,8 @@ class TestOwnersAndGroups:
         assert told(place)[0][1].startswith(
             f"{quote(f'{place}/etc')} can be written by daemon, bin, games and 2 more, who "
         )
+        monkeypatch.setattr(pwd, "getpwall", lambda: [DAEMON, BIN, GAMES])
+        assert told(place)[0][1].startswith(f"{quote(f'{place}/etc')} can be written by daemon, bin, games, who ")
 
     def test_a_group_with_nobody_else_in_it_is_no_danger(self, place: Path) -> None:
         """As umask 002 makes everything where each user has a group."""
@@ -212,6 +214,13 @@ class TestOwnersAndGroups:
             os.chown(place / "etc", 0, gid)
             (place / "etc").chmod(0o775)
             assert told(place) == []
+
+    def test_nor_are_accounts_of_the_system_in_the_group_of_root(
+        self, place: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(os, "getgrouplist", lambda _name, gid: [gid, 0])
+        (place / "etc").chmod(0o775)
+        assert told(place) == []
 
     def test_who_cannot_get_at_it_is_not_told_of(self, place: Path) -> None:
         os.chown(place / "etc/config.yaml", DAEMON.pw_uid, DAEMON.pw_gid)
