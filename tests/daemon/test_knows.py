@@ -221,6 +221,7 @@ class TestWhatIsGone:
         known = asked.known("d/a")
         assert isinstance(known, Known)
         assert (known.leaves, known.when_deleted) == (True, "")
+        assert known.renamed_first == "it may be n now, and is renamed there unless it is written anew"
 
     def test_what_may_be_in_a_directory_that_is_renamed_first_is_told_so_when_its_time_is_over(
         self, asked: Asked, monkeypatch: pytest.MonkeyPatch
