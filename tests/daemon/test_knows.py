@@ -173,6 +173,15 @@ def test_when_the_server_is_tried_again(asked: Asked, after_s: float, when: str)
     assert f"; the server is tried again {when}" in asked.why("n", after_s).sentence
 
 
+def test_that_the_server_has_no_space_is_told_of_what_is_there(asked: Asked) -> None:
+    for path in ("full/a", "full/b"):
+        asked.queue.space.refused(M, path, "552 No.", NOW)
+    for path, words in (("full/c", f"there is no space at the server for what is in {M}/full (552 No.)"), ("n", "")):
+        known = asked.known(path)
+        assert isinstance(known, Known)
+        assert known.no_space == words
+
+
 class TestWhatIsGone:
     @pytest.mark.parametrize(
         ("deletes", "what"), [(DeletePolicy.MIRROR, "deleted"), (DeletePolicy.KEEP, "forgotten, and kept")]
