@@ -173,6 +173,18 @@ def test_when_the_server_is_tried_again(asked: Asked, after_s: float, when: str)
     assert f"; the server is tried again {when}" in asked.why("n", after_s).sentence
 
 
+@pytest.mark.parametrize(("looks", "paused"), [(True, False), (True, True), (False, False)])
+def test_that_the_folder_is_looked_through_is_told_where_that_leads_to_anything(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch, *, looks: bool, paused: bool
+) -> None:
+    monkeypatch.setattr(type(asked.mirror), "busy_looking", lambda _self, _now: looks)
+    if paused:
+        asked.is_paused()
+    known = asked.known("n")
+    assert isinstance(known, Known)
+    assert known.looking is (looks and not paused)
+
+
 def test_that_the_server_has_no_space_is_told_of_what_is_there(asked: Asked) -> None:
     for path in ("full/a", "full/b"):
         asked.queue.space.refused(M, path, "552 No.", NOW)

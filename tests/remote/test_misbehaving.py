@@ -1713,6 +1713,31 @@ class TestRenaming:
             assert next(line for line in server.log if line.startswith("DELE")) == "DELE /a", "not moved aside"
             assert server.files == {"/a": b"newer", "/c": b"content", "/e": b"content"}
 
+    @pytest.mark.parametrize("words", ["550 Permission denied.", "502 Not at all."])
+    def test_room_is_made_also_where_nobody_may_ask_whether_it_is_needed(self, words):
+        """That nobody may look does not tell that nothing is there: what is could never be replaced."""
+
+        async def careful(connection: Connection, path: str) -> None:
+            if path in connection.server.files:
+                await connection.say("550 File exists.")
+            else:
+                await connection.server.default(connection, f"RNTO {path}")
+
+        async def sized(connection: Connection, path: str) -> None:
+            if path == "/a":
+                await connection.say(words)
+            else:
+                await connection.server.default(connection, f"SIZE {path}")
+
+        with Scripted(RNTO=careful, SIZE=sized) as server, account(server)() as session:
+            server.files["/c"] = b"old"
+            assert errors_of(publish(session, job("/b"), job("/c"))) == [None, None]
+            server.files["/a"] = b"old"
+            del server.log[:]
+            assert errors_of(publish(session, job("/a", b"newer"))) == [None]
+            assert server.files["/a"] == b"newer"
+            assert server.verbs().count("RNTO") == 1
+
     def test_nor_is_one_before_a_file_is_sent_afresh_under_its_final_name(self):
         with Scripted(DELE=removing_directories) as server, account(server)() as session:
             server.dirs.add("/d")
