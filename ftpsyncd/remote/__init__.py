@@ -16,9 +16,9 @@ docs/library.md has an example of each call. Read on in this order:
 - sockets: `wire` (the control line), `addresses` and `hello` (its beginning), `agreeing`, `opening`, `data` and
   `parting` (data connections), `sockets`, `tls` and `pem`;
 - commands and answers: `saying`, `lengths` and `undecoded` (what can be said), `unmet` (when), `standing` (where),
-  `replies`, `facts` and `listings` (what is meant);
-- publishing: `upload` (the cycle), `outgoing` (one file in it), `sending`, `pour` and `crowded` (its content),
-  `dating`, `renaming`, `resume` and `hashes`;
+  `replies`, `verdicts`, `facts` and `listings` (what is meant);
+- publishing: `upload` (the cycle), `outgoing` (one file in it), `verifying` (is it complete?), `sending`, `pour` and
+  `crowded` (its content), `dating`, `renaming`, `resume` and `hashes`;
 - all else: `looking`, `directories` and `whole` (what is there), `transfer` (fetching), `making`, `removing`;
 - what servers are like: `profile`, `keeping` (what of it is kept), `trials`, `naming`, `reaching` and `scratch` (what
   is found out by trying, and what that leaves);

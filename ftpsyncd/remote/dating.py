@@ -1,6 +1,6 @@
 """The date of a file at the server: the ways in which it is set, and which of them is true.
 
-`outgoing` sets it with the commands that end an upload, `session` alone.
+`verifying` sets it with the commands that end an upload, `session` alone.
 
 Sources: draft-somers-ftp-mfxx (MFMT), RFC 3659 §3 (MDTM), and what vsftpd and others take for the same.
 """

@@ -42,8 +42,6 @@ from ftpsyncd.remote import lengths, naming, reaching, renaming, resume, saying,
 from ftpsyncd.remote.agreeing import Offer, agree, offered, prepare, reach
 from ftpsyncd.remote.outgoing import (
     Outgoing,
-    checked,
-    checks,
     opened,
     remove,
     rename,
@@ -57,6 +55,7 @@ from ftpsyncd.remote.renaming import NoRenameError
 from ftpsyncd.remote.replies import Reply
 from ftpsyncd.remote.resume import NOTHING
 from ftpsyncd.remote.sending import SMALL, Sending
+from ftpsyncd.remote.verifying import checked, checks
 
 if TYPE_CHECKING:
     from ftpsyncd.remote.session import Session

@@ -148,7 +148,7 @@ MUTATIONS = (
     Mutation(
         "G1",
         "the server is not asked for the size",
-        "remote/outgoing.py",
+        "remote/verifying.py",
         'commands = [("SIZE", session.command("SIZE", name))] if session.profile.size else []',
         "commands: list[tuple[str, bytes]] = []",
         f"{SCRIPTED}::TestTheDataConnection::test_a_226_before_the_data_is_verified",

@@ -65,10 +65,11 @@ from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.keeping import Keeper, kept, refusals
 from ftpsyncd.remote.library import Ftp
 from ftpsyncd.remote.opening import dial
-from ftpsyncd.remote.outgoing import Outgoing, checked
+from ftpsyncd.remote.outgoing import Outgoing
 from ftpsyncd.remote.profile import MOST_WITHOUT_RENAMES, Dating, Oddity, Paths, Profile
 from ftpsyncd.remote.replies import Reply
 from ftpsyncd.remote.session import Session
+from ftpsyncd.remote.verifying import checked
 from ftpsyncd.remote.wire import Control, Timeouts
 from ftpsyncd.specs import DataMode, TlsMode
 from tests.contract.remotes import job, publish, put, raiser
