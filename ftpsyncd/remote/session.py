@@ -1,8 +1,8 @@
 """One logged-in connection to an FTP or FTPS server: the port's words turned into commands and back.
 
 `Session` is :class:`ftpsyncd.remote.port.RemoteSession`; `account` opens them, and `login` begins them. Looking is in
-`looking`, publishing in `upload`, fetching in `transfer`, meanings in `replies`, the control line in `wire`, data
-connections in `agreeing`, `opening` and `data`.
+`looking`, publishing in `upload`, fetching in `transfer`, meanings in `replies` and `verdicts`, the control line in
+`wire`, data connections in `agreeing`, `opening` and `data`.
 
 Commands travel in batches: one write, one reply each, in order. An answer that fits no command finishes the session,
 since nobody knows which command the next one would answer.
@@ -21,15 +21,11 @@ from typing import TYPE_CHECKING, Self
 
 from ftpsyncd.core import names
 from ftpsyncd.errors import (
-    DataUnreachableError,
     FtpsyncdError,
-    LoginRefusedError,
     NotSupportedError,
     ProtocolError,
     RemoteError,
     ServerUnavailableError,
-    TlsError,
-    TooManyTransfersError,
 )
 from ftpsyncd.model import Kind
 from ftpsyncd.remote import (
@@ -44,19 +40,18 @@ from ftpsyncd.remote import (
     reaching,
     removing,
     renaming,
-    replies,
     saying,
     scratch,
     transfer,
     undecoded,
     upload,
 )
-from ftpsyncd.remote.opening import ACTIVE_REMEDY
 from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteEntry, Sink
 from ftpsyncd.remote.profile import lingers, reads_in_turn
 from ftpsyncd.remote.replies import Reply
 from ftpsyncd.remote.standing import VISIT, Placed, Standing
 from ftpsyncd.remote.unmet import Unmet
+from ftpsyncd.remote.verdicts import verdict
 from ftpsyncd.remote.wire import Control
 from ftpsyncd.specs import DataMode
 
@@ -65,10 +60,6 @@ if TYPE_CHECKING:
 
 AHEAD_LASTS_S = 10.0
 """For so long, a data connection that was agreed on ahead of a file is used; servers and firewalls give up on it."""
-_WITH_DATA = frozenset({"STOR", "APPE", "RETR", "LIST", "NLST", "MLSD"})
-"""Commands that use a data connection."""
-_NO_DATA_REMEDY = "Ask whoever runs the server what these words mean there; no file travels in clear text instead."
-"""What helps where a server that has agreed on protected data connections (PROT P) will not have one (RFC 4217 §9)."""
 
 
 class Session:
@@ -325,29 +316,13 @@ class Session:
         return reply
 
     def error(self, reply: Reply, verb: str, subject: str = "") -> RemoteError:
-        """The typed error for a reply; one that fits no command finishes the session.
-
-        So does one that we are not logged in any more (RFC 959 §4.2.2, 530): nothing else will be said on it. And one
-        that there are too many transfers: proftpd says so twice, and then no answer is that to what was said last.
-        """
-        error = replies.error_of(reply, verb, subject, self.account.spec.encoding)
-        protected, with_data = self.control.context is not None, verb in _WITH_DATA
-        # vsftpd and proftpd may let in who has no TLS, and want it for data. (Of EPRT, 522 is about the address.)
-        if isinstance(error, TlsError) or (reply.code == 522 and with_data and not protected):
-            if with_data:
-                self.abandon()  # whatever the code is (IIS: 534): over this one, each file would be refused in turn
-            if with_data and protected:
-                said = f"The server takes no data under TLS: {reply.text}"
-                return TlsError(said, reply=reply.text, remedy=_NO_DATA_REMEDY)
-            if not protected and verb != "AUTH":
-                said = f"The server takes no data in clear text: {reply.text}"
-                return TlsError(said, reply=reply.text, remedy="Set `tls: explicit` for this server.")
+        """The typed error for a reply; the session is finished if it is over by that (`verdicts`)."""
+        protected, encoding = self.control.context is not None, self.account.spec.encoding
+        error, ends = verdict(reply, verb, subject, encoding, protected=protected, passive=self.is_passive)
         if isinstance(error, ProtocolError):
             self.doubt()
-        if isinstance(error, ProtocolError | LoginRefusedError | TooManyTransfersError):
+        if ends:
             self.abandon()
-        if reply.code == 425 and not self.is_passive:
-            return DataUnreachableError(error.message, reply=error.reply, remedy=ACTIVE_REMEDY)
         return error
 
     def blames_connection(self, first: Reply, reply: Reply) -> bool:
