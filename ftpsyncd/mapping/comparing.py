@@ -14,8 +14,9 @@ from itertools import chain
 
 from ftpsyncd.actions import Adopt, Forget, MakeDir, Rename, RenameDir, Upload
 from ftpsyncd.core.deletes import gone_s
-from ftpsyncd.core.plan import Ask, Enter, Gone, Look, Selection, Settled, Swapped, Wait, plan_directory
+from ftpsyncd.core.plan import Ask, Enter, Gone, Look, Selection, Settled, Wait, plan_directory
 from ftpsyncd.core.settle import Work
+from ftpsyncd.core.swapped import Swapped
 from ftpsyncd.core.turn import Order
 from ftpsyncd.mapping.absences import Absences
 from ftpsyncd.mapping.forgetting import Forgetting

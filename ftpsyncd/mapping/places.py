@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 from itertools import chain
 
 from ftpsyncd.core.inside import Inside
-from ftpsyncd.core.plan import Swapped, swapped_away, swapped_directory
+from ftpsyncd.core.swapped import Swapped, swapped_away, swapped_directory
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.logs import one_line
 from ftpsyncd.mapping.doubts import doubt_some_dated

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ftpsyncd.core.plan import Swapped, swapped_directory
+from ftpsyncd.core.swapped import Swapped, swapped_directory
 from ftpsyncd.events import EventKind
 from ftpsyncd.logs import one_line
 from ftpsyncd.mapping.holding import Holding

@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ftpsyncd.actions import Adopt, Forget, MakeDir, Rename, Upload
-from ftpsyncd.core.plan import AWAITED, KEPT, Ask, Decision, Enter, Gone, Look, Settled, Swapped, Wait, plan_directory
+from ftpsyncd.core.plan import AWAITED, KEPT, Ask, Decision, Enter, Gone, Look, Settled, Wait, plan_directory
 from ftpsyncd.core.settle import BUSY_AGAIN_S, Sighting
+from ftpsyncd.core.swapped import Swapped
 from ftpsyncd.model import MISSING, MIXED, Entry, Fingerprint, Kind, Row
 from ftpsyncd.paths import join, parent
 from ftpsyncd.specs import ExistingPolicy

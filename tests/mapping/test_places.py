@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ftpsyncd.actions import Did, Done, Failed, RenameDir
-from ftpsyncd.core.plan import Swapped, swapped_away, swapped_directory
+from ftpsyncd.core.swapped import Swapped, swapped_away, swapped_directory
 from ftpsyncd.errors import FileChangedError
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.mapping import doubts

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from ftpsyncd.actions import Action, Delete, Did, Done, Failed, Outcome, RemoveDir, Upload
-from ftpsyncd.core.plan import swapped_away
 from ftpsyncd.core.schedule import Queue
+from ftpsyncd.core.swapped import swapped_away
 from ftpsyncd.engine import again
 from ftpsyncd.errors import ChangedAtServerError, TransferFailedError
 from ftpsyncd.events import EventKind

@@ -1119,7 +1119,7 @@ MUTATIONS = (
     Mutation(
         "G4",
         "what was on a disk is deleted when another one is mounted in its place",
-        "core/plan.py",
+        "core/swapped.py",
         "    if mount_point and filesystem and row.device > MIXED and row.device not in {filesystem, device}:\n",
         "    if mount_point and filesystem and row.device < 0:\n",
         "tests/mapping/test_mirror.py::"
