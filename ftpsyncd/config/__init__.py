@@ -3,11 +3,12 @@
 In: a file, the environment. Out: :class:`Config`, made of the specs of :mod:`ftpsyncd.specs`. Called by `service`,
 `check`, `demo` and the command line. The contract is docs/config.md.
 
-Read in this order: `reading` (what is in a file, or a pipe), `document` (YAML with positions), `unfit` (why a value
-does not fit), `unanswered` (why a file cannot be read), `units`, `values`, `password` and `places` (single values),
-`section` (what a key is), `keys` (what each key accepts), `rules` and `disks` (what keys mean together), `loading` (all
-of it in a row), `records` (what becomes of it), `referred` (the secrets and certificates that it refers to). PyYAML is
-imported only when a file is really loaded: a command that needs no configuration does not pay for it.
+Read in this order: `reading` (what is in a file, or a pipe), `document` (YAML with positions), `mistakes` (what is no
+YAML), `unfit` (why a value does not fit), `unanswered` (why a file cannot be read), `units`, `values`, `password` and
+`places` (single values), `section` (what a key is), `keys` (what each key accepts), `rules` and `disks` (what keys mean
+together), `loading` (all of it in a row), `records` (what becomes of it), `referred` (the secrets and certificates that
+it refers to). PyYAML is imported only when a file is really loaded: a command that needs no configuration does not pay
+for it.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import yaml
 
+from ftpsyncd.config.mistakes import explained, is_where_it_began, odd_blank
 from ftpsyncd.config.reading import content
 from ftpsyncd.errors import ConfigError
 from ftpsyncd.expression import Expression
@@ -34,45 +35,10 @@ _CONTROL = Expression("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 
-_BLANK = Expression("[\u00a0\u1680\u2000-\u200b\u202f\u205f\u3000\ufeff]")
-"""What looks like a space, or like nothing, and is a letter to YAML: copied from a web page or a mail."""
-_LINE_END = Expression("\r\n|[\n\r\x85\u2028\u2029]")
 _QUOTED_OTHERWISE = Expression("[\u00ab\u00bb\u2018-\u201e\u2039\u203a].*[\u00ab\u00bb\u2018-\u201e\u2039\u203a]")
 """In quotation marks that are none to YAML."""
 _COMMENT_AT_ONCE = re.compile(r"[ \t]+#[^\s#]")
 """What ends a plain value in YAML, and was hardly meant to: people put a space behind the # of a comment."""
-_BEGUN = Expression(r"simple key|flow (sequence|mapping)|quoted scalar")
-"""What PyYAML finds unfinished when it is some lines further on: the mistake is where it began."""
-
-# What PyYAML says → what a person can check. Its texts never hold more than one character of the file, except the
-# names of aliases and tags, which could be half a password: those are replaced.
-_YAML_HINTS = (
-    (r"found character '\\t'", "a tab is here", "use spaces, for indentation and after a colon"),
-    (r"found character '@'", "a value begins with @", 'quote it: "@media"'),
-    (r"found character '%'", "a value begins with %", 'quote it: "%…"'),
-    (r"found character '`'", "a value begins with a backquote", "quote it"),
-    (r"alias|expected alphabetic or numeric character", "a value begins with * or &", 'quote it: "*.jpg"'),
-    (r"tag", "a value begins with !", 'quote it: "!keep.tmp"'),
-    (
-        r"mapping values are not allowed",
-        "a colon is in the wrong place",
-        "check the indentation of this line and the one before, and quote values that contain `: ` or end with a colon",
-    ),
-    (r"could not find expected ':'", "a key has no colon", "write `key: value`, with a space after the colon"),
-    (
-        r"expected <block end>",
-        "this line does not fit",
-        "check its quotes, and its indentation against the lines above",
-    ),
-    (
-        r"expected ',' or '[\]}]'|flow node expected the node content, but found '<stream end>'",
-        "a list or mapping in brackets is not closed",
-        "check brackets and commas",
-    ),
-    (r"while scanning a quoted scalar|found unexpected end of stream", "a quote is not closed", "check the quotes"),
-    (r"unknown escape character", "a backslash in double quotes", "use single quotes, or write it twice"),
-    (r"expected a single document|but found another document", "a second document begins (---)", "use one per file"),
-)
 
 
 class Place(NamedTuple):
@@ -164,7 +130,7 @@ class Document:
     def complain(self, loc: Loc, text: str, *, at_key: bool = False) -> None:
         """Note a problem with the value (or the key) at ``loc``, unless one is known: a second would be its echo."""
         place = self.key_place(loc) if at_key else self.value_place(loc)
-        problem = Problem(place, key_path(loc), text + _odd_blank(self._source, place.line, place.line))
+        problem = Problem(place, key_path(loc), text + odd_blank(self._source, place.line, place.line))
         if all((known.place, known.key) != (place, problem.key) for known in self.problems):
             self.problems.append(problem)
 
@@ -359,21 +325,16 @@ def _compose(path: Path, text: str) -> yaml.Node | None:
 
 
 def _explain(path: Path, error: yaml.MarkedYAMLError, text: str) -> str:
+    context, problem = error.context or "", error.problem or ""
     mark, begun = error.problem_mark or error.context_mark, error.context_mark
-    if mark and begun and begun.line < mark.line and _BEGUN.search(error.context or ""):
+    if mark and begun and begun.line < mark.line and is_where_it_began(context):
         mark = begun
-    if "flow node" in (error.context or "") and "'<stream end>'" in (error.problem or ""):
+    if "flow node" in context and "'<stream end>'" in problem:
         mark = _left_open(text) or mark
     where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else f"{path}"
     # The line before may go on here because of one.
-    blank = _odd_blank(text, mark.line, mark.line + 1) if mark else ""
-    said = f"{error.context or ''} {error.problem or ''}"
-    for pattern, what, check in _YAML_HINTS:
-        if re.search(pattern, said):
-            return f"{where}  not valid YAML: {what}; {check}{blank}"
-    return (
-        f"{where}  not valid YAML: {error.problem or error.context}; check indentation and quotes in this line{blank}"
-    )
+    blank = odd_blank(text, mark.line, mark.line + 1) if mark else ""
+    return f"{where}  not valid YAML: {explained(context, problem)}{blank}"
 
 
 def _left_open(text: str) -> yaml.Mark | None:
@@ -385,14 +346,6 @@ def _left_open(text: str) -> yaml.Mark | None:
         elif isinstance(token, yaml.FlowSequenceEndToken | yaml.FlowMappingEndToken):
             left.pop()
     return left[-1] if left else None
-
-
-def _odd_blank(text: str, first: int, last: int) -> str:
-    """What only looks like a space in some lines, to be put after a complaint about them; empty if nothing does."""
-    for number, line in enumerate(_LINE_END.compiled.split(text)[max(0, first - 1) : last], max(1, first)):
-        if found := _BLANK.search(line):
-            return f"; line {number} has the character U+{ord(found[0]):04X}, which is no space, whatever it looks like"
-    return ""
 
 
 def _pairs(node: yaml.Node, known: set[int]) -> Iterator[tuple[yaml.Node, yaml.Node, bool]]:
