@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ftpsyncd.core.extent import Key
 from ftpsyncd.paths import above
-
-Key = tuple[str, str]
-"""(mapping, path)"""
 
 
 class Below:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftpsyncd.core.below import Below, Key
+from ftpsyncd.core.below import Below
+from ftpsyncd.core.extent import Key
 
 PATHS = ["", "a", "b", "a/b", "a/b/c", "a/b/d", "a/e", "b/c/d/e"]
 KEYS = st.tuples(st.sampled_from(["one", "two"]), st.sampled_from(PATHS))
