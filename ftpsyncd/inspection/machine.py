@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from ftpsyncd import descriptors, patience, room
-from ftpsyncd.claim import lets_others_in
+from ftpsyncd.claim import is_taken, lets_others_in
 from ftpsyncd.config import Config
 from ftpsyncd.config.places import too_long_for_socket
 from ftpsyncd.control import whereabouts
@@ -49,7 +49,7 @@ def machine(config: Config) -> Iterator[Finding]:
     yield from state
     path = config.control.socket
     if path.parent != config.state_dir or state[0].level is not Level.ERROR:
-        yield from _socket(path)
+        yield from _socket(path, config.state_dir)
     yield from _listener(config)
     seen = patience.answers({mapping.name: partial(_folder, mapping) for mapping in config.mappings.values()})
     for mapping in config.mappings.values():
@@ -138,15 +138,19 @@ def _remedy(error: OSError, place: Path) -> str:
     return room.INODES if room.takes_no_file(place) else "Free space on that disk."
 
 
-def _socket(path: Path) -> Iterator[Finding]:
+def _socket(path: Path, state_dir: Path) -> Iterator[Finding]:
     """Whether a daemon could make its control socket, unless one has made it."""
-    if _is_in_use(path):
+    if _is_in_use(path, state_dir):
         return
     remedy = "Set `control.socket` to a path at which the user that runs ftpsyncd can make a socket."
     if too_long_for_socket(path):
         trouble, remedy = "is too long", "Set `control.socket` to a path of at most 107 bytes."
     elif os.path.lexists(path) and not path.is_socket():
         trouble, remedy = "is taken by something that is no socket", "Move that away, or set `control.socket`."
+    elif os.path.lexists(path) and not os.access(path, os.W_OK, effective_ids=True):
+        # Left by a daemon that root started once, for instance.
+        trouble = "is taken by a socket that this user may not use"
+        remedy = "Stop the daemon that has it, if one runs, and remove it, or set `control.socket`."
     else:
         try:
             _try_socket(path)
@@ -189,7 +193,8 @@ def _nearest(folder: Path) -> Path:
 def _listener(config: Config) -> Iterator[Finding]:
     """Whether a daemon could listen where it should, unless one may do so now."""
     places = (config.control.socket, whereabouts.noted(config.state_dir))
-    if config.control.http is None or any(place is not None and _is_in_use(place) for place in places):
+    in_use = any(place is not None and _is_in_use(place, config.state_dir) for place in places)
+    if config.control.http is None or in_use:
         return
     host, port = config.control.http
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as sock:
@@ -206,13 +211,16 @@ def _listener(config: Config) -> Iterator[Finding]:
             )
 
 
-def _is_in_use(path: Path) -> bool:
-    """Whether a daemon listens on a control socket, or one that this user may not ask."""
+def _is_in_use(path: Path, state_dir: Path) -> bool:
+    """Whether a daemon listens on a control socket, or one that this user may not ask, and is not the one to start."""
     with socket.socket(socket.AF_UNIX) as sock:
         try:
             sock.connect(os.fspath(path))
-        except OSError as error:
-            return isinstance(error, PermissionError)
+        except PermissionError:
+            # Whose the state directory is, and nobody has it: his daemon could not make the socket there.
+            return is_taken(state_dir) or not _is_ours(_nearest(state_dir))
+        except OSError:
+            return False
     return True
 
 

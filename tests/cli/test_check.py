@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import socket
 import sqlite3
 import tempfile
@@ -15,6 +16,7 @@ from typing import IO, Any
 import pytest
 
 from ftpsyncd import patience
+from ftpsyncd.claim import Claim
 from ftpsyncd.cli.probe import _show
 from ftpsyncd.config import Config, ControlSpec, load
 from ftpsyncd.control import whereabouts
@@ -520,6 +522,38 @@ def test_a_socket_in_a_directory_without_rights_is_an_error(config, as_nobody):
                 [found] = told_of_socket(config, Path(place, name))
             assert found.level is Level.ERROR
             assert "permission denied" in found.message
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("ours", [True, False], ids=["ours", "another's"])
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("closed/control.sock", "cannot be used: permission denied"),
+        ("control.sock", "is taken by a socket that this user may not use"),
+        ("file", "is taken by something that is no socket"),
+    ],
+)
+def test_a_socket_that_is_closed_to_who_has_the_state_directory_is_an_error(config, as_nobody, name, why, ours):
+    """A daemon of his does not start; who has not the state directory may ask about another one's, which runs."""
+    with tempfile.TemporaryDirectory() as place, socket.socket(socket.AF_UNIX) as left:
+        Path(place).chmod(0o755)
+        Path(place, "closed").mkdir(mode=0o700)
+        left.bind(f"{place}/control.sock")
+        left.close()
+        for each in ("control.sock", "file"):
+            Path(place, each).touch()
+            Path(place, each).chmod(0o600)
+        state_dir = Path(place, "state")
+        state_dir.mkdir(mode=0o700)
+        shutil.chown(state_dir, 65534 if ours else 0)
+        config = config._replace(state_dir=state_dir)
+        with as_nobody():
+            found = told_of_socket(config, Path(place, name))
+            assert [(each.level, why in each.message) for each in found] == ([(Level.ERROR, True)] if ours else [])
+            if ours:
+                with Claim(state_dir):
+                    assert told_of_socket(config, Path(place, name)) == [], "a daemon runs that may have it"
 
 
 @pytest.mark.root
