@@ -69,6 +69,8 @@ def load(path: Path, *, environ: Mapping[str, str], document: Document | None = 
     log = _fit(document, LogKeys, ("log",), _entries(document, top, "log")) or LogKeys({})
     passwords = [server.password for server in servers.values() if server is not None]
     alerts = _alerts(document, places, environ, _entries(document, top, "alerts"), passwords)
+    if "alerts" in top and not top["alerts"]:
+        document.warn(("alerts",), "it is empty, so that nobody is told; `command` or `webhook` says whom to tell")
     rules.check(document, servers, mappings, state_dir, control, alerts)
     if document.problems:
         raise ConfigError(*(document.line(problem) for problem in sorted(document.problems)))

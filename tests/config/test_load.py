@@ -528,6 +528,17 @@ def test_disks_that_do_not_answer_keep_nobody_waiting(loaded, home, hung):
     assert len(config.warnings) == 2 * len(names)
 
 
+@pytest.mark.parametrize("empty", ["alerts:\n", "alerts: {}\n", "alerts:\n#   command: [tell]\n"])
+def test_a_section_of_alerts_with_nothing_in_it_is_warned_of(loaded, empty):
+    """Who takes the # from its first line only believes that he is told."""
+    config = loaded(SERVERS + MAPPINGS + empty)
+    assert config.alerts is None
+    assert [warning.partition("alerts: ")[2] for warning in config.warnings if "nobody is told" in warning] == [
+        "it is empty, so that nobody is told; `command` or `webhook` says whom to tell"
+    ]
+    assert not any("nobody is told" in warning for warning in loaded(SERVERS + MAPPINGS + "control:\n").warnings)
+
+
 @pytest.mark.parametrize("file", ["hung/pw", "drop/pw"])
 def test_a_secret_on_a_disk_that_does_not_answer_keeps_nobody_waiting(loaded, home, hung, file):
     """A start waited for it without a word, as did `status`."""
