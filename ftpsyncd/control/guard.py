@@ -19,6 +19,7 @@ from ftpsyncd.control.answers import refusal
 from ftpsyncd.control.meant import FIELD, Meant
 from ftpsyncd.errors import ControlSocketError
 from ftpsyncd.logs import quote
+from ftpsyncd.quoting import as_word
 
 OPEN = frozenset({"/metrics", "/healthz"})
 """Answered over TCP without the token."""
@@ -121,6 +122,9 @@ def token_in(path: Path) -> str:
         return _read(path)
     except FileNotFoundError:
         pass
+    except PermissionError as trouble:
+        # Perhaps root has started the daemon once, by hand.
+        raise _unusable(path, str(trouble.strerror), remedy=_of_one_user(path)) from trouble
     except OSError as trouble:
         raise _unusable(path, str(trouble.strerror)) from trouble
     try:
@@ -150,14 +154,24 @@ def _read(path: Path) -> str:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise _unusable(path, "it is no file")
-        if found.st_mode & 0o077 or found.st_uid != os.geteuid():
+        if found.st_mode & 0o077:
             raise _unusable(path, "others can read it", remedy=f"Remove {quote(str(path))}; a new one is made.")
+        if found.st_uid != os.geteuid():
+            raise _unusable(path, "it belongs to another user", remedy=_of_one_user(path))
         token = os.read(descriptor, 4096).decode("latin-1").strip()
     finally:
         os.close(descriptor)
     if len(token) < _TOKEN_SHORTEST or not token.isascii() or not token.isprintable() or " " in token:
         raise _unusable(path, "it holds no token", remedy=f"Remove {quote(str(path))}; a new one is made.")
     return token
+
+
+def _of_one_user(path: Path) -> str:
+    """What helps where the token is another user's."""
+    return (
+        "All in the state directory has to belong to the user that runs ftpsyncd; for the service:"
+        f" `chown -R ftpsyncd: {as_word(path.parent)}`."
+    )
 
 
 def _unusable(path: Path, why: str, remedy: str | None = None) -> ControlSocketError:

@@ -41,11 +41,14 @@ INOTIFY = Path("/proc/sys/fs/inotify")
 RUNTIME = Path("/run")
 LASTING = ("lock", LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm")
 """Files of the state directory that outlive a process: another user may have made them."""
+FOR_HTTP = "control.token"
+"""One more, where `control.http` is set."""
 
 
 def machine(config: Config) -> Iterator[Finding]:
     """Look at this machine, in the order in which a person would mend it."""
-    state = list(_state_dir(config.state_dir))
+    lasting = LASTING if config.control.http is None else (*LASTING, FOR_HTTP)
+    state = list(_state_dir(config.state_dir, lasting))
     yield from state
     path = config.control.socket
     if path.parent != config.state_dir or state[0].level is not Level.ERROR:
@@ -58,7 +61,8 @@ def machine(config: Config) -> Iterator[Finding]:
     yield from _watches(mapping for mapping in config.mappings.values() if mapping.name in seen)
 
 
-def _state_dir(state_dir: Path) -> Iterator[Finding]:
+def _state_dir(state_dir: Path, lasting: Iterable[str]) -> Iterator[Finding]:
+    """Whether a daemon could use it, and what is in it of these names."""
     place = _nearest(state_dir)
     try:
         _require_possible(state_dir)
@@ -76,7 +80,7 @@ def _state_dir(state_dir: Path) -> Iterator[Finding]:
             _remedy(error, place),
         )
         return
-    closed = next((path for path in map(state_dir.joinpath, LASTING) if path.exists() and not _is_ours(path)), None)
+    closed = next((path for path in map(state_dir.joinpath, lasting) if path.exists() and not _is_ours(path)), None)
     if closed is not None:
         # Perhaps a `sync` of root has made it in a directory that is the service's.
         yield Finding(

@@ -669,6 +669,20 @@ def test_what_another_user_has_made_in_the_state_dir_is_an_error(config, as_nobo
 
 
 @pytest.mark.root
+@pytest.mark.parametrize("http", [("127.0.0.1", 0), None])
+def test_a_token_that_another_user_has_made_is_an_error_where_it_is_needed(config, as_nobody, http):
+    """Root had started the daemon once, by hand: `check` was content then, and the service did not start."""
+    with tempfile.TemporaryDirectory() as place:
+        os.chown(place, 65534, 65534)
+        Path(place, "control.token").touch(0o600)
+        there = config._replace(state_dir=Path(place), control=ControlSpec(Path(place, "control.sock"), http))
+        with as_nobody():
+            told = [each for each in check(there, offline=True) if each.subject == "state_dir"]
+    assert [each.level for each in told] == [Level.ERROR if http else Level.OK]
+    assert ("control.token" in told[0].message) == (http is not None)
+
+
+@pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
 @pytest.mark.parametrize(("size", "fits"), [("128k", False), ("512k", True)])
 def test_a_disk_without_room_for_a_new_ledger_is_as_good_as_full(config, tmp_path, size, fits):

@@ -6,8 +6,10 @@ import os
 import resource
 import socket
 import stat
+import tempfile
 import threading
 from contextlib import ExitStack, closing, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -376,8 +378,26 @@ def test_a_token_that_others_can_read_is_refused(token_file, mode):
 def test_a_token_of_another_user_is_refused(token_file, monkeypatch):
     token_in(token_file)
     monkeypatch.setattr(os, "geteuid", lambda: token_file.stat().st_uid + 1)
-    with pytest.raises(ControlSocketError, match="others can read it"):
+    with pytest.raises(ControlSocketError, match="it belongs to another user") as caught:
         token_in(token_file)
+    assert f"chown -R ftpsyncd: {token_file.parent}`" in caught.value.remedy
+    assert "Remove" not in caught.value.remedy, "that would be made anew for who runs it now, and not for the service"
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="root reads everything of others")
+def test_of_a_token_that_root_has_made_it_is_said_whose_it_has_to_be():
+    """A service was told to let its user write the directory, which he did."""
+    with tempfile.TemporaryDirectory() as place:
+        os.chown(place, 65534, 65534)
+        token_in(Path(place, "control.token"))
+        os.seteuid(65534)
+        try:
+            with pytest.raises(ControlSocketError, match="Permission denied") as caught:
+                token_in(Path(place, "control.token"))
+        finally:
+            os.seteuid(0)
+    assert f"chown -R ftpsyncd: {place}`" in caught.value.remedy
 
 
 @pytest.mark.parametrize("content", ["", "short", "a" * 19, "two words are no token at all", "é" * 30, "a\x01" * 20])
