@@ -1270,6 +1270,7 @@ def test_what_leaves_a_directory_is_known_until_it_has_left():
         queue.offer(rename(source, path))
     queue.offer(rename_dir("d/f", "w"))
     assert sorted(queue.leaving(M, "d")) == ["d/a", "d/e/b", "d/f"]
+    assert sorted(queue.leaving(M, "")) == ["d/a", "d/e/b", "d/f", "da"], "all is below the root"
     assert queue.leaving(OTHER, "d") == []
     taken = queue.take(NOW)
     assert taken is not None
