@@ -10,15 +10,18 @@ import pytest
 from ftpsyncd.errors import (
     AlreadyExistsError,
     FtpsyncdError,
+    LocalUnreadableError,
     NameRefusedError,
     ServerUnavailableError,
     TransferFailedError,
     VerificationError,
 )
+from ftpsyncd.model import Kind
 from ftpsyncd.remote.outgoing import Outgoing
+from ftpsyncd.remote.port import RemoteEntry
 from ftpsyncd.remote.profile import Resuming
 from ftpsyncd.remote.resume import REPEATED, Kept
-from tests.contract.remotes import job
+from tests.contract.remotes import DATE, job
 
 PATH, HIDDEN = "/d/a", "/d/a.0123abcd.filepart"
 BROKEN = TransferFailedError("The line broke.")
@@ -60,13 +63,15 @@ def test_what_of_it_is_worth_to_be_continued(changes: dict[str, Any], *, worth: 
         ({}, False),
         ({"alone": True}, True),
         ({"cleared": True}, True),
+        ({"hidden": False}, False),
+        ({"error": LocalUnreadableError("It cannot be read.")}, False),
         ({"touched": True}, False),
         ({"touched": True, "hidden": False}, True),
         ({"error": aside(NameRefusedError("No."))}, True),
         # Nobody has said what became of it.
         ({"error": aside(ServerUnavailableError("It is gone."))}, False),
     ],
-    ids=["nothing", "replaced", "cleared", "touched beside", "touched in its place", "moved aside", "perhaps moved"],
+    ids=["hidden", "replaced", "cleared", "in place", "unread", "touched beside", "touched", "moved", "perhaps moved"],
 )
 def test_what_was_there_before_is_gone_if_the_server_has_said_so_and_nothing_came(
     changes: dict[str, Any], *, costs: bool
@@ -74,6 +79,24 @@ def test_what_was_there_before_is_gone_if_the_server_has_said_so_and_nothing_cam
     assert outgoing(**{"error": BROKEN, **changes}).result().gone is costs
     if "error" not in changes:
         assert not outgoing(**changes).result().gone, "it has come"
+
+
+@pytest.mark.parametrize(
+    ("changes", "dated", "it"),
+    [({}, True, True), ({}, False, False), ({"size": 8}, True, False), ({"mtime_s": DATE + 3600}, True, False)],
+    ids=["it", "not dated", "another size", "another date"],
+)
+def test_which_file_of_the_server_it_may_be(changes: dict[str, Any], *, dated: bool, it: bool) -> None:
+    entry = RemoteEntry(PATH, Kind.FILE, 7, DATE)
+    assert outgoing(dated=dated).is_shown_as(entry._replace(**changes)) is it
+
+
+def test_how_much_is_sent_is_noted_and_shown() -> None:
+    shown: list[int] = []
+    upload = outgoing()
+    upload.job = job(PATH, progress=shown.append)
+    upload.moved(3)
+    assert (upload.sent, shown) == (3, [3])
 
 
 def test_of_one_that_failed_its_date_and_hash_are_told_only_as_far_as_they_are_true() -> None:
