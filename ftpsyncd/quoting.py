@@ -35,9 +35,23 @@ def named(path: object) -> str:
 
 
 def as_word(text: object) -> str:
-    """A name or path (a `str` or `Path`) as one word of a command to be copied, quoted where a shell needs that."""
+    """A name or path (a `str` or `Path`) as one word of a command to be copied, quoted where a shell needs that.
+
+    What does not print stands as shells read it within ``$'…'`` (POSIX.1-2024), in which there is no other ``'``: in
+    plain quotes an escape is a backslash and a letter, and the command would be about another file.
+    """
     plain = str(text)
-    return plain if _WORD.fullmatch(plain) else one_line(shlex.quote(plain))
+    if _WORD.fullmatch(plain):
+        return plain
+    return shlex.quote(plain) if plain.isprintable() else f"$'{''.join(map(_for_shell, plain))}'"
+
+
+def _for_shell(char: str) -> str:
+    if char == "\\":
+        return "\\\\"
+    if char.isprintable() and char != "'":
+        return char
+    return _NAMED.get(char) or "".join(f"\\{byte:03o}" for byte in char.encode("utf-8", "surrogateescape"))
 
 
 def address(host: str, port: int) -> str:

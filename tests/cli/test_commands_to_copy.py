@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -107,12 +109,36 @@ def test_commands_of_a_daemon():
         ("Müller", "Müller"),
         (Path("/srv/a b"), "'/srv/a b'"),
         ("~x", "'~x'"),
-        ("a\nb", r"'a\nb'"),
+        ("a\nb", r"$'a\nb'"),
         ("", "''"),
     ],
 )
 def test_only_what_a_shell_would_take_apart_is_quoted(text: object, word: str) -> None:
     assert as_word(text) == word
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a\nb",
+        "\x1b[31mred",
+        "\x011",
+        "it's\t'so'",
+        "back\\slash\n\\",
+        "x\udcff7",
+        "no\u00a0break",
+        "\u202e`$x`!\r",
+        "é\x7f",
+    ],
+)
+def test_a_shell_makes_the_name_of_its_word_also_where_that_does_not_print(name: str) -> None:
+    """In plain quotes an escape stays what it is: the command was about another file, which nobody knows."""
+    word = as_word(name)
+    assert word.isprintable()
+    found = subprocess.run(["bash", "-c", f"printf %s {word}"], capture_output=True, check=True)
+    assert os.fsdecode(found.stdout) == name
+    command = f"`ftpsyncd history --path {word}` says it"
+    assert Typed(" -c x.yaml").text(command) == f"`ftpsyncd history --path {word} -c x.yaml` says it"
 
 
 def test_the_option_goes_behind_a_command_with_a_backtick_in_it() -> None:
