@@ -1657,8 +1657,8 @@ MUTATIONS = (
         "G7",
         "a token that others can read is taken",
         "control/guard.py",
-        "        if found.st_mode & 0o077 or found.st_uid",
-        "        if found.st_uid",
+        "        if found.st_mode & 0o077:\n",
+        "        if False:\n",
         "tests/control/test_guard.py::test_a_token_that_others_can_read_is_refused",
     ),
     Mutation(
