@@ -6,6 +6,7 @@ In: nothing. Out: plain data, made by `config`. Names and units are those of doc
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -156,7 +157,14 @@ class MappingSpec(NamedTuple):
 
 
 def plain_host(host: str) -> str:
-    """A host as it is known by: the same in capitals, and with the dot at its end that has no domain added."""
+    """A host as it is known by: the same in capitals, and with the dot at its end that has no domain added.
+
+    And one with characters beyond ASCII as it is asked for (``xn--…``, RFC 3490).
+    """
+    if not host.isascii():
+        # What cannot be encoded is no host, and stands for nothing else.
+        with suppress(UnicodeError):
+            host = host.encode("idna").decode("ascii")
     return host.lower().rstrip(".")
 
 

@@ -91,7 +91,9 @@ class Mappings:
 
     def overlaps(self, mapping: int) -> list[tuple[int, Overlap]]:
         """The mappings of other times, or names, that published to the same place, to one in it or around it."""
-        places = dict(self._read("SELECT id, destination FROM mapping", ()))
+        known = self._read("SELECT id, destination FROM mapping", ())
+        # One that has the host of another in other words keeps these (`respell_hosts`).
+        places = {number: with_plain_host(place) for number, place in known}
         found = ((other, overlap(places[mapping], place)) for other, place in places.items() if other != mapping)
         return [(other, each) for other, each in found if each is not None]
 

@@ -21,6 +21,7 @@ from ftpsyncd.mapping.openintents import LATE_S, PUT_OFF_S
 from ftpsyncd.model import Intent, Kind
 from ftpsyncd.paths import remote_join
 from ftpsyncd.quoting import quote
+from ftpsyncd.specs import with_plain_host
 
 NAMES_SHOWN = 5
 """Of what is left where no configured server leads."""
@@ -60,7 +61,7 @@ def left_behind(ledger: Ledger, configured: Collection[int]) -> list[Left]:
         configured: the numbers of those that are.
     """
     return [
-        Left(mapping, name, destination, path, intent)
+        Left(mapping, name, with_plain_host(destination), path, intent)
         for mapping, name, destination in ledger.begun.mappings()
         if mapping not in configured
         for path, intent in ledger.begun.of(mapping)

@@ -853,3 +853,11 @@ def test_where_a_password_is_can_be_compared(loaded):
 def test_a_host_is_the_same_in_capitals(loaded, written, host):
     """What is published is known by it."""
     assert loaded(f"servers: {{web: {{host: {written}, user: U}}}}\n{MAPPINGS}").servers["web"].host == host
+
+
+def test_two_spellings_of_one_host_are_one_account(loaded):
+    """Two mappings published into one directory through them, and each deleted what the other one had published."""
+    servers = "{a: {host: bücher.example, user: u}, b: {host: xn--bcher-kva.example, user: u}}"
+    mappings = "{one: {local: /srv/one, remote: 'a:/x'}, two: {local: /srv/two, remote: 'b:/x'}}"
+    with pytest.raises(ConfigError, match="the same directory as `a:/x` of mapping one"):
+        loaded(f"servers: {servers}\nmappings: {mappings}\n")

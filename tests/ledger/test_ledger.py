@@ -20,10 +20,11 @@ from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.ledger.failures import FailureCounts
 from ftpsyncd.ledger.mappings import Totals
 from ftpsyncd.ledger.tables import MIGRATIONS, SCHEMA_VERSION, among
+from ftpsyncd.mapping.leftovers import left_behind
 from ftpsyncd.model import Entry, Exposure, Failure, Fingerprint, Hold, HoldKind, Intent, Kind, RootIdentity, Row
 from ftpsyncd.paths import basename, join, parent
 from ftpsyncd.remote.account import Account
-from ftpsyncd.specs import MappingSpec, ServerSpec, destination
+from ftpsyncd.specs import MappingSpec, ServerSpec, destination, plain_host
 
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 SHA = b"\x00" + b"s" * 31
@@ -211,6 +212,36 @@ def test_a_host_is_the_same_in_capitals_and_with_a_dot(path: Path, host: str):
         assert ledger.mappings.number("shop", "A/b@::1:21/") == other
         assert [place for _, place, _, _ in ledger.mappings.all()] == [told, "A/b@::1:21/"]
         assert ledger.profile("joe@Example.org@ftp.example.com:21") == "learned"
+
+
+BOOKS = ("bücher.example", "BÜCHER.example.", "xn--bcher-kva.example", "XN--bcher-kva.example")
+
+
+@pytest.mark.parametrize("host", BOOKS)
+def test_a_host_beyond_ascii_is_the_same_as_it_is_asked_for(path: Path, host: str):
+    """Written in the other way, all was published anew, and what was deleted meanwhile stayed there."""
+    spec = MappingSpec("gallery", Path("/srv"), "web", "/b")
+    assert destination(spec, ServerSpec("web", host, "joe")) == "joe@xn--bcher-kva.example:21/b"
+    with Ledger(path) as ledger:
+        mapping = ledger.mappings.number("gallery", f"joe@{host}:21/b")
+    with Ledger(path) as ledger:
+        assert ledger.mappings.number("gallery", "joe@xn--bcher-kva.example:21/b") == mapping
+
+
+def test_what_is_no_host_is_known_as_it_is_written():
+    assert plain_host("ü" * 70) == "ü" * 70
+
+
+def test_an_older_ledger_with_both_spellings_of_a_host_has_two_mappings_of_one_place(path: Path):
+    """What either had begun would have been nobody's."""
+    with Ledger(path) as ledger:
+        numbers = [ledger.mappings.number("gallery", f"joe@{host}:21/b") for host in BOOKS]
+        ledger.begun.put(numbers[0], "a.jpg", Intent(Kind.FILE, "/b/a.jpg.00000001.filepart"))
+    with Ledger(path) as ledger:
+        mapping = ledger.mappings.number("gallery", "joe@xn--bcher-kva.example:21/b")
+        others = {number: each.inside for number, each in ledger.mappings.overlaps(mapping)}
+        assert others == {number: "" for number in numbers if number != mapping}
+        assert [left.is_of("joe@xn--bcher-kva.example:21") for left in left_behind(ledger, {mapping})] == [True]
 
 
 def test_a_host_is_the_same_with_a_dot_at_its_end(path: Path):
