@@ -36,6 +36,7 @@ from ftpsyncd.descriptors import FOR_MESSAGE, allow_files
 from ftpsyncd.engine.loop import Engine
 from ftpsyncd.errors import ConfigError
 from ftpsyncd.local.quiet import ignore_lease_signals
+from ftpsyncd.quoting import as_word, quote
 from ftpsyncd.specs import AlertLimits, AlertSpec
 from ftpsyncd.status import DaemonStatus, MappingState, MappingStatus, ServerState, ServerStatus, Status
 from ftpsyncd.typed import Typed
@@ -316,7 +317,7 @@ def test_the_log_says_what_helps_a_script_that_the_kernel_does_not_run(
     program.chmod(0o755)
     alerter(lambda: status(HELD), command=(str(program),))
     until(lambda: failures(log), "a try")
-    assert failures(log)[0].rstrip("\n").endswith(f"the command cannot be run: {helps.format(program)}")
+    assert failures(log)[0].rstrip("\n").endswith(f"the command cannot be run: {helps.format(quote(str(program)))}")
 
 
 @pytest.mark.root
@@ -547,7 +548,7 @@ def test_a_webhook_that_drips_is_given_up(
 
 def test_what_a_command_leaves_behind_keeps_no_message_waiting(tmp_path: Path, alerter: Callable[..., Alerter]) -> None:
     out, pids = tmp_path / "out", tmp_path / "pids"
-    command = ("sh", "-c", f"cat >> {out}; sleep 100 & echo $! >> {pids}")
+    command = ("sh", "-c", f"cat >> {as_word(out)}; sleep 100 & echo $! >> {as_word(pids)}")
     alerter(lambda: status(HELD, HELD._replace(name="shop")), command=command)
     until(lambda: len(lines(out)) == 2, "both messages")
     until(lambda: len(lines(pids)) == 2, "what both leave behind")
@@ -715,7 +716,7 @@ from ftpsyncd.status import Status, DaemonStatus, MappingState, MappingStatus
 held = MappingStatus("m", "/a", "web:/a", MappingState.HELD, 0, 0, 0, 0, 7, 9, 9, None, "7 files are gone")
 status = Status(DaemonStatus(running=True, pid=1, version="0", uptime_s=1),
                 tuple(held._replace(name=f"m{n}") for n in range(8)), (), ())
-command = ("sh", "-c", f"(true &); sleep 0.1; echo >> {sys.argv[1]}")
+command = ("sh", "-c", '(true &); sleep 0.1; echo >> "$0"', sys.argv[1])
 alerter = Alerter(AlertSpec(limits=AlertLimits(), command=command), lambda: status, look_every_s=0.01)
 alerter.start()
 deadline = time.monotonic() + 60
@@ -758,8 +759,9 @@ def test_a_command_that_takes_too_long_is_ended_with_its_children(
         return time.monotonic() + ahead_s[0]
 
     monkeypatch.setattr(alerts, "time", SimpleNamespace(monotonic=clock))
+    word = as_word(pid)
     # The next try must not tell of another one.
-    alerter(lambda: status(HELD), command=("sh", "-c", f"sleep 100 & [ -s {pid} ] || echo $! > {pid}; wait"))
+    alerter(lambda: status(HELD), command=("sh", "-c", f"sleep 100 & [ -s {word} ] || echo $! > {word}; wait"))
     until(lambda: "the command did not end within 30 s" in "".join(log), "it is given up")
     state = Path(f"/proc/{pid.read_text().strip()}/stat")
 

@@ -22,6 +22,7 @@ from ftpsyncd.control.protocol import CONNECTIONS_MAX
 from ftpsyncd.control.server import ControlServer
 from ftpsyncd.control.whereabouts import note, noted
 from ftpsyncd.errors import ControlError, ControlSocketError, DaemonNotRunningError, ExitCode, ThreadLimitError
+from ftpsyncd.quoting import quote
 from tests.control.fakes import FakeDaemon, healthy
 from tests.waiting import until
 
@@ -275,7 +276,7 @@ def test_a_socket_that_somebody_removed_is_made_anew_without_being_wished_for(pa
         assert healthy(path)
         assert noted(tmp_path) == path
         served.restore()
-    assert [line.strip() for line in said] == [f"the control socket {path} was removed, and is made anew"]
+    assert [line.strip() for line in said] == [f"the control socket {quote(str(path))} was removed, and is made anew"]
     served.restore()
     assert not path.exists()
 
@@ -288,7 +289,7 @@ def test_a_socket_that_cannot_be_made_anew_is_told_of_once_and_made_when_it_can(
         for _ in range(3):
             served.restore()
         assert len(said) == 1
-        assert f"the control socket was removed: The control socket {path} cannot be made" in said[0]
+        assert f"the control socket was removed: The control socket {quote(str(path))} cannot be made" in said[0]
         path.parent.unlink()
         served.restore()
         assert healthy(path)
