@@ -108,7 +108,7 @@ def test_what_is_deleted_to_make_room_is_deleted_and_makes_room(tmp_path: Path) 
         assert len(contents(s.published)) < 35
         for number in range(5):
             (s.drop / f"old {number}.jpg").unlink()
-        s.until_equal(4 * RETRY_S)
+        s.until_equal(60)
 
 
 def test_a_pass_ends_and_says_what_waits_for_space(tmp_path: Path) -> None:
