@@ -146,6 +146,7 @@ def _directory_renamed(mirror: Mirror, action: RenameDir, at: Moment) -> None:
     # What it lacks is found gone under its new name, and counts there.
     mirror.removals.absent.elsewhere(source)
     mirror.removals.discarded.moved(source, path)
+    mirror.site.moves.moved(source, path)
     row = mirror.ledger.row(mirror.id, path)
     if row is None or row.kind is Kind.FILE:
         mirror.ledger.move(mirror.id, source, path, begun=True)

@@ -286,9 +286,9 @@ class Comparing:
                 if source:
                     self._site.queue.withdraw(self._site.spec.name, source)
                     self._removals.moves(source)
-                self._waits.wait(path, due, why, sighting, at, gone=gone, source=source)
                 if sighting is not None:
-                    self._site.moves.is_here(path, sighting.fingerprint)
+                    self._site.moves.is_here(path, sighting.fingerprint, due)
+                self._waits.wait(path, due, why, sighting, at, gone=gone, source=source)
                 self._offers.comes_back(path, at.now)
             case Swapped(path):
                 self._waits.present(path)
@@ -321,6 +321,8 @@ class Comparing:
 
     def _offer_present(self, action: Upload | Rename | MakeDir, listing: Listing, at: Moment, order: Order) -> None:
         inquiries = self._intents.inquiries
+        if isinstance(action, Upload):
+            self._site.moves.is_here(action.path, action.fingerprint, at.now)
         if (leaving := inquiries.may_leave(action.path, at.now)) is not None:
             self._wait_for_late(action.path, leaving, "its directory", at)
             return
@@ -333,7 +335,6 @@ class Comparing:
             self._waits.present(action.path)
         else:
             self._waits.for_server(action.path, at.now)
-            self._site.moves.is_here(action.path, action.fingerprint)
         if isinstance(action, Upload) and self._site.queue.space.awaits(self._site.spec.name, action.path, at.now):
             # However many wait for space, the queue has room for others.
             self._site.queue.withdraw(self._site.spec.name, action.path)

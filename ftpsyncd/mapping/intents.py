@@ -109,10 +109,9 @@ class Intents:
         # What is published under an old name again was left behind by nothing.
         self._site.moves.forget_cut_off(action.path)
         before = self._open.get(action.path) or NOTHING
-        source = action.source if isinstance(action, Rename) else before.source
-        if isinstance(action, Upload) and not self._site.moves.is_cut_off(source, action.path):
-            # Else it is known after a crash, too, where what is sent may be still under its old name.
-            source = next(iter(self._site.moves.cut_off_of(action.fingerprint)), "")
+        # Sent in the place of a rename, it is known after a crash, too, where the file may be still under its old name.
+        left_by = self._site.moves.left_by
+        source = action.source if isinstance(action, Rename) else left_by(action.path, action.fingerprint)
         # Not if another content was on its way.
         received = before.received if before.fingerprints[-1:] == (action.fingerprint,) else 0
         temporary, unusual, left, parts = self._temporaries.of_next_try(action.path, before, going_on=received != 0)

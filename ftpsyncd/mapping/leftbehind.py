@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from ftpsyncd.ledger.failures import NO_SPACE
 from ftpsyncd.mapping.doubts import is_in_doubt
 from ftpsyncd.mapping.moves import CutOff
 from ftpsyncd.mapping.site import Moment, Site
@@ -49,13 +50,17 @@ def due(
         return None
     on_its_way = _is_on_its_way(site, rename, comes_to_rest)
     is_left = _is_left(site, path, rename)
+    if on_its_way:
+        site.moves.is_here(rename.path, rename.fingerprint, at.now)
     over = (at.now if rename.gone_since is None else rename.gone_since) + site.spec.delete_after_s
     found = on_its_way or _has_arrived(site, path, rename)
-    if not is_left or site.spec.deletes is DeletePolicy.KEEP or (not found and all_seen and over <= at.now):
+    # What was here, and is not found any more, has been gone since then at the earliest.
+    lost = max(over, rename.here_until + site.spec.delete_after_s)
+    if not is_left or site.spec.deletes is DeletePolicy.KEEP or (not found and all_seen and lost <= at.now):
         site.moves.forget_cut_off(path)
         return None
-    if not found and not all_seen:
-        return math.inf
+    if not found:
+        return lost if all_seen else math.inf
     if not on_its_way:
         return over
     return max(over, at.now + _again_s(site))
@@ -70,9 +75,17 @@ def _again_s(site: Site) -> float:
 
 
 def _is_on_its_way(site: Site, rename: CutOff, comes_to_rest: Callable[[str], bool]) -> bool:
-    """Whether it is about to be published under its new name."""
+    """Whether it is about to be published under its new name, or is tried once more; one pass does not wait for that.
+
+    Where it lacked space, what lies under the old name may be what has to make that.
+    """
     queue, name = site.queue, site.spec.name
-    return queue.brings(name, rename.path) or queue.occupied(name, rename.path) or comes_to_rest(rename.path)
+    if queue.brings(name, rename.path) or queue.occupied(name, rename.path) or comes_to_rest(rename.path):
+        return True
+    failure = site.ledger.failures.of(site.id, rename.path)
+    if site.one_pass or failure is None or failure.parked or failure.kind in NO_SPACE:
+        return False
+    return failure.fingerprint == rename.fingerprint
 
 
 def _has_arrived(site: Site, source: str, rename: CutOff) -> bool:

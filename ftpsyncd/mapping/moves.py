@@ -8,11 +8,13 @@ mapping, used on the engine's thread.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from ftpsyncd.core.inside import Inside
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.model import Fingerprint
+from ftpsyncd.paths import after_rename
 
 CUT_OFF_KEPT = 2000
 """Renames that were cut off and are remembered; what had more left behind counts as deleted."""
@@ -34,13 +36,15 @@ class CutOff(NamedTuple):
     """The rename of a file that came to nothing, or of which nobody knows whether it was done."""
 
     path: str
-    """The new name, or the one that it has here since."""
+    """The new name, or the one that it has got since."""
     fingerprint: Fingerprint
     """Of the file."""
     gone_since: float | None = None
     """When it was first seen to be gone from its old name since then (monotonic seconds)."""
     refused: bool = False
     """It was not done, and the file sent: what the ledger says of the old name is no matter of doubt."""
+    here_until: float = -math.inf
+    """Until when it was seen, or is taken, to be under its new name at least (monotonic seconds)."""
 
 
 class Moves:
@@ -59,7 +63,7 @@ class Moves:
         self._cut_off: dict[str, CutOff] = {}
         self._cut_off_inside = Inside(self._cut_off)
         self._cut_off_of: dict[Fingerprint, dict[str, None]] = {}
-        """Their old names by what the files are."""
+        """Of each file, the old names of all that is in `_cut_off`."""
 
     def __repr__(self) -> str:
         return f"<Moves {len(self._to_come)} to come>"
@@ -144,19 +148,39 @@ class Moves:
         for source, rename in before._cut_off.items():
             self.was_cut_off(source, rename)
 
-    def is_here(self, path: str, fingerprint: Fingerprint) -> None:
-        """A file that is to be published is here under a name: one of which the rename was cut off has got another."""
+    def moved(self, source: str, target: str) -> None:
+        """A directory has another name at the server, too, with what was left in it and what was to come there."""
+        for old in list(self._cut_off_inside.below(source)):
+            rename = self._cut_off[old]
+            self.forget_cut_off(old)
+            self.was_cut_off(after_rename(old, source, target), rename)
+        for old, rename in self._cut_off.items():
+            path = after_rename(rename.path, source, target)
+            if path != rename.path:
+                self._cut_off[old] = rename._replace(path=path)
+
+    def is_here(self, path: str, fingerprint: Fingerprint, until: float) -> None:
+        """A file is here that is not published as it is: if its rename was cut off, this is the name that it has now.
+
+        Args:
+            path: of the file.
+            fingerprint: of the file.
+            until: when it is looked at again, or now (monotonic seconds).
+        """
         for source in self._cut_off_of.get(fingerprint, ()):
-            self._cut_off[source] = self._cut_off[source]._replace(path=path)
+            rename = self._cut_off[source]
+            if path != source:
+                here_until = max(until, rename.here_until)
+                self._cut_off[source] = rename._replace(path=path, here_until=here_until)
 
     def cut_off_of(self, fingerprint: Fingerprint) -> list[str]:
         """The old names of a file of which the rename was cut off."""
         return list(self._cut_off_of.get(fingerprint, ()))
 
-    def is_cut_off(self, source: str, path: str) -> bool:
-        """Whether a file was to be renamed from one path to another when that was cut off."""
-        rename = self._cut_off.get(source)
-        return rename is not None and rename.path == path
+    def left_by(self, path: str, fingerprint: Fingerprint) -> str:
+        """The old name of a file whose rename was cut off, and which is sent to this path instead; or empty."""
+        sources = self._cut_off_of.get(fingerprint, ())
+        return next((source for source in sources if self._cut_off[source].path == path), "")
 
     def cut_off_below(self, directory: str) -> dict[str, CutOff]:
         """By old names below a directory, how files were to be renamed when that was cut off."""
@@ -192,9 +216,10 @@ class Moves:
 
     def forget_cut_off(self, source: str) -> None:
         """What it left behind is dealt with, or is not what it was."""
-        if (rename := self._cut_off.pop(source, None)) is not None:
-            self._cut_off_inside.discard(source)
-            sources = self._cut_off_of[rename.fingerprint]
-            del sources[source]
-            if not sources:
-                del self._cut_off_of[rename.fingerprint]
+        if (rename := self._cut_off.pop(source, None)) is None:
+            return
+        self._cut_off_inside.discard(source)
+        sources = self._cut_off_of[rename.fingerprint]
+        del sources[source]
+        if not sources:
+            del self._cut_off_of[rename.fingerprint]

@@ -251,7 +251,7 @@ class Removals:
         elif due > at.now:
             self._site.dirty.mark(path, due)
         else:
-            self._site.moves.forget_cut_off(path)
+            # Known until it is deleted: refused, or taken back, it is no mass delete the next time either.
             self.absent.back(path)
             self._delete(path, kind)
         return True
@@ -431,6 +431,7 @@ class Removals:
         """A file is gone from the server (monotonic seconds)."""
         self.absent.deleted(path, now)
         self.changed_there.over(path)
+        self._site.moves.forget_cut_off(path)
 
 
 def _decided(files: int, directories: int, done: str) -> str:

@@ -15,7 +15,7 @@ from ftpsyncd.mapping import leftbehind
 from ftpsyncd.mapping.leftbehind import AWAY_AGAIN_S, LOOK_AGAIN_S, PAUSED_AGAIN_S
 from ftpsyncd.mapping.moves import CutOff
 from ftpsyncd.mapping.site import Moment, Site
-from ftpsyncd.model import Fingerprint, Kind, Row
+from ftpsyncd.model import Failure, Fingerprint, Kind, Row
 from ftpsyncd.specs import DeletePolicy
 from tests.core.vocabulary import NOW, SHA, WALL, M
 from tests.engine.test_outcomes import Story
@@ -91,8 +91,8 @@ def test_while_it_comes_to_rest_it_is_looked_at_again(site: Site) -> None:
 
 
 def test_what_has_got_another_name_since_is_looked_for_there(site: Site) -> None:
-    site.moves.is_here("newer", A)
-    site.moves.is_here("other", B)
+    site.moves.is_here("newer", A, NOW)
+    site.moves.is_here("other", B, NOW)
     site.queue.offer(Upload(M, "newer", A))
     assert due(site, AFTER_S) == NOW + LOOK_AGAIN_S
     assert site.moves.cut_off_of(A) == ["d/old"]
@@ -144,6 +144,40 @@ def test_with_its_directory_only_that_counts_as_deleted_which_is_not_found(site:
     assert leftbehind.below(site, "e", nobody, all_seen=False) == []
 
 
+@pytest.mark.parametrize("kind", ["TransferFailedError", "ServerFullError", "parked", "another version", "one pass"])
+def test_while_it_is_tried_again_under_its_new_name_it_is_on_its_way(site: Site, kind: str) -> None:
+    """What lies under the old name may be what makes room for it; and one pass does not wait for tries to come."""
+    fingerprint = B if kind == "another version" else A
+    failure = Failure(fingerprint, 3, kind == "parked", WALL, kind, "It failed.", "", "", WALL)
+    site.ledger.failures.put(site.id, "new", failure)
+    site = site._replace(one_pass=kind == "one pass")
+    assert due(site, AFTER_S) == (NOW + LOOK_AGAIN_S if kind == "TransferFailedError" else None)
+
+
+def test_what_was_here_a_moment_ago_counts_as_deleted_when_it_has_been_gone_for_long(site: Site) -> None:
+    site.moves.is_here("other", A, NOW - 5.0)
+    assert due(site, AFTER_S + 60) == NOW - 5.0 + AFTER_S
+    assert due(site, AFTER_S + 60, all_seen=False) == math.inf
+    site.moves.is_here("other", A, NOW - 30.0)
+    assert due(site, AFTER_S + 60) == NOW - 5.0 + AFTER_S, "it was seen later than that"
+    later = Moment(NOW + AFTER_S, WALL)
+    assert leftbehind.due(site, "d/old", later, 0.0, nobody, all_seen=True) is None
+
+
+def test_where_it_is_by_now_is_where_it_was_seen_last(site: Site) -> None:
+    assert site.moves.left_by("new", A) == "d/old"
+    site.moves.is_here("newer", B, NOW)
+    assert site.moves.left_by("newer", B) == ""
+    site.moves.is_here("d/old", A, NOW)
+    site.moves.is_here("e/newer", A, NOW)
+    assert (site.moves.left_by("new", A), site.moves.left_by("e/newer", A)) == ("", "d/old")
+    site.moves.moved("e", "f")
+    site.moves.moved("d", "c")
+    assert (site.moves.left_by("f/newer", A), list(site.moves.all_cut_off)) == ("c/old", ["c/old"])
+    site.moves.forget_cut_off("c/old")
+    assert site.moves.left_by("f/newer", A) == ""
+
+
 def test_what_is_known_again_is_remembered_no_more(site: Site) -> None:
     publish(site, "d/known", A)
     site.moves.was_cut_off("d/known", CutOff("elsewhere", A))
@@ -165,9 +199,10 @@ def test_under_which_name_it_is_sent_since_is_known_after_a_crash() -> None:
         story = Story(ledger)
         publish(story.mirror.site, "d/old", A.doubted())
         story.mirror.site.moves.was_cut_off("d/old", CutOff("new", A))
+        story.mirror.site.moves.is_here("newer", A, NOW)
         story.mirror.intents.begin(Upload(M, "newer", A))
         after = Story(ledger)
-        assert after.mirror.site.moves.is_cut_off("d/old", "newer")
+        assert after.mirror.site.moves.left_by("newer", A) == "d/old"
 
 
 @pytest.mark.parametrize("there", [True, False], ids=["it is there", "nobody could look"])

@@ -33,7 +33,7 @@ from ftpsyncd.mapping.mirror import Mirror
 from ftpsyncd.mapping.openintents import is_rename
 from ftpsyncd.mapping.site import Clock
 from ftpsyncd.model import Kind, Listing, RootIdentity
-from ftpsyncd.paths import parent
+from ftpsyncd.paths import after_rename, parent
 from ftpsyncd.publishing import lastlook
 from ftpsyncd.publishing.lastlook import Folder
 from ftpsyncd.questions import Why
@@ -436,6 +436,11 @@ class World(Life):
             trashed = f"/{TRASH}/" in target
             folder = target in self.server.dirs
             self._removed(source, folder=folder, to_trash=trashed, renamed=not trashed)
+            if folder:
+                # What had left the folder before has the folder's new name at the server, too.
+                for (name, content), at in list(self.drop.left.items()):
+                    path = after_rename(name, source.removeprefix(f"{BASE}/"), target.removeprefix(f"{BASE}/"))
+                    self.drop.left.setdefault((path, content), at)
             if folder or trashed:
                 return
             self.note_patience()

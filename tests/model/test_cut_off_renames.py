@@ -1,0 +1,95 @@
+"""What many renames that were cut off have left under old names: it is no mass delete, whatever comes then."""
+
+from __future__ import annotations
+
+import pytest
+
+from ftpsyncd.events import EventKind
+from tests.model.doubles import FAULTS
+from tests.model.stage import Op
+from tests.model.stories import begun
+from tests.model.test_episodes import CUTS, MANY, _renamed_and_cut_off
+from tests.model.world import BASE, World
+
+ALWAYS = {"1", "a/1", "a/2", "b/1"}
+NOT_DONE = {name: cut for name, cut in CUTS.items() if name != "done, and not heard of"}
+
+
+def _goes_well(world: World, *published: str, folder: str) -> None:
+    """Nobody is asked, and all is at the server under the names that it has here, and under no others."""
+    world.all(("online",), ("go_on", 400.0))
+    assert world._published().keys() == {*published, *(f"{folder}/{name}" for name in MANY)}
+    assert EventKind.HELD not in {event.kind for event in world.events}
+
+
+@pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
+def test_where_the_directory_that_they_left_gets_another_name_then(cut: tuple[Op, ...]):
+    """Of what was left in it only the former name was known."""
+    others = [f"other{number}" for number in range(2 * len(MANY))]
+    with begun() as world:
+        world.make_folder("old")
+        for name in (*MANY, *others):
+            world.write(f"old/{name}", 20)
+        world.do(("go_on", 30.0))
+        for op in cut:
+            world.do(op)
+        for name in MANY:
+            world.drop.rename(f"old/{name}", f"b/{name}")
+        world.all(("go_on", 4.0), ("start",), ("go_on", 1.0))
+        world.drop.rename("old", "new")
+        _goes_well(world, *ALWAYS, *(f"new/{name}" for name in others), folder="b")
+
+
+@pytest.mark.parametrize("how", ["its directory", "each file"])
+@pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
+def test_where_all_gets_other_names_once_more_before_it_is_sent(cut: tuple[Op, ...], how: str):
+    """What waited to be sent under the first new name did no more, so that it seemed to be deleted here."""
+    with begun() as world:
+        _renamed_and_cut_off(world, cut)
+        world.all(("offline",), ("start",), ("go_on", 20.0))
+        if how == "its directory":
+            world.drop.rename("b", "new")
+            rest, folder = {"new/1", *ALWAYS - {"b/1"}}, "new"
+        else:
+            for name in MANY:
+                world.drop.rename(f"b/{name}", f"a/{name}")
+            rest, folder = ALWAYS, "a"
+        world.do(("go_on", 20.0))
+        _goes_well(world, *rest, folder=folder)
+
+
+@pytest.mark.parametrize("fault", ["refused", "unavailable"])
+@pytest.mark.parametrize("cut", NOT_DONE.values(), ids=NOT_DONE)
+def test_where_the_server_does_not_delete_it_at_once(cut: tuple[Op, ...], fault: str):
+    """Each was dealt with when its delete began, and counted when that was tried again."""
+    with begun() as world:
+        _renamed_and_cut_off(world, cut)
+        world.do(("start",))
+        for name in MANY:
+            world.server.fail("DELE", FAULTS[fault](), path=f"{BASE}/{name}")
+        _goes_well(world, *ALWAYS, folder="b")
+
+
+def test_where_the_folder_is_away_before_it_is_deleted():
+    """What was to be deleted, and was taken back, counted when the folder was there again."""
+    with begun() as world:
+        _renamed_and_cut_off(world, CUTS["killed"])
+        world.do(("start",))
+        while not {f"b/{name}" for name in MANY} <= world._published().keys():
+            world.do(("go_on", 0.1))
+        world.all(("offline",), ("go_on", 15.0))
+        assert world._mirror.queue.waiting(world.spec.name, MANY[0]) is not None
+        world.all(("vanish", "nowhere"), ("go_on", 5.0), ("come_back",), ("go_on", 20.0))
+        _goes_well(world, *ALWAYS, folder="b")
+
+
+@pytest.mark.parametrize("cut", NOT_DONE.values(), ids=NOT_DONE)
+def test_where_no_file_arrives_for_a_while(cut: tuple[Op, ...]):
+    """What waited for its next try was not taken for what is about to be published."""
+    with begun() as world:
+        _renamed_and_cut_off(world, cut)
+        world.server.fail("STOR", FAULTS["broken"](), times=5 * len(MANY))
+        world.all(("start",), ("go_on", 400.0))
+        assert MANY[-1] in world._published(), "at the server under its old name until it is there under its new one"
+        world.do(("go_on", 4000.0))
+        _goes_well(world, *ALWAYS, folder="b")
