@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from ftpsyncd.core.gate import Breaker
 from ftpsyncd.ledger.failures import NO_SPACE
 from ftpsyncd.mapping.doubts import is_in_doubt
 from ftpsyncd.mapping.moves import CutOff
@@ -61,17 +62,15 @@ def due(
         return None
     if not found:
         return lost if all_seen else math.inf
-    if not on_its_way:
-        return over
-    return max(over, at.now + _again_s(site))
+    return max(over, _look_again_at(site, at)) if on_its_way else over
 
 
-def _again_s(site: Site) -> float:
-    """How much later it is looked at again what is on its way."""
+def _look_again_at(site: Site, at: Moment) -> float:
+    """When it is looked at again whether what is on its way has arrived (monotonic seconds)."""
     paused = bool(site.ledger.decisions.paused_ns(site.id))
     if site.one_pass:
-        return PAUSED_AGAIN_S if paused else LOOK_AGAIN_S
-    return AWAY_AGAIN_S if paused or site.queue.gate.is_doubtful else LOOK_AGAIN_S
+        return at.now + (PAUSED_AGAIN_S if paused else LOOK_AGAIN_S)
+    return at.now + (AWAY_AGAIN_S if paused or site.queue.gate.is_doubtful else LOOK_AGAIN_S)
 
 
 def _is_on_its_way(site: Site, rename: CutOff, comes_to_rest: Callable[[str], bool]) -> bool:
@@ -118,13 +117,40 @@ def below(site: Site, directory: str, comes_to_rest: Callable[[str], bool], *, a
         comes_to_rest: as for `due`.
         all_seen: likewise.
     """
-    renames = site.moves.cut_off_below(directory)
+    renames, waits = site.moves.cut_off_below(directory), not _is_full(site)
     found = (
         (path, rename)
         for path, rename in renames.items()
-        if not all_seen or _is_on_its_way(site, rename, comes_to_rest) or _has_arrived(site, path, rename)
+        if not all_seen or (waits and _is_on_its_way(site, rename, comes_to_rest)) or _has_arrived(site, path, rename)
     )
     return [path for path, rename in found if _is_left(site, path, rename)]
+
+
+def below_due(site: Site, directory: str, at: Moment, comes_to_rest: Callable[[str], bool]) -> float | None:
+    """When a directory that is gone is looked at again, as something in it is still to be published under its new name.
+
+    Else nothing of that would be at the server meanwhile, perhaps for good, and nobody be asked.
+
+    Args:
+        site: the mapping.
+        directory: it.
+        at: now.
+        comes_to_rest: as for `due`.
+
+    Returns:
+        Monotonic seconds; None: nothing in it has to stay, or the server is full, and needs the room.
+    """
+    if _is_full(site):
+        return None
+    for path, rename in site.moves.cut_off_below(directory).items():
+        arrives = _is_on_its_way(site, rename, comes_to_rest) and not _has_arrived(site, path, rename)
+        if arrives and _is_left(site, path, rename):
+            return _look_again_at(site, at)
+    return None
+
+
+def _is_full(site: Site) -> bool:
+    return site.queue.gate.state is Breaker.FULL
 
 
 def forget_old(site: Site) -> None:

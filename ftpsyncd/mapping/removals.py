@@ -214,6 +214,8 @@ class Removals:
             site.dirty.mark(path, due)
         elif (gone_s and not known) or self.may_be_in is not None or self._awaits_pass(path, kind):
             self._after_pass.add(path)
+        elif kind is Kind.DIR and (again := leftbehind.below_due(site, path, at, self.comes_to_rest)) is not None:
+            site.dirty.mark(path, again)
         elif self.hold is None:
             return self._gone_for_good(path, kind, at)
         return True

@@ -144,6 +144,22 @@ def test_with_its_directory_only_that_counts_as_deleted_which_is_not_found(site:
     assert leftbehind.below(site, "e", nobody, all_seen=False) == []
 
 
+@pytest.mark.parametrize("found", ["", "on its way", "arrived", "full", "not in doubt"])
+def test_its_directory_waits_for_it_unless_the_server_needs_the_room(site: Site, found: str) -> None:
+    if found:
+        site.queue.offer(Upload(M, "new", A))
+    if found == "arrived":
+        publish(site, "new", A)
+    elif found == "full":
+        site.queue.gate.failed(NOW, Breaker.FULL, "No space left.", connects=True)
+    elif found == "not in doubt":
+        publish(site, "d/old", A)
+    assert leftbehind.below_due(site, "d", AT, nobody) == (NOW + LOOK_AGAIN_S if found == "on its way" else None)
+    assert leftbehind.below_due(site, "e", AT, nobody) is None
+    counted = found in {"", "full", "not in doubt"}
+    assert leftbehind.below(site, "d", nobody, all_seen=True) == ([] if counted else ["d/old"])
+
+
 @pytest.mark.parametrize("kind", ["TransferFailedError", "ServerFullError", "parked", "another version", "one pass"])
 def test_while_it_is_tried_again_under_its_new_name_it_is_on_its_way(site: Site, kind: str) -> None:
     """What lies under the old name may be what makes room for it; and one pass does not wait for tries to come."""

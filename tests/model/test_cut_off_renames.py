@@ -93,3 +93,32 @@ def test_where_no_file_arrives_for_a_while(cut: tuple[Op, ...]):
         assert MANY[-1] in world._published(), "at the server under its old name until it is there under its new one"
         world.do(("go_on", 4000.0))
         _goes_well(world, *ALWAYS, folder="b")
+
+
+@pytest.mark.parametrize("then", ["nothing arrives", "they are deleted", "the server is full"])
+def test_a_directory_that_is_gone_stays_until_they_are_published(then: str):
+    """It was deleted when they were on their way: more than is allowed, without a person, and perhaps none ever came."""
+    old = {f"old/{name}" for name in MANY}
+    with begun() as world:
+        world.make_folder("old")
+        for path in old:
+            world.write(path, 20)
+        world.all(("go_on", 30.0), *NOT_DONE["cut off"])
+        for name in MANY:
+            world.drop.rename(f"old/{name}", f"b/{name}")
+        world.drop.delete("old")
+        if then == "nothing arrives":
+            world.server.fail("STOR", FAULTS["refused"](), times=1000)
+        elif then == "they are deleted":
+            world.server.fail("STOR", FAULTS["broken"](), times=1000)
+            world.do(("go_on", 20.0))
+            for name in MANY:
+                world.drop.delete(f"b/{name}")
+        else:
+            world.do(("capacity", sum(len(file.content) for file in world.server.files.values())))
+        world.do(("go_on", 400.0))
+        assert world._published().keys() == {*ALWAYS, *old}
+        assert world._mirror.removals.held == len(MANY)
+        world.all(("approve",), ("go_on", 400.0))
+        assert not world._published().keys() & old
+        assert (f"b/{MANY[0]}" in world._published()) is (then == "the server is full")
