@@ -209,16 +209,22 @@ class Removals:
         if self._is_to_stay(path, since):
             self.discarded.carried_out(path)
             return False
-        due = since + site.spec.delete_after_s
+        due = self._due(path, kind, since, at)
         if due > at.now:
             site.dirty.mark(path, due)
         elif (gone_s and not known) or self.may_be_in is not None or self._awaits_pass(path, kind):
             self._after_pass.add(path)
-        elif kind is Kind.DIR and (again := leftbehind.below_due(site, path, at, self.comes_to_rest)) is not None:
-            site.dirty.mark(path, again)
         elif self.hold is None:
             return self._gone_for_good(path, kind, at)
         return True
+
+    def _due(self, path: str, kind: Kind, since: float, at: Moment) -> float:
+        """When what is gone since then may be deleted, or is asked about again (monotonic seconds)."""
+        due = since + self._site.spec.delete_after_s
+        if kind is not Kind.DIR or due > at.now:
+            return due
+        again = leftbehind.below_due(self._site, path, at, self.comes_to_rest)
+        return due if again is None else again
 
     def _awaits_pass(self, path: str, kind: Kind) -> bool:
         """Whether it is known only when all has been seen what is gone together, or is here under another name."""
