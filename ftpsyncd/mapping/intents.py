@@ -319,7 +319,9 @@ class Intents:
         renamed = intent.fingerprints[-1]
         # It is in doubt already where an earlier daemon was cut off.
         if moved.fingerprint in {renamed, renamed.doubted()}:
-            self._site.moves.was_cut_off(intent.source, CutOff(path, renamed))
+            files = self._site.ledger.inodes.files(self._site.id, renamed)
+            links = tuple(other for other, _ in files if other not in {path, intent.source})
+            self._site.moves.was_cut_off(intent.source, CutOff(path, renamed, links))
 
     def doubt_row(self, path: str, *, whole: bool = True) -> bool:
         """See `doubts.doubt_row`."""

@@ -89,7 +89,8 @@ def _is_on_its_way(site: Site, rename: CutOff, comes_to_rest: Callable[[str], bo
 
 def _has_arrived(site: Site, source: str, rename: CutOff) -> bool:
     """Whether it is published under its new name, or under another one that it has got since."""
-    return any(path != source for path, _ in site.ledger.inodes.files(site.id, rename.fingerprint))
+    files = site.ledger.inodes.files(site.id, rename.fingerprint)
+    return any(path != source and path not in rename.links for path, _ in files)
 
 
 def _is_left(site: Site, source: str, rename: CutOff) -> bool:

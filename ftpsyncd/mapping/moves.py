@@ -39,6 +39,8 @@ class CutOff(NamedTuple):
     """The new name, or the one that it has got since."""
     fingerprint: Fingerprint
     """Of the file."""
+    links: tuple[str, ...] = ()
+    """Other names under which it was published then: that it is so still tells nothing of this one."""
     gone_since: float | None = None
     """When it was first seen to be gone from its old name since then (monotonic seconds)."""
     refused: bool = False
@@ -155,9 +157,8 @@ class Moves:
             self.forget_cut_off(old)
             self.was_cut_off(after_rename(old, source, target), rename)
         for old, rename in self._cut_off.items():
-            path = after_rename(rename.path, source, target)
-            if path != rename.path:
-                self._cut_off[old] = rename._replace(path=path)
+            path, *links = (after_rename(each, source, target) for each in (rename.path, *rename.links))
+            self._cut_off[old] = rename._replace(path=path, links=tuple(links))
 
     def is_here(self, path: str, fingerprint: Fingerprint, until: float) -> None:
         """A file is here that is not published as it is: if its rename was cut off, this is the name that it has now.

@@ -122,3 +122,23 @@ def test_a_directory_that_is_gone_stays_until_they_are_published(then: str):
         world.all(("approve",), ("go_on", 400.0))
         assert not world._published().keys() & old
         assert (f"b/{MANY[0]}" in world._published()) is (then == "the server is full")
+
+
+@pytest.mark.parametrize("cut", NOT_DONE.values(), ids=NOT_DONE)
+def test_files_with_other_names_that_are_deleted_then_count(cut: tuple[Op, ...]):
+    """They were published under those before, which does not show that they have arrived: nobody was asked."""
+    with begun() as world:
+        world.make_folder("links")
+        for name in MANY:
+            world.write(name, 20)
+            world.drop.link(name, f"links/{name}")
+        world.all(("go_on", 30.0), *cut)
+        for name in MANY:
+            world.drop.rename(name, f"b/{name}")
+        world.server.fail("STOR", FAULTS["broken"](), times=2 * len(MANY))
+        world.all(("go_on", 4.0), ("start",), ("go_on", 0.5))
+        for name in MANY:
+            world.drop.delete(f"b/{name}")
+        world.do(("go_on", 400.0))
+        assert world._published().keys() == {*ALWAYS, *MANY, *(f"links/{name}" for name in MANY)}
+        assert world._mirror.removals.held == len(MANY)
