@@ -93,6 +93,8 @@ class Intents:
             case _:
                 return action
         self._note(action.path, intent)
+        if isinstance(action, Upload) and intent.source:
+            self.late.goes_on(action.path)
         return action
 
     def _note(self, path: str, intent: Intent) -> None:

@@ -106,6 +106,10 @@ class Late:
         """Whether something was cut off there that may come yet, since nothing is settled."""
         return path in self._hanging
 
+    def goes_on(self, path: str) -> None:
+        """What is sent there now, in the place of a rename, has left something: that stays noted, also if it fails."""
+        self._hanging.add(path)
+
     def _watch(self, path: str, kind: Kind, brings: tuple[str, ...] = ()) -> None:
         """It may happen to something of this name, should that be published until then."""
         self._came_along.discard(path)

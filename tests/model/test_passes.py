@@ -14,6 +14,7 @@ import pytest
 
 from ftpsyncd.specs import DeletePolicy, ExistingPolicy
 from tests.figures import Figures
+from tests.model.doubles import FAULTS
 from tests.model.passes import Passing
 from tests.model.people import People
 from tests.model.racing import Chance, Racing
@@ -159,8 +160,12 @@ def test_a_pass_over_a_mapping_that_is_paused_ends_also_if_all_is_compared_once_
         assert world.progress.paused == 1
 
 
-def test_renames_that_are_cut_off_make_no_mass_delete_for_the_next_pass_either():
-    """The pass does not wait for `delete_after` if that is long, and only it knew why those names are gone."""
+@pytest.mark.parametrize("failures", [0, 8])
+def test_renames_that_are_cut_off_make_no_mass_delete_for_the_next_pass_either(failures: int):
+    """The pass does not wait for `delete_after` if that is long, and only it knew why those names are gone.
+
+    Where a file that was sent instead had failed before it arrived, that was not noted.
+    """
     names = [f"moved{number}" for number in range(4)]
     with _World(Sort(max_deletes=3)) as world:
         world.adjust("delete_after_s", 300.0)
@@ -170,6 +175,7 @@ def test_renames_that_are_cut_off_make_no_mass_delete_for_the_next_pass_either()
         for name in names:
             world.drop.rename(name, f"new-{name}")
         world.time.now += 30.0
+        world.server.fail("STOR", FAULTS["broken"](), times=failures)
         world.all(("lose_connections", "RNTO", len(names)), SYNC)
         assert world._published().keys() >= {*names, *(f"new-{name}" for name in names)}
         assert world.progress is not None
