@@ -27,6 +27,8 @@ WAITING_MOST = 1000
 """Files that wait for space in one directory, up to which they are counted."""
 FORGOTTEN_S = 3600.0
 """A full directory for which nothing was tried for so long after its time is not known to be full."""
+FIRST_WAIT_S = 1.0
+"""Between the first two tries of a file that are made because there may be room for it; then twice as long each time."""
 
 
 @dataclass(slots=True)
@@ -36,6 +38,23 @@ class _Refused:
     path: str
     works: str | None = None
     """The nearest directory above that holds something which found space since; None: nothing did."""
+
+
+@dataclass(slots=True)
+class _Tried:
+    """A file that was tried because there may be room for it."""
+
+    until: float
+    """Not for that reason again before then."""
+    wait_s: float
+    """How long that is after the try before."""
+    is_due: bool = False
+    """It is tried then."""
+
+    def again(self, now: float) -> _Tried:
+        """It is tried now."""
+        wait_s = min(SPACE_RETRY_S, self.wait_s * 2)
+        return _Tried(now + wait_s, wait_s)
 
 
 @dataclass(slots=True)
@@ -70,6 +89,8 @@ class Space:
         """None of them is inside another one."""
         self._again: set[str] = set()
         """Directories that have space again, with files that waited for it."""
+        self._tried: dict[str, _Tried] = {}
+        """By key, files of which none makes a directory full."""
 
     def __repr__(self) -> str:
         return f"<Space lacking={sorted(self._lacks)}>"
@@ -108,6 +129,7 @@ class Space:
 
     def found(self, mapping: str, path: str) -> None:
         """There was space for a file."""
+        self._tried.pop(join(mapping, path), None)
         if not self._refused and not self._lacks:
             return
         directory = parent(join(mapping, path))
@@ -126,6 +148,27 @@ class Space:
         lack = self.lack(mapping, path)
         if lack is not None and now < lack.until:
             lack.until = now
+
+    def tries_in_s(self, mapping: str, path: str, now: float) -> float:
+        """How soon a file that found no space by itself is tried since room was made; whoever asks sees to that.
+
+        Each time later, up to `SPACE_RETRY_S`: where something is deleted every second, a file that the server never
+        takes would be sent in vain as often, and be in the way of those that have room.
+        """
+        key = join(mapping, path)
+        tried = self._tried.pop(key, None)
+        if tried is not None and tried.is_due and now >= tried.until:
+            tried = tried.again(tried.until)
+        if tried is None or now >= tried.until + SPACE_RETRY_S:
+            tried, in_s = _Tried(now + FIRST_WAIT_S, FIRST_WAIT_S), 0.0
+        elif now >= tried.until:
+            tried, in_s = tried.again(now), 0.0
+        else:
+            tried.is_due, in_s = True, tried.until - now
+        self._tried[key] = tried
+        if len(self._tried) > MOST:
+            del self._tried[next(iter(self._tried))]
+        return in_s
 
     def over(self, mapping: str, path: str) -> None:
         """What was done about a path has ended, or is not to be done any more, and told nothing of space."""
@@ -197,6 +240,7 @@ class Space:
             self._open(lack)
         for key in [key for key in self._refused if _holds(mapping, key)]:
             del self._refused[key]
+        self._tried = {key: tried for key, tried in self._tried.items() if not _holds(mapping, key)}
 
     def drop(self, mapping: str) -> None:
         """The mapping is not here any more."""
@@ -208,6 +252,7 @@ class Space:
         for lack in list(self._lacks.values()):
             self._open(lack)
         self._refused.clear()
+        self._tried.clear()
 
     # ── what is told ─────────────────────────────────────────────────────────────────────────────────────────
 

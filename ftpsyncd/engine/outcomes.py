@@ -114,7 +114,7 @@ class Outcomes:
             # Nothing that happened before counts against it.
             mirror.ledger.failures.clear(mirror.id, action.path)
         if isinstance(error, TooManyTransfersError) or (
-            error.retry is Retry.SPACE and room.is_overtaken(mirror, action)
+            error.retry is Retry.SPACE and room.is_overtaken(mirror, action, at)
         ):
             # Nothing is known against it: it has its turn when there are fewer, or with the room that there is now.
             return True
@@ -129,6 +129,8 @@ class Outcomes:
             case _:
                 pass
         _record_failure(mirror, action, error, at)
+        if error.retry is Retry.SPACE:
+            room.tried_soon(mirror, action, at)
         return False
 
     def _connection_lost(self, mirror: Mirror, failed: Failed, at: Moment) -> bool:

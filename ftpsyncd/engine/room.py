@@ -18,6 +18,7 @@ from ftpsyncd.events import EventKind
 from ftpsyncd.ledger.failures import NO_SPACE
 from ftpsyncd.mapping.mirror import Mirror
 from ftpsyncd.mapping.site import Moment
+from ftpsyncd.model import Failure
 
 
 def no_space(mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment, *, alone: bool) -> None:
@@ -97,9 +98,45 @@ def found(mirror: Mirror, beside: Collection[Mirror], action: Action, at: Moment
     return _try_next(mirror, beside, at) if failure is not None and failure.kind in NO_SPACE else []
 
 
-def is_overtaken(mirror: Mirror, action: Action) -> bool:
-    """Whether room was made since a file was begun that found none: it is sent again, unless that takes long."""
-    return mirror.queue.began_before_room(action) and not is_large(action)
+def is_overtaken(mirror: Mirror, action: Action, at: Moment) -> bool:
+    """Whether room was made since a file was begun that found none, so that it is sent again; unless that takes long.
+
+    Nor where that has just been done in vain, if nothing is known to be full (`tried_soon`).
+    """
+    queue = mirror.queue
+    if not queue.began_before_room(action) or is_large(action):
+        return False
+    return _is_full(queue, action.mapping, action.path) or not queue.space.tries_in_s(
+        action.mapping, action.path, at.now
+    )
+
+
+def tried_soon(mirror: Mirror, action: Action, at: Moment) -> None:
+    """A file is among the failures for want of space: if room was made since it was begun, it is not for long."""
+    queue = mirror.queue
+    if queue.began_before_room(action) and not is_large(action) and not _is_full(queue, action.mapping, action.path):
+        failure = mirror.ledger.failures.of(mirror.id, action.path)
+        if failure is not None:
+            _try_at(mirror, action.path, failure, at)
+
+
+def _is_full(queue: Queue, mapping: str, path: str) -> bool:
+    """Whether more than a file by itself is known to find no space."""
+    return queue.gate.state is Breaker.FULL or queue.space.lack(mapping, path) is not None
+
+
+def _try_at(mirror: Mirror, path: str, failure: Failure, at: Moment) -> bool:
+    """Have a file that found no space by itself looked at as soon as may be; whether that is now."""
+    in_s = mirror.queue.space.tries_in_s(mirror.spec.name, path, at.now)
+    if in_s:
+        next_try_ns = at.wall_ns + int(in_s * 1e9)
+        if next_try_ns < failure.next_try_ns:
+            mirror.ledger.failures.put(mirror.id, path, failure._replace(next_try_ns=next_try_ns))
+            mirror.dirty.mark(path, at.now + in_s)
+        return False
+    mirror.ledger.failures.release(mirror.id, path)
+    mirror.dirty.mark(path, at.now)
+    return True
 
 
 def _try_again(mirror: Mirror, directory: str, at: Moment) -> bool:
@@ -127,9 +164,7 @@ def _try_next(mirror: Mirror, beside: Collection[Mirror], at: Moment) -> list[st
             if failure is None or failure.next_try_ns <= at.wall_ns:
                 continue
             is_small = failure.fingerprint is None or failure.fingerprint.size < LARGE_BYTES
-            if is_small and each.queue.space.lack(each.spec.name, path) is None:
-                failures.release(each.id, path)
-                each.dirty.mark(path, at.now)
+            if is_small and each.queue.space.lack(each.spec.name, path) is None and _try_at(each, path, failure, at):
                 return [each.spec.name]
     return []
 

@@ -334,3 +334,57 @@ def test_a_file_that_was_sent_in_place_of_its_rename_shows_that_there_is_space(s
     assert story.queue.space.lacks()
     story.apply(sent._replace(action=Rename(M, "e/new", "old", Fingerprint(1, 2, 3), SHA)))
     assert not story.queue.space.lacks()
+
+
+def in_vain(story: Story, path: str, seconds: int) -> list[int]:
+    """When a file is sent, if one is deleted each second, and the server never takes it."""
+    sent = []
+    for second in range(seconds):
+        now = NOW + 5 + second
+        deleted(story, "old", now)
+        failure = story.ledger.failures.of(story.id, path)
+        assert failure is not None
+        if failure.next_try_ns <= at(now).wall_ns:
+            sent.append(second)
+            story.apply(Failed(other_file(path), FULL), now + 0.5)
+            story.queue.space.found(M, "other")
+    return sent
+
+
+def test_a_file_that_is_never_taken_is_sent_ever_more_rarely_where_something_is_deleted_all_the_time(alone: Story):
+    """It was sent for each delete: where a camera's pictures are replaced every second, without end."""
+    for path in ("b/1", "c/1"):
+        alone.ledger.failures.clear(alone.id, path)
+    sent = in_vain(alone, "a/1", 1000)
+    assert sent[:4] == [0, 1, 3, 7]
+    assert len(sent) <= 12
+    assert sent[-1] > 600, "nor is it forgotten"
+
+
+def test_a_file_that_has_just_been_sent_in_vain_is_sent_again_for_a_later_delete_soon(alone: Story):
+    """Though there may be no further delete that would tell."""
+    for path in ("b/1", "c/1"):
+        alone.ledger.failures.clear(alone.id, path)
+    deleted(alone, "old", NOW + 5)
+    alone.apply(Failed(other_file("a/1"), FULL), NOW + 5.25)
+    alone.queue.space.found(M, "other")
+    alone.mirror.dirty.clear()
+    deleted(alone, "old", NOW + 5.5)
+    assert waits_s(alone, "a/1") == 0.75
+    assert alone.mirror.dirty.awaits("a/1")
+
+
+def test_what_is_refused_again_and_again_while_room_is_made_is_told_and_not_sent_without_end(story: Story):
+    """It was sent at once each time, and nobody heard of it: it had a connection for as long as files were deleted."""
+    file = begun(story, other_file("new"))
+    story.queue.space.clear()
+    deleted(story, "old", NOW + 5)
+    assert story.apply(Failed(file, FULL), NOW + 5)
+    story.queue.finish(file, requeue=True)
+    assert story.queue.take(NOW + 5) == file
+    deleted(story, "old", NOW + 5.5)
+    story.mirror.dirty.clear()
+    assert not story.apply(Failed(file, FULL), NOW + 5.5)
+    assert [event.path for event in story.events][-1] == "new"
+    assert waits_s(story, "new") == 0.5
+    assert story.mirror.dirty.awaits("new")
