@@ -28,7 +28,7 @@ WAITING_MOST = 1000
 FORGOTTEN_S = 3600.0
 """A full directory for which nothing was tried for so long after its time is not known to be full."""
 FIRST_WAIT_S = 1.0
-"""Between the first two tries of a file that are made because there may be room for it; then twice as long each time."""
+"""Between the first two tries of a file since there may be room for it; then twice as long each time."""
 
 
 @dataclass(slots=True)

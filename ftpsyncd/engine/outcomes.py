@@ -126,11 +126,10 @@ class Outcomes:
                 return self._connection_lost(mirror, failed, at)
             case Retry.SPACE:
                 room.no_space(mirror, action, error, at, alone=not self._beside(mirror))
+                _record_failure(mirror, action, error, at)
+                room.tried_soon(mirror, action, at)
             case _:
-                pass
-        _record_failure(mirror, action, error, at)
-        if error.retry is Retry.SPACE:
-            room.tried_soon(mirror, action, at)
+                _record_failure(mirror, action, error, at)
         return False
 
     def _connection_lost(self, mirror: Mirror, failed: Failed, at: Moment) -> bool:

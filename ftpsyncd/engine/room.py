@@ -158,6 +158,8 @@ def _try_next(mirror: Mirror, beside: Collection[Mirror], at: Moment) -> list[st
     large ones wait for their time.
     """
     for each in (mirror, *beside):
+        if each.suspended:
+            continue  # nothing would be sent, nor be tried after that
         failures = each.ledger.failures
         for path in failures.without_space(each.id):
             failure = failures.of(each.id, path)

@@ -222,6 +222,21 @@ def test_where_this_mapping_has_none_one_of_another_mapping_of_the_server_is_tri
     assert stirred == [M]
 
 
+def test_a_paused_mapping_keeps_no_other_one_from_being_tried(alone: Story):
+    """Its file was to be tried and never was, so that none came after it: the others waited for five minutes."""
+    shop = Story(alone.ledger, name="shop", queue=alone.queue)
+    shop.apply(Failed(other_file("a", "shop"), FULL), NOW + 1)
+    for path in ("a/other", "other"):
+        shop.queue.space.found(M, path)
+    camera, stirred = Story(alone.ledger, name="camera", queue=alone.queue), list[str]()
+    camera.outcomes = Outcomes(lambda _mirror: [alone.mirror, shop.mirror], stirred.append)
+    alone.mirror.pause(WALL)
+    deleted(camera, "old", NOW + 5)
+    assert waits_s(alone, "a/1") == SPACE_RETRY_S
+    assert waits_s(shop, "a") == 0
+    assert stirred == ["shop"]
+
+
 @pytest.mark.parametrize("alone", [True, False])
 def test_where_a_mapping_has_no_space_the_server_is_full_if_it_has_no_other_one(*, alone: bool):
     with Ledger(Path(":memory:")) as ledger:
