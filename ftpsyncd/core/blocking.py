@@ -36,8 +36,7 @@ class Blocking:
         self._structural: dict[Key, int] = {}
         """How much waits at a path on which all below it depends."""
         self._parked_behind: dict[Key, dict[Key, None]] = {}
-        self._to_be_empty: set[Key] = set()
-        """Directories of which a removal waits until nothing is below them."""
+        """What waits for a key; with a slash behind its path, until nothing is below that (`blocker`)."""
 
     def __repr__(self) -> str:
         return f"<Blocking behind={len(self._parked_behind)} {self.under_way!r}>"
@@ -85,9 +84,6 @@ class Blocking:
 
     def park(self, key: Key, blocker: Key) -> None:
         """Have an action wait for the end of what is at a key (`blocker`)."""
-        mapping, path = blocker
-        if path.endswith("/"):
-            self._to_be_empty.add((mapping, path[:-1]))
         self._parked_behind.setdefault(blocker, {})[key] = None
 
     def over(self, keys: Iterable[Key]) -> None:
@@ -99,9 +95,8 @@ class Blocking:
 
     def _is_empty(self, directory: Key) -> None:
         """Of what waits, or of what runs, nothing is below a directory any more: what was parked for that may start."""
-        if directory in self._to_be_empty:
-            self._to_be_empty.discard(directory)
-            self.over([(directory[0], f"{directory[1]}/")])
+        mapping, path = directory
+        self.over([(mapping, f"{path}/")])
 
 
 def _has_below_wait(action: Action) -> bool:

@@ -115,3 +115,11 @@ def test_two_that_hold_what_is_below_are_counted():
     assert blocking.blocks(INSIDE) == "d"
     blocking.waits_no_more(again)
     assert blocking.blocks(INSIDE) is None
+
+
+def test_what_leaves_the_place_of_a_new_directory_takes_nothing_of_what_waits_for_that():
+    """A file gets another name, a directory is made where it was, and filled: not before it is there."""
+    leaves = Rename(M, "b", "d", PLAIN, SHA)
+    blocking = Parked(NEW, leaves)
+    blocking.waits_no_more(leaves)
+    assert blocking.blocks(INSIDE) == "d"
