@@ -53,8 +53,20 @@ def test_what_was_published_of_both_is_never_there_in_all(*, mount_point: bool) 
     assert swapped.mounted is mount_point
 
 
-def test_what_nobody_has_looked_at_has_no_disk_yet() -> None:
-    assert swapped_directory("d", recorded(0, inode=0), mount_point=True) is None
+@pytest.mark.parametrize("filesystem", [0, UUID], ids=["not told", "told"])
+def test_what_nobody_has_looked_at_has_no_disk_yet(filesystem: int) -> None:
+    assert swapped_directory("d", recorded(0, inode=0), mount_point=True, filesystem=filesystem) is None
+
+
+def test_a_disk_of_which_nobody_told_the_number_is_not_another_one_when_it_is_told() -> None:
+    assert swapped_directory("d", recorded(1), mount_point=True, filesystem=UUID) is None
+
+
+@pytest.mark.parametrize(("device", "why"), [(0, "is a mount point now"), (UUID, "is not mounted now")])
+def test_which_disk_it_is_says_nothing_of_a_directory_that_was_none_or_is_none(device: int, why: str) -> None:
+    swapped = swapped_directory("d", recorded(device), mount_point=not device, filesystem=OTHER)
+    assert swapped is not None
+    assert swapped.why.endswith(why)
 
 
 def test_a_mount_point_that_is_not_there_took_its_disk_with_it() -> None:
