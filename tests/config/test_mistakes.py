@@ -57,3 +57,5 @@ def test_what_only_looks_like_a_space_is_told_with_its_line_and_only_of_the_line
     assert odd_blank(text, 2, 2) == odd_blank(text, 1, 3)
     assert odd_blank(text, 2, 2).startswith("; line 2 has the character U+00A0")
     assert odd_blank(text, 0, 1) == odd_blank(text, 3, 3) == ""
+    # Before the first line there is none, which is where the mistake is in that: PyYAML counts from 0.
+    assert odd_blank(f"a:{NO_BREAK}b\nc: d", 0, 1).startswith("; line 1 has the character U+00A0")

@@ -121,3 +121,10 @@ def test_another_shape_is_a_clear_error(spoil):
     with pytest.raises(ControlError, match="The daemon's answer") as caught:
         shapes.status_from_json(data)
     assert "versions" in caught.value.remedy
+
+
+@pytest.mark.parametrize("answer", [None, [], "no", 3])
+def test_what_is_no_object_is_a_clear_error_too(answer: object):
+    with pytest.raises(ControlError, match="The daemon's answer is no object") as caught:
+        shapes.history_from_json(answer)
+    assert "versions" in caught.value.remedy

@@ -366,6 +366,13 @@ def test_the_token_is_made_for_its_owner_only_and_kept(token_file, umask):
     assert token_in(token_file) != token
 
 
+def test_what_a_start_that_was_killed_had_begun_to_write_is_in_nobodys_way(token_file):
+    """In a container each process may have the number of the one before."""
+    token_file.with_name(f"{token_file.name}.{os.getpid()}.new").write_text("half a to")
+    assert len(token_in(token_file)) >= 40
+    assert [entry.name for entry in token_file.parent.iterdir()] == ["control.token"]
+
+
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
 def test_a_token_that_others_can_read_is_refused(token_file, mode):
     token_in(token_file)

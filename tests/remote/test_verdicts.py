@@ -77,6 +77,19 @@ def test_a_refusal_of_auth_is_no_matter_of_data() -> None:
     assert not ends
 
 
+def test_what_is_said_under_tls_of_a_command_without_data_ends_nothing() -> None:
+    error, ends = judged("534 Not that.", "MKD")
+    assert isinstance(error, TlsError)
+    assert "data" not in error.message
+    assert not ends
+
+
+def test_a_file_that_is_refused_is_no_matter_of_tls_nor_of_who_listens() -> None:
+    error, ends = judged("553 Not this name.", "STOR", protected=False, passive=False)
+    assert type(error) is NameRefusedError
+    assert not ends
+
+
 @pytest.mark.parametrize("passive", [True, False])
 def test_whom_the_server_cannot_reach_is_told_so_where_it_would_come_to_us(*, passive: bool) -> None:
     error, ends = judged("425 Cannot connect.", "STOR", passive=passive)
