@@ -72,6 +72,8 @@ class Queue:
         self._freed: dict[str, set[str]] = {}
         self._makes_room: dict[Key, None] = {}
         """Of what waits, what makes room at the server: at a full one, nothing else has to be looked through."""
+        self._makes_room_of: dict[str, int] = {}
+        """How much of that is of which mapping."""
         self._overtaken: set[Key] = set()
         """What was under way when somebody had mended something: it may still fail of that."""
         self._before_room: set[Key] = set()
@@ -254,8 +256,8 @@ class Queue:
 
     @property
     def makes_room(self) -> bool:
-        """Whether anything waits that makes room at the server."""
-        return bool(self._makes_room)
+        """Whether anything waits that makes room at the server; what is of suspended mappings does not for now."""
+        return any(mapping not in self._suspended for mapping in self._makes_room_of)
 
     def _take_removal(self) -> Action | None:
         """The first action that makes room and may start: all else waits for that."""
@@ -323,7 +325,7 @@ class Queue:
         del self._waiting[key]
         self._backlog.begins(action)
         self._count_marked(action, -1)
-        self._makes_room.pop(key, None)
+        self._makes_room_no_more(key)
         self._blocking.waits_no_more(action)
         self._run(action)
         return action
@@ -418,12 +420,21 @@ class Queue:
         self._backlog.count(action, waiting=step)
         self._count_marked(action, step)
         if step < 0:
-            self._makes_room.pop((action.mapping, action.path), None)
+            self._makes_room_no_more((action.mapping, action.path))
             self._blocking.waits_no_more(action)
             return
         if isinstance(action, MAKES_ROOM):
             self._makes_room[action.mapping, action.path] = None
+            self._makes_room_of[action.mapping] = self._makes_room_of.get(action.mapping, 0) + 1
         self._blocking.waits(action)
+
+    def _makes_room_no_more(self, key: Key) -> None:
+        if key not in self._makes_room:
+            return
+        del self._makes_room[key]
+        self._makes_room_of[key[0]] -= 1
+        if not self._makes_room_of[key[0]]:
+            del self._makes_room_of[key[0]]
 
     def _given_up(self, action: Action) -> None:
         """A waiting action will not be performed: what waits for its end may start now."""

@@ -89,6 +89,8 @@ class Space:
         """None of them is inside another one."""
         self._again: set[str] = set()
         """Directories that have space again, with files that waited for it."""
+        self._freed: set[str] = set()
+        """Where files were deleted; not everything that was to be has been."""
         self._tried: dict[str, _Tried] = {}
         """By key, files of which none makes a directory full."""
 
@@ -143,11 +145,21 @@ class Space:
             if one.works is None or len(nearest) > len(one.works):
                 one.works = nearest
 
-    def freed(self, mapping: str, path: str, now: float) -> None:
-        """A file was deleted: what lacks space around it is tried now."""
+    def freed(self, mapping: str, path: str) -> None:
+        """A file was deleted: what lacks space around it is tried when no more is to be deleted (`to_try`)."""
         lack = self.lack(mapping, path)
-        if lack is not None and now < lack.until:
-            lack.until = now
+        self._freed.add(SERVER if lack is None else lack.key)
+
+    def to_try(self, now: float) -> set[str]:
+        """What may have space, as files were deleted there since this was asked: full directories, tried from now on.
+
+        And the server, by its key, where one was in none.
+        """
+        freed, self._freed = self._freed, set()
+        for key in freed & self._lacks.keys():
+            lack = self._lacks[key]
+            lack.until = min(now, lack.until)
+        return {key if key in self._lacks else SERVER for key in freed}
 
     def tries_in_s(self, mapping: str, path: str, now: float) -> float:
         """How soon a file that found no space by itself is tried since room was made; whoever asks sees to that.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from ftpsyncd.actions import Action, Did, Done, Failed, Outcome, Probe, RenameDir, Sweep, Upload
-from ftpsyncd.core.extent import SENDS
+from ftpsyncd.core.extent import MAKES_ROOM, SENDS
 from ftpsyncd.core.gate import Breaker
 from ftpsyncd.core.settle import BUSY_AGAIN_S
 from ftpsyncd.core.space import SPACE_RETRY_S
@@ -78,9 +78,8 @@ class Outcomes:
                 # There is space: what others lacked is theirs, a limit for one file, say.
                 for name in room.found(mirror, self._beside(mirror), action, at):
                     self._stir(name)
-            elif outcome.did in {Did.DELETED, Did.GONE}:
-                for name in room.made(mirror, self._beside(mirror), action, at):
-                    self._stir(name)
+            else:
+                self._room_made(mirror, action, at, deleted=outcome.did in {Did.DELETED, Did.GONE})
             done.apply(mirror, outcome, at, lost=lost)
             if outcome.did is Did.PUBLISHED and isinstance(action, SENDS):
                 for each in self._beside(mirror):
@@ -89,6 +88,8 @@ class Outcomes:
             requeue = False
         else:
             requeue = self._failed(mirror, outcome, at)
+            if not requeue:
+                self._room_made(mirror, action, at, deleted=False)
         mirror.offers.look_again(action, at)
         if action.path in mirror.inherited:
             # It was planned under settings that are over: what it was about is looked at under the new ones.
@@ -97,6 +98,11 @@ class Outcomes:
             look_at_source(mirror, action, at)
             return False
         return requeue
+
+    def _room_made(self, mirror: Mirror, action: Action, at: Moment, *, deleted: bool) -> None:
+        if isinstance(action, MAKES_ROOM):
+            for name in room.made(mirror, self._beside(mirror), action, at, deleted=deleted):
+                self._stir(name)
 
     def _failed(self, mirror: Mirror, failed: Failed, at: Moment) -> bool:
         action, error = failed.action, failed.error

@@ -51,8 +51,8 @@ def no_space(mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment, *
         mirror.site.tell(EventKind.FAILED, directory, message, remedy=error.remedy, error=type(error).__name__)
 
 
-def made(mirror: Mirror, beside: Collection[Mirror], action: Action, at: Moment) -> list[str]:
-    """Something was deleted at the server: whether there is space again is tried when nothing more is to be.
+def made(mirror: Mirror, beside: Collection[Mirror], action: Action, at: Moment, *, deleted: bool) -> list[str]:
+    """What may make room at the server has ended: whether there is space again is tried when nothing more is to.
 
     Also with what has failed already, since there may be nothing else; of what failed by itself, in no full directory,
     with one file.
@@ -60,24 +60,33 @@ def made(mirror: Mirror, beside: Collection[Mirror], action: Action, at: Moment)
     Args:
         mirror: of its mapping.
         beside: the other mappings of its server.
-        action: what was done.
+        action: what has ended.
         at: now.
+        deleted: a file was deleted.
 
     Returns:
         The names of mappings of which something is looked at now.
     """
-    queue, name = mirror.queue, mirror.spec.name
+    queue, every = mirror.queue, (mirror, *beside)
+    if deleted:
+        queue.space.freed(mirror.spec.name, action.path)
     if queue.makes_room:
         return []
-    queue.space.freed(name, action.path, at.now)
+    places = queue.space.to_try(at.now)
+    if not places:
+        return []
     queue.room_made()
     if queue.gate.state is Breaker.FULL:
         queue.gate.retry_now(at.now)
-        return [each.spec.name for each in (mirror, *beside) if _try_again(each, "", at)]
-    lack = queue.space.lack(name, action.path)
-    if lack is None:
-        return _try_next(mirror, beside, at)
-    return [name] if _try_again(mirror, lack.key[len(name) + 1 :], at) else []
+        return [each.spec.name for each in every if _try_again(each, "", at)]
+    stirred = _try_next(mirror, beside, at) if SERVER in places else []
+    for each in every:
+        name = each.spec.name
+        full = [key[len(name) + 1 :] for key in places if key == name or key.startswith(f"{name}/")]
+        looked_at = [_try_again(each, directory, at) for directory in full]  # in each of them
+        if any(looked_at):
+            stirred.append(name)
+    return stirred
 
 
 def found(mirror: Mirror, beside: Collection[Mirror], action: Action, at: Moment) -> list[str]:

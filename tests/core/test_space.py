@@ -338,9 +338,13 @@ def test_what_is_tried_for_hours_or_waits_for_space_is_not_forgotten(how: str):
 def test_after_a_delete_in_a_full_directory_one_file_is_tried_at_once():
     space = full("a/1", "a/2")
     assert space.awaits(G, "a/3", NOW)
-    space.freed(G, "b/9", NOW + 1)
+    space.freed(G, "b/9")
+    assert space.to_try(NOW + 1) == {SERVER}
     assert space.to_look_at(G, NOW + 1) == []
-    space.freed(G, "a/9", NOW + 1)
+    space.freed(G, "a/9")
+    assert space.to_look_at(G, NOW + 1) == [], "not before all is deleted that is to be"
+    assert space.to_try(NOW + 1) == {f"{G}/a"}
+    assert space.to_try(NOW + 1) == set()
     assert space.to_look_at(G, NOW + 1) == ["a"]
     assert space.admits(G, "a/3", NOW + 1)
     assert not space.admits(G, "a/1", NOW + 1)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsyncd.actions import Action, Delete, Did, Done, Failed, MakeDir, Probe, Rename, Sweep, Upload
+from ftpsyncd.actions import Action, Delete, Did, Done, Failed, MakeDir, Probe, RemoveDir, Rename, Sweep, Upload
 from ftpsyncd.core.extent import LARGE_BYTES
 from ftpsyncd.core.gate import ASKED_AFTER_S, FULL_PAUSE_S, Breaker
 from ftpsyncd.core.space import SPACE_RETRY_S
@@ -108,6 +108,60 @@ def test_nothing_is_tried_before_all_has_been_deleted_that_makes_room(story: Sto
     assert waits_s(story, "a") == SPACE_RETRY_S
     next_deleted(story)
     assert waits_s(story, "a") == 0
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        Done(RemoveDir(M, "old"), Did.REMOVED),
+        Done(RemoveDir(M, "old"), Did.LEFT),
+        Failed(RemoveDir(M, "old"), REFUSED),
+        Failed(Delete(M, "old/2"), REFUSED),
+    ],
+    ids=["its directory is removed", "its directory stays", "its directory is refused", "the last file is refused"],
+)
+def test_what_a_delete_has_freed_is_used_whatever_ends_the_deletes(story: Story, last: Done | Failed):
+    """Room was made that nobody tried for five minutes: what came last was no file, as of several folders, or stayed."""
+    for action in (Delete(M, "old/1"), last.action):
+        story.queue.offer(action)
+    next_deleted(story)
+    assert waits_s(story, "a") == SPACE_RETRY_S, "more may be free in a moment"
+    assert story.queue.take(NOW + 1) == last.action
+    story.apply(last, NOW + 1)
+    assert waits_s(story, "a") == waits_s(story, "d/b") == 0
+    story.queue.offer(other_file("a"))
+    assert story.queue.take(NOW + 1) == other_file("a")
+
+
+def test_a_full_directory_is_tried_also_where_the_last_delete_is_elsewhere(story: Story):
+    story.queue.gate.answered()
+    for path in ("e/1", "e/2"):
+        story.apply(Failed(other_file(path), FULL))
+    for path in ("e/old", "elsewhere"):
+        story.queue.offer(Delete(M, path))
+    next_deleted(story)
+    assert waits_s(story, "e/1") == SPACE_RETRY_S
+    next_deleted(story)
+    assert waits_s(story, "e/1") == waits_s(story, "e/2") == 0
+    assert story.queue.space.admits(M, "e/1", NOW)
+
+
+def test_a_removal_that_frees_nothing_has_nothing_tried(story: Story):
+    story.apply(Done(RemoveDir(M, "empty"), Did.REMOVED))
+    assert waits_s(story, "a") == SPACE_RETRY_S
+
+
+def test_the_deletes_of_a_paused_mapping_are_not_waited_for(story: Story):
+    """Room that was made in another mapping was tried by nobody, for as long as this one was paused."""
+    shop = Story(story.ledger, name="shop", queue=story.queue)
+    shop.outcomes = Outcomes(lambda _mirror: [story.mirror])
+    shop.apply(Failed(other_file("a", "shop"), FULL))
+    story.queue.offer(Delete(M, "old"))
+    story.queue.suspend(M, suspended=True)
+    deleted(shop, "old", NOW + 5)
+    assert waits_s(shop, "a") == 0
+    story.queue.suspend(M, suspended=False)
+    assert story.queue.makes_room
 
 
 @pytest.mark.parametrize(

@@ -468,8 +468,8 @@ MUTATIONS = (
         "G3",
         "what is deleted where there is no space tells nobody that there may be some",
         "engine/room.py",
-        "    queue.space.freed(name, action.path, at.now)\n",
-        "",
+        "        queue.space.freed(mirror.spec.name, action.path)\n",
+        "        queue.room_made()\n",
         "tests/engine/test_outcomes.py::test_what_is_deleted_in_a_full_directory_has_one_file_of_it_tried_at_once",
     ),
     Mutation(
