@@ -785,6 +785,17 @@ def test_where_connections_can_be_opened_a_small_file_is_tried_beside_a_large_on
     assert taken(queue, later) == [large("film 2"), upload("c")]
 
 
+def test_a_small_file_is_tried_beside_a_large_one_whatever_a_paused_mapping_has_to_delete():
+    """It had waited for the end of the large one, perhaps hours later, while the other mapping was paused."""
+    queue = queue_of(large("film"), upload("b"), delete("old")._replace(mapping="shop"))
+    queue.suspend("shop", suspended=True)
+    queue.gate.failed(NOW, Breaker.FULL, "No space.", connects=True)
+    assert taken(queue, NOW + FULL_PAUSE_S) == [large("film"), upload("b")]
+    queue.suspend("shop", suspended=False)
+    assert taken(queue, NOW + FULL_PAUSE_S) == [delete("old")._replace(mapping="shop")]
+    assert not queue.makes_room
+
+
 def test_where_none_can_be_opened_only_one_is_tried():
     """As soon as one is, all goes on."""
     queue = queue_of(large("film"), upload("b"))
