@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import json
 import os
 import stat
 import threading
@@ -32,6 +33,10 @@ MACHINE = Path("/etc/machine-id")
 """Of systemd and D-Bus: of each machine another one, but for those that were made by copying a whole machine."""
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 """Of no two machines that run the same, also where one is a copy of the other (random(4))."""
+SENDER = "sender"
+"""A note in the state directory: whose it is, and was before."""
+SENDERS_KEPT = 4
+"""Of those: one more for each boot, or other name of the machine, after a crash."""
 LOOK_EVERY_S = 3.0
 _END_S = 0.5
 """A look that hangs is waited for so long at the end."""
@@ -46,6 +51,38 @@ def whose(directory: Path) -> str:
     # In most containers there is no machine's, and the name is one of their own.
     machine, boot = (_read(each) for each in (MACHINE, BOOT))
     return "\0".join((machine, boot, os.uname().nodename, str(directory.resolve()), ""))
+
+
+def whose_before(directory: Path, now: str, *, in_order: bool) -> tuple[str, ...]:
+    """Whose a state directory was (`whose`) when something may have been begun of which the ledger knows nothing.
+
+    A power failure takes its last commits along, and the boot that follows makes it another one's. The note of it is on
+    the disk before anything is sent.
+
+    Args:
+        directory: it; ours.
+        now: whose it is.
+        in_order: the ledger was closed in order: then it knows of all.
+    """
+    note = directory / SENDER
+    try:
+        noted = json.loads(note.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        noted = []
+    known = [each for each in noted if isinstance(each, str)] if isinstance(noted, list) else []
+    before = [] if in_order else [each for each in known if each != now][: SENDERS_KEPT - 1]
+    if known != [now, *before]:
+        draft = note.with_name(f"{SENDER}.new")
+        # Where it cannot be written, nothing is known of this time.
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+            draft.touch(0o600, exist_ok=False)
+            with draft.open("wb") as file:
+                file.write(json.dumps([now, *before]).encode("ascii"))
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(note)
+    return tuple(before)
 
 
 def _read(path: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import json
 import os
 import shutil
 import stat
@@ -293,3 +294,30 @@ def test_who_sends_is_told_apart_from_a_copy_of_the_whole_machine(tmp_path: Path
     monkeypatch.setattr(claim, "BOOT", tmp_path / "missing")
     found.add(claim.whose(tmp_path / "a"))
     assert len(found) == 3
+
+
+def test_what_was_sent_before_a_power_failure_is_known_by_whom(tmp_path: Path):
+    def before(now: str, *, in_order: bool = False) -> tuple[str, ...]:
+        return claim.whose_before(tmp_path, now, in_order=in_order)
+
+    assert before("first boot\0") == ()
+    assert before("first boot\0") == (), "a crash of the daemon alone makes it nobody else's"
+    assert before("second") == ("first boot\0",)
+    assert before("second") == ("first boot\0",), "it may have been too short for all to be looked for"
+    assert before("third") == ("second", "first boot\0")
+    assert [before(f"boot {n}") for n in range(9)][-1] == ("boot 7", "boot 6", "boot 5")
+    assert before("last", in_order=True) == (), "the ledger knows of all"
+    assert before("then") == ("last",)
+    assert stat.S_IMODE((tmp_path / claim.SENDER).stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("noted", ["", "[", "{}", "7", '[7, null, "old"]', "[" * 100_000])
+def test_a_note_of_that_which_is_broken_is_made_anew(tmp_path: Path, noted: str):
+    (tmp_path / claim.SENDER).write_text(noted)
+    assert claim.whose_before(tmp_path, "new", in_order=False) == (("old",) if "old" in noted else ())
+    assert json.loads((tmp_path / claim.SENDER).read_bytes())[0] == "new"
+
+
+def test_where_that_cannot_be_noted_all_goes_on(tmp_path: Path):
+    (tmp_path / f"{claim.SENDER}.new").mkdir()
+    assert claim.whose_before(tmp_path, "new", in_order=False) == ()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime
 
 from ftpsyncd.actions import Outcome
-from ftpsyncd.claim import whose
+from ftpsyncd.claim import whose, whose_before
 from ftpsyncd.config import Config
 from ftpsyncd.core.filters import Filter
 from ftpsyncd.core.schedule import Queue
@@ -62,7 +62,9 @@ class Roster:
         self._emit = emit
         self._one_pass = one_pass
         self._performs = performs
-        self._whose = whose(engine.ledger.path.parent)
+        state_dir = engine.ledger.path.parent
+        self._whose = whose(state_dir)
+        self._was = whose_before(state_dir, self._whose, in_order=engine.ledger.in_order) if performs else ()
         self._crews: dict[str, Crew] = {}
         self._accounts: dict[str, ServerSpec] = {}
         self._throttles: dict[str, Throttle] = {}
@@ -263,7 +265,7 @@ class Roster:
         engine = self._engine
         account = config.servers[spec.server]
         number = engine.ledger.mappings.number(spec.name, destination(spec, account))
-        folder = self._folders[spec.name] = Folder(spec, root, self._whose)
+        folder = self._folders[spec.name] = Folder(spec, root, self._whose, self._was)
         mirror = Mirror(
             spec,
             Filter(spec.include, spec.exclude),

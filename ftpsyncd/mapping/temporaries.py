@@ -9,6 +9,9 @@ the server may hold that file locked, still write what it has of the old content
 hung on the line, or give it its final name. Nothing of that may happen to what is sent now, so that this has another
 name until all those are swept. A part that is continued gets that name, too: a server may cut it where a REST says that
 comes late.
+
+After a power failure the ledger may not know what was begun last, nor are the names those of before (`claim.whose`):
+those that the files had then are looked for beside what is sent first.
 """
 
 from __future__ import annotations
@@ -21,9 +24,15 @@ from ftpsyncd.mapping.openintents import OpenIntents
 from ftpsyncd.mapping.site import Site
 from ftpsyncd.model import Intent
 from ftpsyncd.paths import remote_join
+from ftpsyncd.specs import PublishMode
 
 PARTS_KEPT = 16
 """Names under which a part may lie: one more for each try that was cut off before the server received anything."""
+
+LOOKED_FOR = 20_000
+"""Tries before each of which is deleted what one may have left of which nothing is known: it takes a round trip. What
+was on its way at a power failure follows on what was published, and is not recorded as that, in the half minute before:
+so long may the kernel keep what is written (``vm.dirty_expire_centisecs``)."""
 
 
 class Temporary(NamedTuple):
@@ -52,6 +61,9 @@ class Temporaries:
         self._sender = site.folder.sender
         self._open = open_
         self._late = late
+        self._before = [] if site.spec.publish is PublishMode.DIRECT else site.folder.senders_before
+        self._looks = LOOKED_FOR if self._before else 0
+        """So many tries more."""
         self._reused: set[str] = set()
         """Uploads that run, with a temporary file that an earlier one may have left."""
 
@@ -76,6 +88,10 @@ class Temporaries:
                 self._late.set_apart(path)
                 parts = (before.temporary, *parts)[:PARTS_KEPT] if going_on else ()
             left, name = self._apart(path, usual)
+        if self._looks:
+            self._looks -= 1
+            unknown = (self._named(path, sender) for sender in self._before)
+            left = (*left, *(each for each in unknown if each != name and each not in left))
         return Temporary(name, "" if name == usual else name, tuple(each for each in left if each not in parts), parts)
 
     def over(self, path: str) -> bool:
@@ -92,7 +108,10 @@ class Temporaries:
         return (*self._apart(path, self._usual(path))[0], *((own,) if own else ()))
 
     def _usual(self, path: str) -> str:
-        return names.temporary(remote_join(self._spec.remote, path), self._sender)
+        return self._named(path, self._sender)
+
+    def _named(self, path: str, owner: str) -> str:
+        return names.temporary(remote_join(self._spec.remote, path), owner)
 
     def _apart(self, path: str, usual: str) -> tuple[tuple[str, ...], str]:
         """The temporary names of a file's tries that were cut off and not swept yet, and one that none has.
@@ -101,6 +120,6 @@ class Temporaries:
         """
         temporary = usual
         while self._open.path_of(temporary) in self._open:
-            temporary = names.temporary(remote_join(self._spec.remote, path), temporary)
+            temporary = self._named(path, temporary)
         found = self._open.apart_of(usual)
         return tuple(each for each in found if not self._late.is_awaited(self._open.path_of(each))), temporary

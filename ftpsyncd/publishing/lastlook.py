@@ -41,11 +41,18 @@ class Folder:
     """The folder that the ledger knows; nothing is deleted at the server while another one is in its place."""
     whose: str = ""
     """The mapping is this one's: on another machine, one of the same name may publish to the same place (`claim`)."""
+    was: tuple[str, ...] = ()
+    """Whose it was when something may have been begun of which nothing is known."""
 
     @property
     def sender(self) -> str:
         """By whom its files are sent: no two ever send to the same temporary file."""
         return f"{self.whose}{self.spec.name}"
+
+    @property
+    def senders_before(self) -> list[str]:
+        """By whom its files were sent then."""
+        return [f"{each}{self.spec.name}" for each in self.was]
 
 
 def require_gone(folder: Folder, path: str, still_there: Callable[[int], bool]) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from ftpsyncd.core.names import temporary
 from tests.e2e.churn import Changer
-from tests.e2e.site import Spy, site, wait_a_moment
-from tests.servers import Server
+from tests.e2e.site import MAPPING, REMOTE, Spy, site, wait_a_moment
+from tests.servers import Server, running
 from tests.waiting import until
 
 KILLS = 20
@@ -41,3 +43,17 @@ def test_killed_at_20_random_moments_it_ends_with_both_sides_equal_and_nothing_l
         spy.until_seen_all()
         spy.assert_never_torn(changer.ever)
         until(lambda: s.mapping_status()["published_files"] == sum(p.is_file() for p in s.drop.rglob("*")), "counted")
+
+
+def test_what_a_power_failure_cut_off_is_removed_also_where_the_ledger_has_lost_it(tmp_path: Path) -> None:
+    """Its last commits go, and the names of temporary files are others after a boot: the part stayed for good."""
+    with running("pyftpdlib") as server, site(server, tmp_path) as s:
+        s.start()
+        s.kill()
+        (tmp_path / "state/sender").write_text(json.dumps(["the boot before\0"]))
+        part = server.home / temporary(f"{REMOTE}/a.jpg", f"the boot before\0{MAPPING}").lstrip("/")
+        part.parent.mkdir(exist_ok=True)
+        part.write_bytes(b"pict")
+        (s.drop / "a.jpg").write_bytes(b"picture")
+        s.start()
+        s.until_equal()

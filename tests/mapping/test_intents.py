@@ -15,6 +15,7 @@ from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import Dirty
 from ftpsyncd.events import Event
 from ftpsyncd.ledger.book import Ledger
+from ftpsyncd.mapping import temporaries
 from ftpsyncd.mapping.exposures import PRINTS_KEPT
 from ftpsyncd.mapping.inquiries import LOOKED_AT_ALWAYS, MEANWHILE_S
 from ftpsyncd.mapping.intents import Intents
@@ -24,7 +25,7 @@ from ftpsyncd.mapping.site import QUEUE_ROOM, Moment, Site
 from ftpsyncd.mapping.temporaries import PARTS_KEPT
 from ftpsyncd.model import CLOCKS_DIFFER_S, MISSING, Exposure, Fingerprint, Intent, Kind, Row
 from ftpsyncd.publishing.lastlook import Folder
-from ftpsyncd.specs import MappingSpec
+from ftpsyncd.specs import MappingSpec, PublishMode
 from tests.core.vocabulary import NOW, SHA, WALL, M
 
 A, B = Fingerprint(10, 1, 7), Fingerprint(10, 2, 7)
@@ -40,7 +41,7 @@ class Story:
         self.spec = MappingSpec(M, Path("/drop"), "web", "/site")
         self.crash()
 
-    def crash(self, *, one_pass: bool = False) -> None:
+    def crash(self, *, one_pass: bool = False, whose: str = "", was: tuple[str, ...] = ()) -> None:
         self.queue = Queue(4)
         self.dirty = Dirty()
         events: list[Event] = []
@@ -49,7 +50,7 @@ class Story:
             self.id,
             self.ledger,
             self.queue,
-            Folder(self.spec),
+            Folder(self.spec, whose=whose, was=was),
             self.dirty,
             events.append,
             lambda: "2024",
@@ -711,6 +712,39 @@ def test_nothing_is_asked_about_what_was_forgotten(story: Story):
     for path in ("a", "d"):
         story.intents.forgotten(path)
     assert story.asked() == [Sweep(M, "a", partial("a")), Sweep(M, "d/b", partial("d/b"))]
+
+
+def test_after_a_power_failure_what_a_try_may_have_left_of_which_nothing_is_known_goes_first(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+):
+    """The ledger has lost it, and another boot has other names: it stayed at the server for good."""
+    monkeypatch.setattr(temporaries, "LOOKED_FOR", 3)
+    story.crash(whose="now ", was=("before ", "long ago "))
+    lost = tuple(temporary("/site/a", f"{each} {M}") for each in ("before", "long ago"))
+    for _ in range(2):
+        action = story.intents.begin(Upload(M, "a", A))
+        assert isinstance(action, Upload)
+        assert action.left == lost
+        story.intents.end(action)
+    story.intents.begin(Upload(M, "b", A))
+    assert story.intents.begin(Upload(M, "c", A)) == Upload(M, "c", A), "not for months"
+
+
+def test_a_part_of_before_that_is_known_is_continued(story: Story):
+    story.crash(whose="before ")
+    upload = story.intents.begin(Upload(M, "a", A))
+    assert isinstance(upload, Upload)
+    story.intents.received(upload, CTIME)
+    story.crash(whose="now ", was=("before ",))
+    action = story.intents.begin(Upload(M, "a", A))
+    assert isinstance(action, Upload)
+    assert (action.parts, action.left) == ((temporary("/site/a", f"before {M}"),), ())
+
+
+def test_what_is_sent_under_its_final_name_has_no_other_one(story: Story):
+    story.spec = story.spec._replace(publish=PublishMode.DIRECT)
+    story.crash(whose="now ", was=("before ",))
+    assert story.intents.begin(Upload(M, "a", A)) == Upload(M, "a", A)
 
 
 def partial(path: str, tries: int = 1) -> str:
