@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Scope
 
 from ftpsyncd.control.app import THREADS, create_app
 from ftpsyncd.control.feed import Feed
-from ftpsyncd.control.guard import Guard, Porter, token_in
+from ftpsyncd.control.guard import Guard, Porter
 from ftpsyncd.control.listening import BACKLOG, listen, listen_tcp, remove
 from ftpsyncd.control.meant import Meant
 from ftpsyncd.control.meter import Meter
@@ -32,6 +32,7 @@ from ftpsyncd.control.metrics import Metrics
 from ftpsyncd.control.port import Daemon
 from ftpsyncd.control.protocol import Bounded, Connection
 from ftpsyncd.control.sse import Broadcast
+from ftpsyncd.control.tokenfile import token_in
 from ftpsyncd.control.whereabouts import Identity, identity, note
 from ftpsyncd.errors import ControlSocketError, ThreadLimitError
 from ftpsyncd.logs import logger, quote

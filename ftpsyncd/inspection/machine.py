@@ -22,7 +22,7 @@ from ftpsyncd import descriptors, patience, room
 from ftpsyncd.claim import is_taken, lets_others_in
 from ftpsyncd.config import Config
 from ftpsyncd.config.places import too_long_for_socket
-from ftpsyncd.control import whereabouts
+from ftpsyncd.control import tokenfile, whereabouts
 from ftpsyncd.core.filters import Filter
 from ftpsyncd.counting import number
 from ftpsyncd.errors import LedgerDamagedError, LedgerError, LedgerNewerError
@@ -91,6 +91,8 @@ def _state_dir(state_dir: Path, lasting: Iterable[str]) -> Iterator[Finding]:
             "All in it has to belong to the user that runs ftpsyncd; for the service:"
             f" `chown -R ftpsyncd: {as_word(state_dir)}`.",
         )
+    elif FOR_HTTP in lasting and (unfit := tokenfile.unfit(state_dir / FOR_HTTP)) is not None:
+        yield Finding(Level.ERROR, Area.MACHINE, "state_dir", f"{unfit} The daemon does not start.", unfit.remedy)
     elif (unusable := _unusable(state_dir / LEDGER)) is not None:
         yield unusable
     else:

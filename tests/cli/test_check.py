@@ -682,6 +682,19 @@ def test_a_token_that_another_user_has_made_is_an_error_where_it_is_needed(confi
     assert ("control.token" in told[0].message) == (http is not None)
 
 
+@pytest.mark.parametrize("http", [("127.0.0.1", 0), None])
+@pytest.mark.parametrize(("content", "mode", "why"), [("t" * 40, 0o640, "others can read it"), ("", 0o600, "no token")])
+def test_a_token_that_the_daemon_refuses_is_an_error_where_it_is_needed(config, tmp_path, http, content, mode, why):
+    """As after `chmod -R` or a restore: `check` was content, and the daemon did not start."""
+    (tmp_path / "control.token").write_text(content)
+    (tmp_path / "control.token").chmod(mode)
+    there = config._replace(state_dir=tmp_path, control=ControlSpec(tmp_path / "control.sock", http))
+    (found,) = (each for each in check(there, offline=True) if each.subject == "state_dir")
+    assert found.level is (Level.ERROR if http else Level.OK)
+    assert (why in found.message) == (http is not None)
+    assert ("Remove" in found.remedy) == (http is not None)
+
+
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
 @pytest.mark.parametrize(("size", "fits"), [("128k", False), ("512k", True)])

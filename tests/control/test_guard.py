@@ -17,8 +17,9 @@ from starlette.responses import Response
 
 from ftpsyncd.control import protocol, sse
 from ftpsyncd.control.client import ControlClient
-from ftpsyncd.control.guard import OPEN, Guard, token_in
+from ftpsyncd.control.guard import OPEN, Guard
 from ftpsyncd.control.server import ControlServer
+from ftpsyncd.control.tokenfile import token_in, unfit
 from ftpsyncd.errors import ControlSocketError
 from ftpsyncd.questions import CommandName
 from tests.control.fakes import FakeDaemon
@@ -481,3 +482,26 @@ def test_a_connection_of_unknown_kind_counts_as_tcp():
         with pytest.raises(StopIteration):  # it never waits
             coroutine.send(None)
         assert (sent == ["passed"]) is passes
+
+
+def test_whether_a_token_could_be_used_is_told_without_making_one(token_file):
+    assert unfit(token_file) is None
+    assert not token_file.exists()
+    token_in(token_file)
+    assert unfit(token_file) is None
+    token_file.chmod(0o640)
+    assert "others can read it" in str(unfit(token_file))
+    token_file.chmod(0o600)
+    token_file.write_text("short")
+    assert "it holds no token" in str(unfit(token_file))
+    token_file.unlink()
+    token_file.symlink_to("nowhere")
+    assert unfit(token_file) is not None
+    assert "it is no file" in str(unfit(token_file.parent))
+
+
+def test_whose_it_is_matters_to_who_is_to_use_it_only(token_file, monkeypatch):
+    """Root may ask about a service's."""
+    token_in(token_file)
+    monkeypatch.setattr(os, "geteuid", lambda: token_file.stat().st_uid + 1)
+    assert unfit(token_file) is None

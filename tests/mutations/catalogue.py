@@ -1656,7 +1656,7 @@ MUTATIONS = (
     Mutation(
         "G7",
         "a token that others can read is taken",
-        "control/guard.py",
+        "control/tokenfile.py",
         "        if found.st_mode & 0o077:\n",
         "        if False:\n",
         "tests/control/test_guard.py::test_a_token_that_others_can_read_is_refused",
