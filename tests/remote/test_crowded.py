@@ -17,8 +17,8 @@ WORDS = "451 Bitte warten Sie einen Augenblick."
 
 def refusing(*words: str) -> Act:
     async def refuse(connection: Connection, _path: str) -> None:
-        for each in words:
-            await connection.say(each)
+        # In one piece: else the client may ask for the second before it is there.
+        await connection.say("\n".join(words))
         await connection.end_data()
 
     return refuse
