@@ -60,7 +60,9 @@ def put(
     """
     start_log(given(), level="error")
     if not sources and ":" not in target:
-        example = f"For example: ftpsyncd put {as_word(target)} web:/htdocs/"
+        # Else a name that begins so would be read as an option.
+        local = f"./{target}" if target.startswith("-") else target
+        example = f"For example: ftpsyncd put {as_word(local)} web:/htdocs/"
         raise UsageError(f"Where shall {quote(target)} go to?", remedy=example)
     refuse_swapped(target, map(str, sources), "get")
     where = place(target)

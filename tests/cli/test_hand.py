@@ -502,6 +502,14 @@ def test_put_says_which_of_its_two_arguments_is_missing(ftpsyncd, here, words, s
     assert "For example: ftpsyncd put a.jpg web:/" in ended.err
 
 
+def test_the_example_takes_no_file_for_an_option(ftpsyncd, here, monkeypatch):
+    """As after ``put -- *`` in a folder with one file."""
+    monkeypatch.chdir(here)
+    ended = ftpsyncd("put", "--", "-x.jpg")
+    assert ended.code == 2
+    assert "For example: ftpsyncd put ./-x.jpg web:/htdocs/" in ended.err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
