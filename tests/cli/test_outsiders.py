@@ -86,14 +86,14 @@ def test_a_secret_that_everybody_can_read_is_told_of_once(place: Path, name: str
 
 def test_a_file_with_the_bit_that_protects_what_is_in_a_directory_is_not_protected(place: Path) -> None:
     (place / "etc/config.yaml").chmod(0o1646)
-    assert [each[2] for each in told(place)] == ["`chmod o-w /etc/config.yaml` mends that."]
+    assert [each[2] for each in told(place)] == [f"`chmod o-w {as_word(place / 'etc/config.yaml')}` mends that."]
 
 
 def test_of_what_is_not_there_only_the_way_to_it_is_told(place: Path) -> None:
     config = load(place / "etc/config.yaml")
     (place / "etc/url").unlink()
     (place / "etc").chmod(0o757)
-    assert [each.remedy for each in outsiders(config)] == [f"`chmod o-w {place}/etc` mends that."]
+    assert [each.remedy for each in outsiders(config)] == [f"`chmod o-w {as_word(place / 'etc')}` mends that."]
 
 
 def test_what_is_behind_a_closed_directory_is_not_told_of(place: Path) -> None:
@@ -166,7 +166,7 @@ class TestOwnersAndGroups:
             os.chown(place / name, DAEMON.pw_uid, DAEMON.pw_gid)
         (place / "etc").chmod(0o700)
         assert [each[2] for each in told(place)] == [
-            f"`chown root /{name}` mends that." for name in ("etc", "etc/config.yaml")
+            f"`chown root {as_word(place / name)}` mends that." for name in ("etc", "etc/config.yaml")
         ]
 
     def test_who_asks_by_sudo_may_do_all_that_root_may(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
