@@ -239,6 +239,16 @@ def test_what_could_not_be_renamed_is_left_behind_unless_it_is_there(*, there: b
         assert leftbehind.due(site, "d/old", AT, AFTER_S, nobody, all_seen=True) is None
 
 
+def test_what_could_not_be_renamed_and_was_seen_to_be_gone_is_no_delete_when_all_has_been_looked_at(site: Site) -> None:
+    """Hundreds that a server would not rename were many deletes at once as soon as a pass had ended."""
+    site.moves.was_refused("d/other", "elsewhere", B)
+    publish(site, "d/other", B)
+    publish(site, "elsewhere", B)
+    assert leftbehind.due(site, "d/other", AT, 0.0, nobody, all_seen=True) == NOW + AFTER_S
+    leftbehind.forget_old(site)
+    assert "d/other" in site.moves.all_cut_off
+
+
 def test_what_the_server_would_not_rename_is_not_found_under_its_old_name(site: Site) -> None:
     site.moves.was_refused("d/other", "elsewhere", B)
     publish(site, "d/other", B)
