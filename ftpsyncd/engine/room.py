@@ -151,9 +151,7 @@ def _try_at(mirror: Mirror, path: str, failure: Failure, at: Moment) -> bool:
 def _try_again(mirror: Mirror, directory: str, at: Moment) -> bool:
     """Look at what is in a directory and found no space; whether there is anything."""
     failures = mirror.ledger.failures
-    found = failures.without_space(mirror.id)
-    if directory:
-        found = [path for path in found if path.startswith(f"{directory}/")]
+    found = failures.without_space(mirror.id, below=directory)
     for path in found:
         failures.release(mirror.id, path)
         mirror.dirty.mark(path, at.now)

@@ -204,13 +204,22 @@ class Failures:
         self._write(sql, (mapping, os.fsencode(directory), *FOR_GOOD))
         self.recount(mapping)
 
-    def without_space(self, mapping: int, limit: int = 64) -> list[str]:
-        """Files for which the server had no space, and which are tried again; some, those that have waited longest."""
+    def without_space(self, mapping: int, limit: int = 64, *, below: str = "") -> list[str]:
+        """Files for which the server had no space, and which are tried again; some, those that have waited longest.
+
+        Args:
+            mapping: whose.
+            limit: at most so many.
+            below: only those in this directory, at any depth.
+        """
         if mapping not in self._failing:
             return []
-        which = "mapping=? AND NOT parked AND kind IN (?,?)"
-        sql = f"SELECT dir, name FROM failure WHERE {which} ORDER BY failed_ns LIMIT ?"  # noqa: S608 - a constant
-        return [join(os.fsdecode(r[0]), os.fsdecode(r[1])) for r in self._read(sql, (mapping, *NO_SPACE, limit))]
+        found: list[tuple[int, bytes, bytes]] = []
+        for where, values in inside(below):
+            which = f"mapping=? AND {where} AND NOT parked AND kind IN (?,?)"
+            sql = f"SELECT failed_ns, dir, name FROM failure WHERE {which} ORDER BY failed_ns LIMIT ?"  # noqa: S608 - a constant
+            found += self._read(sql, (mapping, *values, *NO_SPACE, limit))
+        return [join(os.fsdecode(above), os.fsdecode(name)) for _, above, name in sorted(found)[:limit]]
 
     def changed_at_server(self, mapping: int, limit: int = -1) -> list[str]:
         """Files that are to be deleted and were changed at the server: they wait for a person. All, or some of them."""

@@ -100,6 +100,20 @@ def test_in_a_full_directory_what_has_failed_there_is_tried_then(story: Story):
     assert story.queue.space.admits(M, "e/1", NOW), "before the time of its directory is over"
 
 
+def test_what_has_failed_in_a_full_directory_is_tried_however_many_wait_in_another_one(story: Story):
+    """Of those that had waited longest 64 were asked for: with as many in another full directory, none was in this one."""
+    story.queue.gate.answered()
+    for number in range(64):
+        story.apply(Failed(other_file(f"f/{number}"), FULL))
+    story.queue.space.found(M, "other")
+    for path in ("e/1", "e/2"):
+        story.apply(Failed(other_file(path), FULL), NOW + 1)
+    assert [lack.key for lack in story.queue.space.lacks()] == [f"{M}/e", f"{M}/f"]
+    deleted(story, "e/old", NOW + 2)
+    assert waits_s(story, "e/1") == waits_s(story, "e/2") == 0
+    assert waits_s(story, "f/0") == SPACE_RETRY_S
+
+
 def test_nothing_is_tried_before_all_has_been_deleted_that_makes_room(story: Story):
     """Each of a thousand deletes would have all looked at that has failed, and the first file sent too early."""
     for path in ("old 1", "old 2"):
@@ -244,6 +258,9 @@ def test_of_files_that_found_no_space_by_themselves_a_delete_has_one_tried_and_i
     assert [waits_s(alone, path) for path in ("b/1", "c/1")] == [0, SPACE_RETRY_S]
     alone.apply(Done(other_file("unknown"), Did.PUBLISHED, sha256=SHA), NOW + 7)
     assert waits_s(alone, "c/1") == SPACE_RETRY_S, "that shows nothing"
+    alone.apply(Failed(other_file("refused"), REFUSED), NOW + 7)
+    alone.apply(Done(other_file("refused"), Did.PUBLISHED, sha256=SHA), NOW + 8)
+    assert waits_s(alone, "c/1") == SPACE_RETRY_S, "nor does what had failed for another reason"
 
 
 def test_another_delete_has_another_one_tried(alone: Story):

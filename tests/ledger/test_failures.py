@@ -143,6 +143,15 @@ def test_files_that_wait_for_space_are_those_for_which_there_was_none(ledger: Le
     assert failures.without_space(MAPPING, 2) == ["d/1", "d/4"]
 
 
+def test_files_that_wait_for_space_in_a_directory_are_told_however_many_wait_elsewhere(ledger: Ledger) -> None:
+    failures = ledger.failures
+    for path, ago_s in {"a": 9, "d-/a": 8, "d": 7, "d/b": 2, "d/e/c": 3, "d/a": 1}.items():
+        failures.put(MAPPING, path, waiting(FULL, ago_s=ago_s))
+    assert failures.without_space(MAPPING, below="d") == ["d/e/c", "d/b", "d/a"]
+    assert failures.without_space(MAPPING, 2, below="d") == ["d/e/c", "d/b"]
+    assert failures.without_space(MAPPING, 2) == ["a", "d-/a"]
+
+
 def test_files_that_were_changed_at_the_server_wait_for_a_person(ledger: Ledger) -> None:
     failures = ledger.failures
     for path, failure in {
