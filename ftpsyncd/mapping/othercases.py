@@ -41,7 +41,7 @@ class OtherCases:
     def deleted(self, path: str) -> None:
         """The server has no file under this path any more, and perhaps none under another that is the same to it."""
         self._gone.setdefault(parent(path), set()).add(basename(path))
-        self._doubtful |= self._arriving_at(path) - {path}
+        self._doubtful |= self._arriving_at(path)
 
     def moved(self, source: str, target: str) -> None:
         """A file, or a directory with all that was in it, has another path at the server now."""

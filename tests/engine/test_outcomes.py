@@ -637,6 +637,12 @@ def test_a_file_whose_name_differs_in_case_only_from_a_deleted_one_is_looked_for
 LOST = Row(Kind.FILE, A.doubted(), SHA, WALL)
 
 
+def looked_for(story: Story) -> set[str]:
+    """What may be gone from the server with others."""
+    story.mirror.other_cases.look_at_them(Moment(NOW, WALL))
+    return {path for path, row in story.ledger.walk(story.id) if row.fingerprint == A.doubted()}
+
+
 def published(story: Story, *paths: str) -> None:
     """Files and the directories that they are in."""
     for path in paths:
@@ -661,17 +667,52 @@ def test_what_a_rename_may_have_taken_along_is_looked_for_at_the_server(story: S
     published(story, "fotos/a.jpg", "Fotos/b.jpg", "Fotos/in/c.jpg", "d/x.jpg", "d/X.jpg", "d/y.jpg")
     story.apply(Done(RenameDir(M, "bilder", "fotos", 50), Did.RENAMED))
     story.apply(Done(Rename(M, "d/z.jpg", "d/x.jpg", A, SHA), Did.RENAMED))
-    story.mirror.other_cases.look_at_them(Moment(NOW, WALL))
-    lost = {path for path, row in story.ledger.walk(story.id) if row == LOST}
-    assert lost == {"Fotos/b.jpg", "Fotos/in/c.jpg", "d/X.jpg"}
+    assert looked_for(story) == {"Fotos/b.jpg", "Fotos/in/c.jpg", "d/X.jpg"}
 
 
 def test_what_is_renamed_to_another_case_of_its_name_is_not_looked_for(story: Story):
     published(story, "fotos/a.jpg", "d/x.jpg")
-    story.apply(Done(RenameDir(M, "Fotos", "fotos", 50), Did.RENAMED))
-    story.apply(Done(Rename(M, "d/X.jpg", "d/x.jpg", A, SHA), Did.RENAMED))
-    story.mirror.other_cases.look_at_them(Moment(NOW, WALL))
-    assert {path for path, row in story.ledger.walk(story.id) if row == LOST} == set()
+    for rename in (RenameDir(M, "Fotos", "fotos", 50), Rename(M, "d/X.jpg", "d/x.jpg", A, SHA)):
+        story.queue.offer(rename)
+        assert story.queue.take(NOW) == rename
+        story.apply(Done(rename, Did.RENAMED))
+        story.queue.finish(rename)
+    assert looked_for(story) == set()
+
+
+def test_what_was_looked_for_and_is_published_again_is_not_looked_for_once_more(story: Story):
+    """It would be sent anew in every turn."""
+    published(story, "d/IMG.JPG", "d/img.jpg")
+    story.apply(Done(Delete(M, "d/IMG.JPG"), Did.DELETED))
+    assert looked_for(story) == {"d/img.jpg"}
+    published(story, "d/img.jpg")
+    assert looked_for(story) == set()
+
+
+def test_what_is_back_under_a_deleted_name_is_not_looked_for(story: Story):
+    published(story, "d/IMG.JPG")
+    story.apply(Done(Delete(M, "d/IMG.JPG"), Did.DELETED))
+    published(story, "d/IMG.JPG")
+    assert looked_for(story) == set()
+
+
+def test_what_is_gone_here_is_not_looked_for(story: Story):
+    """That it is not at the server, either, is no loss; in doubt, it would be deleted by other rules."""
+    published(story, "d/IMG.JPG", "d/img.jpg")
+    story.mirror.removals.gone("d/img.jpg", Kind.FILE, Moment(NOW, WALL), gone_s=0.0)
+    story.apply(Done(Delete(M, "d/IMG.JPG"), Did.DELETED))
+    assert looked_for(story) == set()
+
+
+def test_what_is_being_published_into_a_directory_is_looked_for_when_another_case_of_it_was_renamed(story: Story):
+    published(story, "fotos/a.jpg")
+    upload = UPLOAD._replace(path="Fotos/b.jpg")
+    story.queue.offer(upload)
+    assert story.queue.take(NOW) == upload
+    story.apply(Done(RenameDir(M, "bilder", "fotos", 50), Did.RENAMED))
+    story.queue.finish(upload)
+    published(story, "Fotos/b.jpg")
+    assert looked_for(story) == {"Fotos/b.jpg"}
 
 
 def test_what_is_being_published_is_looked_for_when_that_has_ended(story: Story):
