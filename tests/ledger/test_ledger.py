@@ -7,7 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from ftpsyncd.errors import ExitCode, LedgerDamagedError, LedgerError
+from ftpsyncd.ledger.alike import Alike
 from ftpsyncd.ledger.book import Ledger
+from ftpsyncd.ledger.database import Cursor
 from ftpsyncd.ledger.failures import FailureCounts
 from ftpsyncd.ledger.mappings import Totals
 from ftpsyncd.ledger.tables import MIGRATIONS, SCHEMA_VERSION, among
@@ -503,6 +505,19 @@ def test_names_that_differ_in_case_only_are_found_whatever_is_beside_them(ledger
     assert set(ledger.alike.files(mapping, "d", "\xe4")) == {"d/\xc4", "d/a\u0308"}
     assert set(ledger.alike.files(mapping, "d", "A\u0308")) == {"d/\xc4", "d/a\u0308"}
     assert ledger.alike.files(mapping, "d", "\udce4") == []
+
+
+def test_names_that_differ_in_case_only_are_found_with_a_question_for_each_letter(ledger: Ledger, mapping: int):
+    """Not one for each way to write the name, which are twice as many with every letter."""
+    fill(ledger, mapping, "d/Abc 1234567890.Jpg", "d/other")
+    asked: list[str] = []
+
+    def counted(sql: str, values: Sequence[object]) -> Cursor:
+        asked.append(sql)
+        return ledger.alike._read(sql, values)
+
+    assert Alike(counted).files(mapping, "d", "abc 1234567890.jpg") == ["d/Abc 1234567890.Jpg"]
+    assert len(asked) < 20
 
 
 def test_directories_that_differ_in_case_only_are_found_at_any_depth(ledger: Ledger, mapping: int):
