@@ -1307,6 +1307,23 @@ def test_parts_of_another_content_go_first(story: Story):
     assert where(begin(story, B)) == (partial("a", 3), (), (partial("a"), partial("a", 2)))
 
 
+def test_a_part_of_another_content_goes_first_though_the_try_between_had_no_connection(story: Story):
+    story.intents.received(begin(story, A), CTIME)
+    story.crash()
+    assert where(begin(story, A)) == (partial("a", 2), (partial("a"),), ())
+    assert where(begin(story, B)) == (partial("a", 2), (), (partial("a"),))
+
+
+def test_that_a_temporary_name_was_used_before_counts_for_the_try_that_has_it(story: Story):
+    """Else each later one that fails would have it swept, whether anything was ever sent under it or not."""
+    temporaries = story.intents._temporaries
+    begin(story, A)
+    assert not temporaries.over("a")
+    begin(story, A)
+    assert temporaries.over("a")
+    assert not temporaries.over("a")
+
+
 def test_a_rename_that_becomes_an_upload_continues_nothing(story: Story):
     story.intents.received(begin(story, A), CTIME)
     story.crash()
