@@ -63,8 +63,9 @@ def open_for_work(
             for companion in COMPANIONS:
                 claim.let_go(path.with_name(path.name + companion))
         kept = set_aside(path, now)
-        ledger = Ledger(path, keep_history_s=keep_history_s, claim=claim)
+        # Before there is a new one, which the next start would take for one in order: a disk that fails may take long.
         paused = _paused_in(kept)
+        ledger = Ledger(path, keep_history_s=keep_history_s, claim=claim)
         for name, destination, at_ns in paused or ():
             ledger.decisions.set_paused(ledger.mappings.number(name, destination), at_ns)
         ledger.commit()

@@ -21,7 +21,7 @@ import pytest
 
 from ftpsyncd.claim import Claim
 from ftpsyncd.errors import ExitCode, LedgerDamagedError, LedgerError
-from ftpsyncd.ledger import database, sqlitefile
+from ftpsyncd.ledger import database, recovery, sqlitefile
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.ledger.database import Database
 from ftpsyncd.ledger.recovery import Checkup, open_for_work, set_aside
@@ -275,6 +275,31 @@ def test_a_ledger_that_is_gone_is_told_of_where_there_was_one(path: Path):
         assert notice.startswith(
             f"there is no ledger {path.parent}/state/ledger.db, though its directory was used before"
         )
+
+
+def test_who_is_killed_while_a_damaged_ledger_is_read_is_told_at_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A disk that fails may take minutes for it. What a person had paused was published, and no word said of it."""
+    path = tmp_path / "state/ledger.db"
+
+    class Killed(BaseException):
+        """No error that anybody handles."""
+
+    def killed(_path: Path) -> list[tuple[str, str, int]]:
+        raise Killed
+
+    with Claim(path.parent):
+        path.write_bytes(b"no database " * 500)
+    with monkeypatch.context() as patch, Claim(path.parent) as claim:
+        patch.setattr(recovery, "_paused_in", killed)
+        with pytest.raises(Killed):
+            open_for_work(path, keep_history_s=0, now=NOW, claim=claim)
+    with Claim(path.parent) as claim:
+        ledger, notice = open_for_work(path, keep_history_s=0, now=NOW, claim=claim)
+        ledger.close()
+    assert notice.startswith("there is no ledger")
+    assert "what a person paused is paused no more" in notice
 
 
 def test_several_damaged_ledgers_are_all_kept(path: Path):
