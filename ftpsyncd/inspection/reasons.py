@@ -172,12 +172,12 @@ class Known(NamedTuple):
         listing = Scanner(self.spec.local, follow_symlinks=self.spec.follow_symlinks).probe(
             parent(self.relative), {basename(self.relative)}
         )
-        if not self.relative:
-            return self._say("directory", "it is the root of the mapping; ask for a file in it")
         if listing.presence is Presence.ROOT_MISSING:
             return self._say("source_missing", f"{listing.problem}; nothing changes at the server until it can be read")
         if listing.presence is Presence.UNREADABLE:
             return self._say("unreadable", f"{listing.problem}; {READABLE}")
+        if not self.relative:
+            return self._say("directory", "it is the root of the mapping; ask for a file in it")
         entry = listing.entries.get(basename(self.relative))
         if self.gone is not None and basename(self.relative) not in listing.unreadable and not self._is_wanted(entry):
             return self.gone
