@@ -7,14 +7,14 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 import pytest
 from loguru import logger
 
 from ftpsyncd import patience
 from ftpsyncd.daemon import starting
-from ftpsyncd.daemon.starting import Start, Wish, Wishes
+from ftpsyncd.daemon.starting import Start, Waiting, Wish, Wishes
 from ftpsyncd.errors import LedgerError
 from tests.supervisor import Told, supervised
 from tests.waiting import until
@@ -129,6 +129,44 @@ def test_a_start_that_comes_to_its_end_is_stopped_in_order(service: Hanging, mon
     _, outcome = begun(Start(service, wishes))
     assert outcome.result(30)
     assert wishes.get(timeout=1)[0] is Wish.STOP
+
+
+class Asked(SimpleQueue[tuple[Wish, Future[str] | None]]):
+    """Wishes of which the first look finds none, and for how long each look would have waited."""
+
+    def __init__(self) -> None:
+        self.waits_s: list[float | None] = []
+
+    def get(self, block: bool = True, timeout: float | None = None) -> tuple[Wish, Future[str] | None]:  # noqa: FBT001, FBT002 - as there
+        self.waits_s.append(timeout)
+        if len(self.waits_s) == 1:
+            raise Empty
+        return super().get(block, 60)
+
+
+@pytest.mark.usefixtures("told")
+def test_each_look_waits_for_as_long_as_a_disk_may_take(service: Hanging, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it would look, and tell systemd, as often as the machine can."""
+    monkeypatch.setattr(patience, "ANSWER_S", 3600.0)
+    service.answers.set()
+    wishes = Asked()
+    assert Start(service, wishes).carry_out()
+    assert len(wishes.waits_s) == 2
+    assert all(each is not None and 3600 < each <= 1.2 * 3600 for each in wishes.waits_s)
+
+
+@pytest.mark.usefixtures("told")
+def test_a_look_that_is_overdue_is_taken_at_once(service: Hanging, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "ANSWER_S", 0.0)
+    wishes: Wishes = SimpleQueue()
+    wishes.put((Wish.STOP, None))
+    assert Start(service, wishes).carry_out() is False
+
+
+def test_what_systemd_was_told_before_holds_for_the_next_try(service: Hanging) -> None:
+    waiting = Waiting()
+    waiting.ready = True
+    assert Start(service, SimpleQueue(), waiting).ready
 
 
 @pytest.mark.usefixtures("told")

@@ -54,6 +54,17 @@ def test_one_word_alone_is_about_the_file():
         assert server.connections == 1
 
 
+def test_who_hangs_up_behind_it_has_said_all_there_is_about_the_file():
+    async def refuse(connection: Connection, _path: str) -> None:
+        await connection.say(WORDS)
+        await connection.hang_up()
+
+    with Scripted(STOR=[refuse]) as server, account(server)() as session:
+        (error,) = [result.error for result in publish(session, job("/a"))]
+        assert type(error) is TransferFailedError
+        assert not session.usable
+
+
 @pytest.mark.parametrize(
     ("words", "error", "connections"),
     [((WORDS,), TransferFailedError, 1), ((WORDS, "451 Too many transfers."), TooManyTransfersError, 2)],
