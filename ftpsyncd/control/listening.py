@@ -9,7 +9,7 @@ import errno
 import os
 import socket
 import stat
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from ftpsyncd.control.whereabouts import Identity, identity
@@ -26,20 +26,28 @@ def listen_tcp(host: str, port: int) -> socket.socket:
     Raises:
         ControlSocketError: there can be none.
     """
-    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        # A restarted daemon need not wait until the kernel has forgotten the last one's connections.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((host, port))
-        sock.listen(BACKLOG)
-    except OSError as problem:
-        sock.close()
-        shown = address(host, port)
-        raise ControlSocketError(
-            f"The control API cannot be offered on {shown}: {problem.strerror or problem}.",
-            remedy="Set `control.http` to a free port, or leave it out.",
-        ) from problem
+    with ExitStack() as stack:
+        try:
+            # A kernel that was started without IPv6 knows no such socket.
+            sock = stack.enter_context(socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET))
+            # A restarted daemon need not wait until the kernel has forgotten the last one's connections.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((host, port))
+            sock.listen(BACKLOG)
+        except OSError as problem:
+            raise ControlSocketError(
+                f"The control API cannot be offered on {address(host, port)}: {problem.strerror or problem}.",
+                remedy=port_remedy(problem),
+            ) from problem
+        stack.pop_all()
     return sock
+
+
+def port_remedy(problem: OSError) -> str:
+    """What helps where nobody can listen on the port of `control.http`."""
+    if problem.errno in {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}:
+        return "Set `control.http` to an address that this machine has, such as 127.0.0.1, or leave it out."
+    return "Set `control.http` to a free port, or leave it out."
 
 
 def listen(path: Path) -> socket.socket:

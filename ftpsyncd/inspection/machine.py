@@ -23,6 +23,7 @@ from ftpsyncd.claim import is_taken, lets_others_in
 from ftpsyncd.config import Config
 from ftpsyncd.config.places import too_long_for_socket
 from ftpsyncd.control import tokenfile, whereabouts
+from ftpsyncd.control.listening import port_remedy
 from ftpsyncd.core.filters import Filter
 from ftpsyncd.counting import number
 from ftpsyncd.errors import LedgerDamagedError, LedgerError, LedgerNewerError
@@ -203,18 +204,18 @@ def _listener(config: Config) -> Iterator[Finding]:
     if config.control.http is None or in_use:
         return
     host, port = config.control.http
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.bind((host, port))
-        except OSError as error:
-            yield Finding(
-                Level.ERROR,
-                Area.MACHINE,
-                "control",
-                f"Nobody can listen on port {port} of {host}: {_reason(error)}; the daemon does not start.",
-                "Set `control.http` to a free port, or leave it out.",
-            )
+    except OSError as error:
+        yield Finding(
+            Level.ERROR,
+            Area.MACHINE,
+            "control",
+            f"Nobody can listen on port {port} of {host}: {_reason(error)}; the daemon does not start.",
+            port_remedy(error),
+        )
 
 
 def _is_in_use(path: Path, state_dir: Path) -> bool:

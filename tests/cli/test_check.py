@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -581,6 +582,23 @@ def test_a_port_for_monitoring_that_is_taken_is_an_error_unless_a_daemon_has_it(
             moved = config._replace(control=ControlSpec(Path(place, "new.sock"), control.http))
             assert errors(list(check(moved, offline=True))) == []
     assert errors(list(check(config, offline=True))) == []
+
+
+def test_an_address_for_monitoring_that_this_machine_has_not_is_an_error(config, monkeypatch):
+    """Without IPv6 in the kernel, check ended with a traceback, as the daemon did."""
+    real = socket.socket
+
+    def make(family=socket.AF_INET, *more, **options):
+        if family == socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
+        return real(family, *more, **options)
+
+    monkeypatch.setattr("ftpsyncd.inspection.machine.socket.socket", make)
+    config = config._replace(control=config.control._replace(http=("::1", 9100)))
+    (found,) = [each for each in check(config, offline=True) if "9100" in each.message]
+    assert (found.level, found.subject) == (Level.ERROR, "control")
+    assert "address family not supported" in found.message
+    assert "127.0.0.1" in found.remedy
 
 
 def test_a_missing_folder_is_a_warning(config):

@@ -1,5 +1,6 @@
 """The TCP listener: who is let in, what the token guards, and the file it lies in."""
 
+import errno
 import http.client
 import json
 import os
@@ -333,6 +334,27 @@ def test_a_port_that_is_taken_is_a_clear_error_and_leaves_nothing(tmp_path, port
         ) as caught:
             ControlServer(FakeDaemon(), tmp_path / "control.sock", http=(LOOPBACK, port)).start()
     assert "control.http" in caught.value.remedy
+    assert not (tmp_path / "control.sock").exists()
+
+
+@pytest.mark.parametrize("asked", [socket.AF_INET6, socket.AF_UNIX])
+@pytest.mark.parametrize("code", [errno.EAFNOSUPPORT, errno.EMFILE])
+def test_where_there_is_no_such_socket_that_is_told_as_what_it_is(tmp_path, port, monkeypatch, asked, code):
+    """Of a kernel that was started without IPv6 the daemon ended with a traceback."""
+    real = socket.socket
+
+    def make(family=socket.AF_INET, *more, **options):
+        if family == asked:
+            raise OSError(code, os.strerror(code))
+        return real(family, *more, **options)
+
+    monkeypatch.setattr("ftpsyncd.control.listening.socket.socket", make)
+    http = ("::1", port) if asked == socket.AF_INET6 else None
+    with pytest.raises(ControlSocketError, match=os.strerror(code)) as caught:
+        ControlServer(FakeDaemon(), tmp_path / "control.sock", http=http).listen()
+    if http is not None:
+        assert caught.value.message.startswith(f"The control API cannot be offered on [::1]:{port}: ")
+        assert ("127.0.0.1" in caught.value.remedy) is (code == errno.EAFNOSUPPORT)
     assert not (tmp_path / "control.sock").exists()
 
 
