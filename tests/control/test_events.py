@@ -343,6 +343,46 @@ def test_readers_are_woken_no_more_often_than_they_should_however_long_it_lasts(
     assert 2 <= rung <= periods + 1
 
 
+def test_a_reader_that_goes_takes_the_news_of_nobody_else(feed):
+    async def rung() -> tuple[bool, bool]:
+        broadcast = sse.Broadcast(feed)
+        stays, goes = broadcast.join(), broadcast.join()
+        broadcast.leave(goes)
+        feed.tell(happened())
+        await asyncio.wait_for(stays.wait(), 30)
+        return stays.is_set(), goes.is_set()
+
+    assert asyncio.run(rung()) == (True, False)
+
+
+def test_a_reader_that_comes_takes_the_news_of_nobody_else(feed, monkeypatch):
+    """What happened while no bell was to ring would else have been told with the next event only."""
+    monkeypatch.setattr(sse, "GAP_S", 0.01)
+
+    async def rung() -> None:
+        broadcast = sse.Broadcast(feed)
+        first = broadcast.join()
+        feed.tell(happened())
+        await asyncio.wait_for(first.wait(), 30)
+        first.clear()
+        feed.tell(happened())
+        broadcast.join()
+        await asyncio.wait_for(first.wait(), 30)
+
+    asyncio.run(rung())
+
+
+def test_who_comes_while_all_streams_end_is_woken_to_end_too(feed):
+    async def woken() -> list[bool]:
+        broadcast = sse.Broadcast(feed)
+        before = broadcast.join()
+        waits = not before.is_set()
+        broadcast.close()
+        return [waits, broadcast.closed, before.is_set(), broadcast.join().is_set()]
+
+    assert asyncio.run(woken()) == [True] * 4
+
+
 def test_only_so_many_may_listen(feed, path, open_reader, monkeypatch):
     monkeypatch.setattr(sse, "SUBSCRIBERS_MAX", 2)
     readers = [open_reader(), open_reader()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import threading
 from collections.abc import Iterator
@@ -221,6 +222,18 @@ def test_nothing_is_decided_about_what_was_changed_at_the_server_while_the_folde
     assert site.published == {"a", "b"}
 
 
+@pytest.mark.parametrize(("mapping", "server"), [("m", None), (None, "web")])
+def test_a_decision_is_about_what_is_named_whatever_there_is_besides(
+    held: Site, mapping: str | None, server: str | None
+):
+    config = held.config
+    far = config.servers["web"]._replace(name="far", host="far.test")
+    other = config.mappings["m"]._replace(name="other", server="far", local=held.drop.with_name("missing"))
+    both = config._replace(servers={**config.servers, "far": far}, mappings={**config.mappings, "other": other})
+    said = deciding.decide(both, CommandName.APPROVE, mapping=mapping, server=server)
+    assert said == f"m: 4 deletes approved; {NEXT} carries it out"
+
+
 def test_a_hold_that_has_nothing_left_is_none(held: Site):
     held.write("a", "b", "c", "d")
     assert held.decide(CommandName.APPROVE) == "m: nothing is held"
@@ -332,6 +345,8 @@ def test_a_pass_keeps_to_a_pause_and_goes_on_after_it(site: Site):
 def test_where_nothing_was_ever_published_nothing_is_made(site: Site):
     assert site.decide(CommandName.APPROVE) == "m: nothing is held"
     assert site.decide(CommandName.RETRY, None) == "m: nothing had failed"
+    with pytest.raises(UsageError, match="is in no mapping"):
+        site.decide(CommandName.RETRY, None, "/elsewhere")
     spec = site.config.mappings["m"]
     many = site.config._replace(mappings={f"m{number}": spec._replace(name=f"m{number}") for number in range(20)})
     assert deciding.decide(many, CommandName.RETRY) == "m0, m1, m2 and 17 more: nothing had failed"
@@ -345,18 +360,19 @@ def test_beside_a_pass_nothing_is_decided(held: Site):
     assert held.hold() is not None
 
 
-def test_the_state_directory_of_another_user_is_said_to_be_one(held: Site, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EIO])
+def test_the_state_directory_of_another_user_is_said_to_be_one(held: Site, monkeypatch: pytest.MonkeyPatch, code: int):
     open_file = Path.open
 
     def refuse(path: Path, *words: str, **options: str) -> object:
         if path.name == "lock":
-            raise PermissionError(errno.EACCES, "Permission denied")
+            raise OSError(code, os.strerror(code))
         return open_file(path, *words, **options)  # type: ignore[call-overload]
 
     monkeypatch.setattr(Path, "open", refuse)
-    with pytest.raises(LedgerError, match=r"cannot be used: Permission denied$") as caught:
+    with pytest.raises(LedgerError, match=rf"cannot be used: {os.strerror(code)}$") as caught:
         held.decide(CommandName.APPROVE)
-    assert caught.value.remedy.startswith("Say it as the user that publishes")
+    assert caught.value.remedy.startswith("Say it as the user that publishes") is (code == errno.EACCES)
 
 
 def test_what_cannot_be_recorded_is_not_said_to_be_decided(held: Site, monkeypatch: pytest.MonkeyPatch):
