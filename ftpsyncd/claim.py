@@ -65,13 +65,15 @@ def whose_before(directory: Path, now: str, *, in_order: bool) -> tuple[str, ...
         in_order: the ledger was closed in order: then it knows of all.
     """
     note = directory / SENDER
+    closed = False
     try:
+        closed = not note.stat().st_mode & 0o077
         noted = json.loads(note.read_bytes())
     except (OSError, ValueError, RecursionError):
         noted = []
     known = [each for each in noted if isinstance(each, str)] if isinstance(noted, list) else []
     before = [] if in_order else [each for each in known if each != now][: SENDERS_KEPT - 1]
-    if known != [now, *before]:
+    if known != [now, *before] or not closed:
         draft = note.with_name(f"{SENDER}.new")
         # Where it cannot be written, nothing is known of this time.
         with suppress(OSError):

@@ -309,6 +309,9 @@ def test_what_was_sent_before_a_power_failure_is_known_by_whom(tmp_path: Path):
     assert before("last", in_order=True) == (), "the ledger knows of all"
     assert before("then") == ("last",)
     assert stat.S_IMODE((tmp_path / claim.SENDER).stat().st_mode) == 0o600
+    (tmp_path / claim.SENDER).chmod(0o644)
+    assert before("then") == ("last",)
+    assert stat.S_IMODE((tmp_path / claim.SENDER).stat().st_mode) == 0o600, "nobody is to read it"
 
 
 @pytest.mark.parametrize("noted", ["", "[", "{}", "7", '[7, null, "old"]', "[" * 100_000])

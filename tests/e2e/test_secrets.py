@@ -221,7 +221,7 @@ def test_what_a_daemon_and_a_pass_leave_is_closed_to_other_users(tmp_path: Path)
         s.start()
         s.until_equal()
         assert {path.name for path in state.iterdir()} == {
-            "lock", "ledger.db", "ledger.db-wal", "ledger.db-shm", "control.place", TOKEN,
+            "lock", "ledger.db", "ledger.db-wal", "ledger.db-shm", "control.place", "sender", TOKEN,
         }  # fmt: skip
         assert open_to_others() == []
         assert state.stat().st_mode & 0o777 == 0o750
@@ -238,7 +238,7 @@ def test_what_a_daemon_and_a_pass_leave_is_closed_to_other_users(tmp_path: Path)
             [*GENEROUS, *s.program, "sync", "-c", s.config], capture_output=True, env=s.environment(), check=False
         )
         assert done.returncode == 0, done.stderr
-        assert {path.name for path in state.iterdir()} == {"lock", "ledger.db"}
+        assert {path.name for path in state.iterdir()} == {"lock", "ledger.db", "sender"}
         assert open_to_others() == []
 
 
