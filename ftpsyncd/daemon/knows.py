@@ -171,7 +171,7 @@ def _when_deleted(mirror: Mirror, gone: str, at: Moment) -> str:
         return (
             f"when you have decided about the deletes that are held (`ftpsyncd approve {as_word(name)}`, or `discard`)"
         )
-    if target := leftbehind.awaited(mirror.site, gone):
+    if target := leftbehind.awaited(mirror.site, gone, removals.comes_to_rest):
         return f"when it is published as {quote(target)}{_failing(mirror.queue.gate, at.now)}"
     left_s = _left_s(mirror, since, at)
     if (may_be_in := removals.may_be_in) is not None and not left_s:

@@ -287,7 +287,7 @@ class Comparing:
                     self._site.queue.withdraw(self._site.spec.name, source)
                     self._removals.moves(source)
                 if sighting is not None:
-                    self._site.moves.is_here(path, sighting.fingerprint, due)
+                    self._site.moves.is_here(path, sighting.fingerprint)
                 self._waits.wait(path, due, why, sighting, at, gone=gone, source=source)
                 self._offers.comes_back(path, at.now)
             case Swapped(path):
@@ -322,7 +322,7 @@ class Comparing:
     def _offer_present(self, action: Upload | Rename | MakeDir, listing: Listing, at: Moment, order: Order) -> None:
         inquiries = self._intents.inquiries
         if isinstance(action, Upload):
-            self._site.moves.is_here(action.path, action.fingerprint, at.now)
+            self._site.moves.is_here(action.path, action.fingerprint)
         if (leaving := inquiries.may_leave(action.path, at.now)) is not None:
             self._wait_for_late(action.path, leaving, "its directory", at)
             return

@@ -24,7 +24,7 @@ LOOK_AGAIN_S = 5.0
 """Whether it is published under its new name is not looked at more often than this."""
 AWAY_AGAIN_S = 300.0
 """The same while its server cannot be reached, or a person has paused it: each look is one at the disk, for days
-perhaps. That it is published has it looked at in any case (`done`)."""
+perhaps. That it is published has it looked at in any case (`done`), and so has that another one is here no more."""
 PAUSED_AGAIN_S = 3600.0
 """The same in one pass of what a person has paused, which that does not wait for."""
 
@@ -52,25 +52,43 @@ def due(
     on_its_way = _is_on_its_way(site, rename, comes_to_rest)
     is_left = _is_left(site, path, rename)
     if on_its_way:
-        site.moves.is_here(rename.path, rename.fingerprint, at.now)
+        site.moves.is_here(rename.path, rename.fingerprint)
     over = (at.now if rename.gone_since is None else rename.gone_since) + site.spec.delete_after_s
     found = on_its_way or _has_arrived(site, path, rename)
-    # What was here, and is not found any more, has been gone since then at the earliest.
-    lost = max(over, rename.here_until + site.spec.delete_after_s)
-    if not is_left or site.spec.deletes is DeletePolicy.KEEP or (not found and all_seen and lost <= at.now):
+    if not found and all_seen:
+        over = max(over, _lost_since(site, path, at) + site.spec.delete_after_s)
+    if not is_left or site.spec.deletes is DeletePolicy.KEEP or (not found and all_seen and over <= at.now):
         site.moves.forget_cut_off(path)
         return None
     if not found:
-        return lost if all_seen else math.inf
-    return max(over, _look_again_at(site, at)) if on_its_way else over
+        return over if all_seen else math.inf
+    return max(over, _look_again_at(site, path, at)) if on_its_way else over
 
 
-def _look_again_at(site: Site, at: Moment) -> float:
+def _lost_since(site: Site, path: str, at: Moment) -> float:
+    """Since when what was here under its new name is not found any more (monotonic seconds)."""
+    since = site.moves.lost(path, at.now)
+    if since is None:
+        return -math.inf
+    _look_at_put_off(site, at)
+    return since
+
+
+def _look_at_put_off(site: Site, at: Moment) -> None:
+    """Something is not on its way any more: what else is not counts with it, and is not to be found in minutes only."""
+    for path in site.moves.take_put_off():
+        site.dirty.mark(path, at.now)
+
+
+def _look_again_at(site: Site, path: str, at: Moment) -> float:
     """When it is looked at again whether what is on its way has arrived (monotonic seconds)."""
     paused = bool(site.ledger.decisions.paused_ns(site.id))
     if site.one_pass:
         return at.now + (PAUSED_AGAIN_S if paused else LOOK_AGAIN_S)
-    return at.now + (AWAY_AGAIN_S if paused or site.queue.gate.is_doubtful else LOOK_AGAIN_S)
+    if not (paused or site.queue.gate.is_doubtful):
+        return at.now + LOOK_AGAIN_S
+    site.moves.put_off(path)
+    return at.now + AWAY_AGAIN_S
 
 
 def _is_on_its_way(site: Site, rename: CutOff, comes_to_rest: Callable[[str], bool]) -> bool:
@@ -101,12 +119,12 @@ def _is_left(site: Site, source: str, rename: CutOff) -> bool:
     return is_in_doubt(site.ledger, site.id, source)
 
 
-def awaited(site: Site, path: str) -> str:
+def awaited(site: Site, path: str, comes_to_rest: Callable[[str], bool]) -> str:
     """The name under which a file is to be published before what is left of it under its old one goes; empty: none."""
     rename = site.moves.all_cut_off.get(path)
     if rename is None or not _is_left(site, path, rename) or _has_arrived(site, path, rename):
         return ""
-    return rename.path
+    return rename.path if _is_on_its_way(site, rename, comes_to_rest) else ""
 
 
 def below(site: Site, directory: str, comes_to_rest: Callable[[str], bool], *, all_seen: bool) -> list[str]:
@@ -143,10 +161,13 @@ def below_due(site: Site, directory: str, at: Moment, comes_to_rest: Callable[[s
     """
     if _is_full(site):
         return None
-    for path, rename in site.moves.cut_off_below(directory).items():
+    renames = site.moves.cut_off_below(directory)
+    for path, rename in renames.items():
         arrives = _is_on_its_way(site, rename, comes_to_rest) and not _has_arrived(site, path, rename)
         if arrives and _is_left(site, path, rename):
-            return _look_again_at(site, at)
+            return _look_again_at(site, directory, at)
+    if renames:
+        _look_at_put_off(site, at)
     return None
 
 

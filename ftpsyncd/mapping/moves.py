@@ -8,7 +8,6 @@ mapping, used on the engine's thread.
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 from ftpsyncd.core.inside import Inside
@@ -45,8 +44,10 @@ class CutOff(NamedTuple):
     """When it was first seen to be gone from its old name since then (monotonic seconds)."""
     refused: bool = False
     """It was not done, and the file sent: what the ledger says of the old name is no matter of doubt."""
-    here_until: float = -math.inf
-    """Until when it was seen, or is taken, to be under its new name at least (monotonic seconds)."""
+    here: bool = False
+    """It was seen under its new name."""
+    lost_since: float | None = None
+    """When it was first not found there any more, nor anywhere else (monotonic seconds)."""
 
 
 class Moves:
@@ -66,6 +67,8 @@ class Moves:
         self._cut_off_inside = Inside(self._cut_off)
         self._cut_off_of: dict[Fingerprint, dict[str, None]] = {}
         """Of each file, the old names of all that is in `_cut_off`."""
+        self._put_off: set[str] = set()
+        """What is looked at again in minutes only, while what was cut off is not published."""
 
     def __repr__(self) -> str:
         return f"<Moves {len(self._to_come)} to come>"
@@ -160,19 +163,27 @@ class Moves:
             path, *links = (after_rename(each, source, target) for each in (rename.path, *rename.links))
             self._cut_off[old] = rename._replace(path=path, links=tuple(links))
 
-    def is_here(self, path: str, fingerprint: Fingerprint, until: float) -> None:
-        """A file is here that is not published as it is: if its rename was cut off, this is the name that it has now.
-
-        Args:
-            path: of the file.
-            fingerprint: of the file.
-            until: when it is looked at again, or now (monotonic seconds).
-        """
+    def is_here(self, path: str, fingerprint: Fingerprint) -> None:
+        """A file is here that is not published as it is: if its rename was cut off, this is its name now."""
         for source in self._cut_off_of.get(fingerprint, ()):
-            rename = self._cut_off[source]
             if path != source:
-                here_until = max(until, rename.here_until)
-                self._cut_off[source] = rename._replace(path=path, here_until=here_until)
+                self._cut_off[source] = self._cut_off[source]._replace(path=path, here=True, lost_since=None)
+
+    def lost(self, source: str, now: float) -> float | None:
+        """Since when a file that was here under its new name is not found any more; None: it was not (monotonic)."""
+        rename = self._cut_off[source]
+        if rename.here and rename.lost_since is None:
+            rename = self._cut_off[source] = rename._replace(lost_since=now)
+        return rename.lost_since
+
+    def put_off(self, path: str) -> None:
+        """An old name, or a directory above some, is looked at again in minutes, or when one of the files is lost."""
+        self._put_off.add(path)
+
+    def take_put_off(self) -> set[str]:
+        """What was put off, which is to be looked at now: what is gone together has to be counted together."""
+        put_off, self._put_off = self._put_off, set()
+        return put_off
 
     def cut_off_of(self, fingerprint: Fingerprint) -> list[str]:
         """The old names of a file of which the rename was cut off."""
@@ -220,6 +231,9 @@ class Moves:
         if (rename := self._cut_off.pop(source, None)) is None:
             return
         self._cut_off_inside.discard(source)
+        self._put_off.discard(source)
+        if not self._cut_off:
+            self._put_off.clear()
         sources = self._cut_off_of[rename.fingerprint]
         del sources[source]
         if not sources:

@@ -91,8 +91,8 @@ def test_while_it_comes_to_rest_it_is_looked_at_again(site: Site) -> None:
 
 
 def test_what_has_got_another_name_since_is_looked_for_there(site: Site) -> None:
-    site.moves.is_here("newer", A, NOW)
-    site.moves.is_here("other", B, NOW)
+    site.moves.is_here("newer", A)
+    site.moves.is_here("other", B)
     site.queue.offer(Upload(M, "newer", A))
     assert due(site, AFTER_S) == NOW + LOOK_AGAIN_S
     assert site.moves.cut_off_of(A) == ["d/old"]
@@ -170,22 +170,35 @@ def test_while_it_is_tried_again_under_its_new_name_it_is_on_its_way(site: Site,
     assert due(site, AFTER_S) == (NOW + LOOK_AGAIN_S if kind == "TransferFailedError" else None)
 
 
-def test_what_was_here_a_moment_ago_counts_as_deleted_when_it_has_been_gone_for_long(site: Site) -> None:
-    site.moves.is_here("other", A, NOW - 5.0)
-    assert due(site, AFTER_S + 60) == NOW - 5.0 + AFTER_S
+def test_what_was_here_a_moment_ago_counts_as_deleted_when_it_has_not_been_found_for_long(site: Site) -> None:
+    site.moves.is_here("other", A)
     assert due(site, AFTER_S + 60, all_seen=False) == math.inf
-    site.moves.is_here("other", A, NOW - 30.0)
-    assert due(site, AFTER_S + 60) == NOW - 5.0 + AFTER_S, "it was seen later than that"
+    assert due(site, AFTER_S + 60) == NOW + AFTER_S
+    site.moves.is_here("another", A)
     later = Moment(NOW + AFTER_S, WALL)
+    assert leftbehind.due(site, "d/old", later, 0.0, nobody, all_seen=True) == later.now + AFTER_S, "it was seen since"
+    later = Moment(later.now + AFTER_S, WALL)
     assert leftbehind.due(site, "d/old", later, 0.0, nobody, all_seen=True) is None
+
+
+def test_what_was_put_off_is_looked_at_when_one_is_lost(site: Site) -> None:
+    """Each found gone in its time, minutes apart, none of them would be one of too many deletes."""
+    site.moves.was_cut_off("d/second", CutOff("second", B))
+    publish(site, "d/second", B.doubted())
+    site.queue.gate.failed(NOW - 1, Breaker.OFFLINE, "No answer.")
+    assert due(site, AFTER_S, ["new"]) == NOW + AWAY_AGAIN_S
+    site.moves.is_here("second", B)
+    assert leftbehind.due(site, "d/second", AT, AFTER_S, nobody, all_seen=True) == NOW + AFTER_S
+    assert site.dirty.awaits("d/old")
+    assert not site.dirty.awaits("d/second")
 
 
 def test_where_it_is_by_now_is_where_it_was_seen_last(site: Site) -> None:
     assert site.moves.left_by("new", A) == "d/old"
-    site.moves.is_here("newer", B, NOW)
+    site.moves.is_here("newer", B)
     assert site.moves.left_by("newer", B) == ""
-    site.moves.is_here("d/old", A, NOW)
-    site.moves.is_here("e/newer", A, NOW)
+    site.moves.is_here("d/old", A)
+    site.moves.is_here("e/newer", A)
     assert (site.moves.left_by("new", A), site.moves.left_by("e/newer", A)) == ("", "d/old")
     site.moves.moved("e", "f")
     site.moves.moved("d", "c")
@@ -215,7 +228,7 @@ def test_under_which_name_it_is_sent_since_is_known_after_a_crash() -> None:
         story = Story(ledger)
         publish(story.mirror.site, "d/old", A.doubted())
         story.mirror.site.moves.was_cut_off("d/old", CutOff("new", A))
-        story.mirror.site.moves.is_here("newer", A, NOW)
+        story.mirror.site.moves.is_here("newer", A)
         story.mirror.intents.begin(Upload(M, "newer", A))
         after = Story(ledger)
         assert after.mirror.site.moves.left_by("newer", A) == "d/old"
@@ -263,11 +276,14 @@ def test_what_is_kept_for_somebody_else_under_the_new_name_took_no_place_of_the_
         assert not story.mirror.site.moves.all_cut_off
 
 
-def test_it_is_awaited_until_it_is_published(site: Site) -> None:
-    assert leftbehind.awaited(site, "d/old") == "new"
-    assert leftbehind.awaited(site, "d/other") == ""
+def test_it_is_awaited_while_it_comes_to_rest_or_waits_for_the_server_until_it_is_published(site: Site) -> None:
+    assert leftbehind.awaited(site, "d/old", nobody) == "", "nobody knows of it"
+    assert leftbehind.awaited(site, "d/old", ["new"].__contains__) == "new"
+    assert leftbehind.awaited(site, "d/other", nobody) == ""
+    site.queue.offer(Upload(M, "new", A))
+    assert leftbehind.awaited(site, "d/old", nobody) == "new"
     publish(site, "new", A)
-    assert leftbehind.awaited(site, "d/old") == ""
+    assert leftbehind.awaited(site, "d/old", nobody) == ""
     site.ledger.forget(site.id, "new")
     publish(site, "d/old", A)
-    assert leftbehind.awaited(site, "d/old") == "", "it was sent there again"
+    assert leftbehind.awaited(site, "d/old", nobody) == "", "it was sent there again"

@@ -142,3 +142,22 @@ def test_files_with_other_names_that_are_deleted_then_count(cut: tuple[Op, ...])
         world.do(("go_on", 400.0))
         assert world._published().keys() == {*ALWAYS, *MANY, *(f"links/{name}" for name in MANY)}
         assert world._mirror.removals.held == len(MANY)
+
+
+def test_what_goes_while_the_server_is_away_is_counted_together():
+    """Each old name was looked at in its five minutes only, and so many deletes passed as a few at a time."""
+    with begun() as world:
+        for name in MANY:
+            world.write(name, 20)
+        world.all(("go_on", 30.0), *NOT_DONE["cut off"])
+        for name in MANY:
+            world.drop.rename(name, f"b/{name}")
+        world.all(("go_on", 4.0), ("offline",), ("go_on", 1.0))
+        for name in MANY:
+            world.do(("go_on", 70.0))
+            world._mirror.dirty.mark(name, world.time.now)
+        for name in MANY:
+            world.drop.delete(f"b/{name}")
+        world.all(("online",), ("go_on", 700.0))
+        assert world._published().keys() == {*ALWAYS, *MANY}
+        assert world._mirror.removals.held == len(MANY)
