@@ -18,6 +18,7 @@ from ftpsyncd.ledger.failures import NO_SPACE
 from ftpsyncd.mapping.doubts import is_in_doubt
 from ftpsyncd.mapping.moves import CutOff
 from ftpsyncd.mapping.site import Moment, Site
+from ftpsyncd.model import Fingerprint
 from ftpsyncd.specs import DeletePolicy
 
 LOOK_AGAIN_S = 5.0
@@ -102,13 +103,21 @@ def _is_on_its_way(site: Site, rename: CutOff, comes_to_rest: Callable[[str], bo
     failure = site.ledger.failures.of(site.id, rename.path)
     if site.one_pass or failure is None or failure.parked or failure.kind in NO_SPACE:
         return False
-    return failure.fingerprint == rename.fingerprint
+    return _is_same_file(failure.fingerprint, rename)
 
 
 def _has_arrived(site: Site, source: str, rename: CutOff) -> bool:
-    """Whether it is published under its new name, or under another one that it has got since."""
+    """Whether it is published under its new name, as whatever it was made since, or under another one."""
+    row = site.ledger.row(site.id, rename.path)
+    if row is not None and _is_same_file(row.fingerprint, rename):
+        return True
     files = site.ledger.inodes.files(site.id, rename.fingerprint)
     return any(path != source and path not in rename.links for path, _ in files)
+
+
+def _is_same_file(fingerprint: Fingerprint | None, rename: CutOff) -> bool:
+    """Whether it is the file, which may have been written in place since then."""
+    return fingerprint is not None and fingerprint.inode == rename.fingerprint.inode != 0
 
 
 def _is_left(site: Site, source: str, rename: CutOff) -> bool:

@@ -100,6 +100,18 @@ def test_what_has_got_another_name_since_is_looked_for_there(site: Site) -> None
     assert site.moves.cut_off_of(A) == []
 
 
+def test_what_was_written_in_place_since_is_the_same_file(site: Site) -> None:
+    """Renamed, and then written, it would have been no delete either."""
+    written = A._replace(size=30, mtime_ns=3)
+    failure = Failure(written, 3, False, WALL, "TransferFailedError", "It failed.", "", "", WALL)  # noqa: FBT003
+    site.ledger.failures.put(site.id, "new", failure)
+    assert due(site, AFTER_S) == NOW + LOOK_AGAIN_S
+    site.ledger.failures.clear(site.id, "new")
+    publish(site, "new", written)
+    assert due(site, AFTER_S) == NOW
+    assert leftbehind.below(site, "d", nobody, all_seen=True) == ["d/old"]
+
+
 @pytest.mark.parametrize("found", [None, B], ids=["nothing is there", "another file is there"])
 def test_what_is_not_found_under_its_new_name_counts_as_deleted_when_all_was_seen(
     site: Site, found: Fingerprint | None

@@ -69,6 +69,19 @@ def test_they_are_no_mass_delete_when_they_come_to_rest_after_what_is_deleted_go
         _nothing_is_held(world)
 
 
+@cuts
+def test_they_are_no_mass_delete_when_they_are_written_before_they_are_published(cut: tuple[Op, ...]) -> None:
+    """As by a program that puts captions into pictures: what arrived was not what had been there, and all was held."""
+    with World() as world:
+        _rename_all(world, cut)
+        world.all(("offline",), ("go_on", 5.0))
+        for name in MANY:
+            world.write(f"b/{name}", 33)
+        world.all(("go_on", 30.0), ("online",), ("go_on", 400.0))
+        assert world._published().keys() == {f"b/{name}" for name in MANY}
+        _nothing_is_held(world)
+
+
 def test_they_are_no_mass_delete_where_the_server_would_not_rename_them() -> None:
     with World() as world:
         for name in MANY:
