@@ -154,7 +154,11 @@ def _agree(session: Session, *login: bytes) -> None:
         # Without PROT P the data would travel in clear text.
         raise session.error(protected[-1], "PROT")
     if not _is_plain(binary):
-        raise session.error(binary, "TYPE")
+        error = session.error(binary, "TYPE")
+        if isinstance(error, LoginRefusedError):
+            # The password was taken: it is the server that is out of order, and nobody else's login is refused.
+            error = ServerUnavailableError(error.message, reply=error.reply, remedy=error.remedy)
+        raise error
     if features is not None:
         profile.met(session.greeting, facts.parse_feat(features))
         account.met(session.greeting)

@@ -269,6 +269,27 @@ class TestOneGo:
             assert account.profile.pipelining
             assert account.profile.doubts == 0
 
+    @pytest.mark.parametrize("greeting", [KNOWN, "220 Hello."])
+    def test_a_530_to_what_follows_the_login_is_no_refusal_of_the_password(self, greeting: str):
+        """It counted as one: no other session began for a quarter of an hour, though the password was right."""
+        with Scripted(GREETING=greeting, TYPE="530 Please login.") as server:
+            account = Account(server.spec(), timeouts=PATIENT)
+            refused: list[LoginRefusedError] = []
+            account.refused = refused.append
+            with pytest.raises(ServerUnavailableError, match="After the login, the server refuses: 530 Please login"):
+                account()
+            assert account.refusals == 0
+            assert not refused
+
+    def test_a_server_that_is_too_fast_with_what_came_with_the_password_gets_it_again(self):
+        with Scripted(GREETING=KNOWN, TYPE=["530 Please login.", "200 Binary."]) as server:
+            account = Account(server.spec(), timeouts=PATIENT)
+            refused: list[LoginRefusedError] = []
+            account.refused = refused.append
+            with account() as session:
+                assert session.usable
+            assert not refused
+
     def test_a_server_that_loses_what_came_with_the_password_gets_it_again(self):
         async def deaf(connection: Connection, _word: str) -> None:
             connection.reader._buffer.clear()  # type: ignore[attr-defined]
