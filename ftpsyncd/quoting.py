@@ -51,7 +51,9 @@ def _for_shell(char: str) -> str:
         return "\\\\"
     if char.isprintable() and char != "'":
         return char
-    return _NAMED.get(char) or "".join(f"\\{byte:03o}" for byte in char.encode("utf-8", "surrogateescape"))
+    # Half of a pair, as YAML and JSON may spell it, is in no file's name: it has no bytes but those of its number.
+    errors = "surrogateescape" if "\udc80" <= char <= "\udcff" else "surrogatepass"
+    return _NAMED.get(char) or "".join(f"\\{byte:03o}" for byte in char.encode("utf-8", errors))
 
 
 def address(host: str, port: int) -> str:

@@ -111,6 +111,8 @@ def test_commands_of_a_daemon():
         ("~x", "'~x'"),
         ("a\nb", r"$'a\nb'"),
         ("", "''"),
+        # No file's name, and no argument, has half of a pair: a mapping of that name kept each alert from being told.
+        ("a\ud83d", r"$'a\355\240\275'"),
     ],
 )
 def test_only_what_a_shell_would_take_apart_is_quoted(text: object, word: str) -> None:
