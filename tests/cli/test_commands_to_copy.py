@@ -111,7 +111,7 @@ def test_commands_of_a_daemon():
         ("~x", "'~x'"),
         ("a\nb", r"$'a\nb'"),
         ("", "''"),
-        # No file's name, and no argument, has half of a pair: a mapping of that name kept each alert from being told.
+        # No file, argument or configuration has half of a pair in a name: it is no reason to tell nothing.
         ("a\ud83d", r"$'a\355\240\275'"),
     ],
 )
