@@ -1255,3 +1255,32 @@ def test_beside_tells_the_same_as_comparing_row_by_row(known: dict[str, Row], fo
         plain = {n for n in unchanged if known[n].fingerprint.mtime_ns < 2**63}
         assert plain <= same
         assert rows == {name: row for name, row in known.items() if name not in same}
+
+
+def test_rows_are_compared_some_at_a_time_until_none_is_left(ledger: Ledger, mapping: int):
+    """What lies behind the first ones would never be found gone, nor changed."""
+    fill(ledger, mapping, "a", "b", "c", "d", "d/x")
+    same = {name: Entry(Kind.FILE, file().fingerprint, 0, 0) for name in "ac"}
+    first = ledger.in_bulk.beside(mapping, "", same, most=2)
+    assert (first.others, first.same, first.last) == (["b"], {"a"}, "b")
+    second = ledger.in_bulk.beside(mapping, "", same, after=first.last, most=2)
+    assert (second.others, second.same, second.last) == (["d"], {"c"}, "d")
+    assert ledger.in_bulk.beside(mapping, "", same, after=second.last, most=2) == ([], set(), "")
+
+
+@pytest.mark.parametrize(
+    ("row", "entry", "same"),
+    [
+        (file(), Entry(Kind.FILE, file().fingerprint, NS, 0), True),
+        (file(), Entry(Kind.FILE, file().fingerprint, NS + 1, 0), False),
+        (file(mtime_ns=NS + 5), Entry(Kind.FILE, file(mtime_ns=NS + 5).fingerprint, NS + 1, 0), True),
+        (file(), Entry(Kind.OTHER, file().fingerprint, NS, 0), False),
+        (folder(), Entry(Kind.FILE, folder().fingerprint, NS, 0), False),
+    ],
+    ids=["as it was", "changed since", "changed since, with a date of its own", "no file now", "was a directory"],
+)
+def test_what_is_recorded_as_it_is_need_not_be_compared(
+    ledger: Ledger, mapping: int, row: Row, entry: Entry, *, same: bool
+):
+    ledger.put(mapping, "a", row)
+    assert ledger.in_bulk.beside(mapping, "", {"a": entry}).same == ({"a"} if same else set())
