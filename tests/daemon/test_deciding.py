@@ -222,15 +222,13 @@ def test_nothing_is_decided_about_what_was_changed_at_the_server_while_the_folde
     assert site.published == {"a", "b"}
 
 
-@pytest.mark.parametrize(("mapping", "server"), [("m", None), (None, "web")])
-def test_a_decision_is_about_what_is_named_whatever_there_is_besides(
-    held: Site, mapping: str | None, server: str | None
-):
+@pytest.mark.parametrize(("mapping", "of"), [("m", None), (None, "web")])
+def test_a_decision_is_about_what_is_named_whatever_there_is_besides(held: Site, mapping: str | None, of: str | None):
     config = held.config
     far = config.servers["web"]._replace(name="far", host="far.test")
     other = config.mappings["m"]._replace(name="other", server="far", local=held.drop.with_name("missing"))
     both = config._replace(servers={**config.servers, "far": far}, mappings={**config.mappings, "other": other})
-    said = deciding.decide(both, CommandName.APPROVE, mapping=mapping, server=server)
+    said = deciding.decide(both, CommandName.APPROVE, mapping=mapping, server=of)
     assert said == f"m: 4 deletes approved; {NEXT} carries it out"
 
 
