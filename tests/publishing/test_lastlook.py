@@ -110,9 +110,10 @@ def test_what_was_renamed_to_another_case_is_gone_also_where_the_file_system_fin
     assert exists(spec, "D/x.jpg")
 
 
-def test_nothing_counts_as_gone_in_a_folder_that_the_ledger_does_not_know(tmp_path: Path):
+@pytest.mark.parametrize("name", ["", "missing"])
+def test_nothing_counts_as_gone_in_a_folder_that_the_ledger_does_not_know(tmp_path: Path, name: str):
     with pytest.raises(SourceMissingError):
-        require_gone(Folder(MappingSpec(M, tmp_path, "web", "/htdocs")), "a.jpg", stat.S_ISREG)
+        require_gone(Folder(MappingSpec(M, tmp_path / name, "web", "/htdocs")), "a.jpg", stat.S_ISREG)
 
 
 def test_nothing_counts_as_gone_in_a_folder_in_the_place_of_the_published_one(tmp_path: Path):
@@ -138,6 +139,8 @@ def test_what_is_reached_through_a_link_only_is_gone_where_none_is_followed(tmp_
         require_gone(Folder(spec, root_identity(tmp_path)), path, lambda _mode: True)
         with pytest.raises(FileChangedError):
             require_gone(Folder(follows, root_identity(tmp_path)), path, lambda _mode: True)
+    (tmp_path / "broken").symlink_to("nowhere")
+    assert exists(follows, "broken")
     assert exists(spec, "link"), "a link has its name, whether it is followed or not"
     assert exists(spec, "real/d/a.jpg")
     assert not exists(spec, "none/a.jpg")
@@ -147,8 +150,11 @@ def test_what_a_link_leads_to_is_what_is_planned_where_links_are_followed(tmp_pa
     (tmp_path / "real.jpg").write_text("content")
     (tmp_path / "a.jpg").symlink_to("real.jpg")
     spec = MappingSpec(M, tmp_path, "web", "/htdocs")
-    upload = Upload(M, "a.jpg", fingerprint_of((tmp_path / "real.jpg").stat()))
-    for follow, status in ((False, (tmp_path / "a.jpg").lstat()), (True, (tmp_path / "a.jpg").stat())):
+    real, link = tmp_path / "real.jpg", tmp_path / "a.jpg"
+    # Until the clock of the file system has gone on.
+    until(lambda: (real.write_text("content"), real.stat().st_ctime_ns != link.lstat().st_ctime_ns)[1], "another ctime")
+    upload = Upload(M, "a.jpg", fingerprint_of(real.stat()))
+    for follow, status in ((False, link.lstat()), (True, real.stat())):
         seen = planned_stat(spec._replace(follow_symlinks=follow), "a.jpg")
         assert seen is not None
         assert fingerprint_of(seen) == fingerprint_of(status)
