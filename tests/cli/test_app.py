@@ -580,3 +580,20 @@ def test_a_shell_completes_commands_and_mappings(ftpsyncd, config_file, monkeypa
     monkeypatch.setenv("COMP_WORDS", f"ftpsyncd -c {as_word(config_file)} plan g")
     monkeypatch.setenv("COMP_CWORD", "4")
     assert ftpsyncd().out.split() == ["plain,gallery"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("retry --server = w", "web"),
+        ("retry --server w", "web"),
+        ("retry --server =", "web"),
+        ("history --limit = 5 g", "gallery"),
+    ],
+)
+def test_a_shell_completes_a_value_behind_an_equals_sign(ftpsyncd, config_file, monkeypatch, typed, completed):
+    """Of it bash makes a word of its own, which would be the value."""
+    monkeypatch.setenv("_FTPSYNCD_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", f"ftpsyncd -c {as_word(config_file)} {typed}")
+    monkeypatch.setenv("COMP_CWORD", str(2 + len(typed.split())))
+    assert ftpsyncd().out.split() == [f"plain,{completed}"]
