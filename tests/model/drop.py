@@ -188,6 +188,8 @@ class Drop:
         `-inf` for what has gone in another way, or more than once: what was begun before may go on for it. A worker
         looks whether it is there right before a rename, and may meet it gone again.
         """
+        self.renamed: set[tuple[str, bytes]] = set()
+        """The same of files that have got another name, however often, and whatever else has become of the path."""
 
     def remove(self) -> None:
         for writer in self.writers:
@@ -383,6 +385,8 @@ class Drop:
             return
         is_folder = self.is_folder(path)
         self._leaves(path, -math.inf if is_folder else self._time.now)
+        if Path(self.local(path)).is_file():
+            self.renamed.add((path, Path(self.local(path)).read_bytes()))
         self._changed(self.below(path))
         self._tell(path)
         if not (self.exists(target) and Path(self.local(path)).samefile(self.local(target))):

@@ -438,9 +438,10 @@ class World(Life):
             self._removed(source, folder=folder, to_trash=trashed, renamed=not trashed)
             if folder:
                 # What had left the folder before has the folder's new name at the server, too.
+                old, new = source.removeprefix(f"{BASE}/"), target.removeprefix(f"{BASE}/")
                 for (name, content), at in list(self.drop.left.items()):
-                    path = after_rename(name, source.removeprefix(f"{BASE}/"), target.removeprefix(f"{BASE}/"))
-                    self.drop.left.setdefault((path, content), at)
+                    self.drop.left.setdefault((after_rename(name, old, new), content), at)
+                self.drop.renamed |= {(after_rename(name, old, new), content) for name, content in self.drop.renamed}
             if folder or trashed:
                 return
             self.note_patience()
@@ -454,8 +455,7 @@ class World(Life):
     def _has_other_name(self, path: str) -> bool:
         """Whether what was here was renamed, and is published under another name: its rename was cut off."""
         published = {*self._published().values()}
-        left = (content for (name, content), at in self.drop.left.items() if name == path and at > -math.inf)
-        return not published.isdisjoint(left)
+        return not published.isdisjoint(content for name, content in self.drop.renamed if name == path)
 
     def _removed(self, remote: str, *, folder: bool = False, to_trash: bool = False, renamed: bool = False) -> None:
         path = remote.removeprefix(f"{BASE}/")
