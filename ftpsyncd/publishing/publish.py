@@ -10,6 +10,7 @@ from __future__ import annotations
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from ftpsyncd.actions import (
     Action,
@@ -55,6 +56,20 @@ from ftpsyncd.publishing.lastlook import (
 from ftpsyncd.publishing.planned import PlannedFile, Progress
 from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteSession
 from ftpsyncd.specs import ExistingPolicy, MappingSpec, PublishMode
+
+
+class _Instead(NamedTuple):
+    """What is performed in place of a rename."""
+
+    upload: Upload
+    displaced: bool = False
+    """What was published under the new name was moved aside for the rename, and is not there any more."""
+
+    def told(self, action: Action, outcome: Outcome) -> Outcome:
+        """The outcome of the upload as the rename's own."""
+        if isinstance(outcome, Failed):
+            return outcome._replace(action=action, gone=outcome.gone or self.displaced)
+        return outcome._replace(action=action)
 
 
 class Publisher:
@@ -106,8 +121,8 @@ class Publisher:
         except FtpsyncdError as error:
             yield Failed(action, error)
             return
-        if isinstance(outcome, Upload):
-            yield from (_renamed_by_upload(action, o) for o in self._upload(session, [outcome]))
+        if isinstance(outcome, _Instead):
+            yield from (outcome.told(action, each) for each in self._upload(session, [outcome.upload]))
         elif isinstance(outcome, Done):
             yield outcome._replace(duration_s=time.monotonic() - started)
         elif isinstance(outcome, Fingerprint):
@@ -115,11 +130,11 @@ class Publisher:
         else:
             yield Done(action, outcome, duration_s=time.monotonic() - started)
 
-    def _single(self, session: RemoteSession, action: Action) -> Did | Done | Upload | Fingerprint:
-        """One action; an Upload is to be performed instead; a Fingerprint is that of a file found to be ours."""
+    def _single(self, session: RemoteSession, action: Action) -> Did | Done | _Instead | Fingerprint:
+        """One action; something else is performed instead of some; a Fingerprint is that of a file found to be ours."""
         match action:
             case MakeDir():
-                did: Did | Done | Upload | Fingerprint = self._make_with_parents(session, action)
+                did: Did | Done | _Instead | Fingerprint = self._make_with_parents(session, action)
             case RemoveDir():
                 did = self._remover.remove_dir(session, action)
             case Rename():
@@ -291,7 +306,7 @@ class Publisher:
             # Perhaps somebody removed the directory above, or one that is the same to the server: with those above.
             yield from self._one(session, action)
 
-    def _rename(self, session: RemoteSession, action: Rename) -> Done | Upload:
+    def _rename(self, session: RemoteSession, action: Rename) -> Done | _Instead:
         spec = self._folder(action.mapping).spec
         upload = Upload(
             action.mapping,
@@ -308,29 +323,29 @@ class Publisher:
         target = self._remote(action.mapping, action.path)
         # A file of this name may be protected: that is for an upload to say.
         if spec.existing is ExistingPolicy.KEEP and not action.replaces and session.stat(target) is not None:
-            return upload
+            return _Instead(upload)
         # The old path still there (a hard link, a file put back), as far as anybody can tell: a second file, no rename.
         if _may_be_there(spec, action.source):
-            return upload
+            return _Instead(upload)
         source = self._remote(action.mapping, action.source)
         try:
             there = session.stat(source)
         except (NameRefusedError, NotSupportedError):
             # Where one may only write, nobody is told.
-            return upload
+            return _Instead(upload)
         if there is not None and not (there.kind is Kind.FILE and sizes.fits(there.size, action.fingerprint.size)):
             # Somebody else's, or a part: under the new name it would count as published. What becomes of it under the
             # old one is for its delete to say.
-            return upload
+            return _Instead(upload)
         if not is_as_published(spec, action, session.noop):
-            return upload
+            return _Instead(upload)
         require_planned(spec, action.path, action.fingerprint)
         if action.left:
             session.delete_many(action.left)
         try:
             left = session.rename(source, target)
-        except (NotFoundError, NameRefusedError, NotSupportedError, InUseError):
-            return upload
+        except (NotFoundError, NameRefusedError, NotSupportedError, InUseError) as error:
+            return _Instead(upload, displaced=error.aside != "")
         return Done(action, Did.RENAMED, left=left)
 
     def _sweep(self, session: RemoteSession, action: Sweep) -> Did | Fingerprint:
@@ -417,11 +432,6 @@ def _uploaded(upload: Upload, result: PublishResult, file: PlannedFile) -> Outco
         ctime_ns=file.ctime_ns,
         left=result.left,
     )
-
-
-def _renamed_by_upload(action: Action, outcome: Outcome) -> Outcome:
-    """The outcome of an upload that stood in for a rename, as the rename's own."""
-    return outcome._replace(action=action)
 
 
 def _may_be_there(spec: MappingSpec, path: str) -> bool:

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
+from ftpsyncd.core import names
 from ftpsyncd.errors import (
     FtpsyncdError,
     NameNotSendableError,
@@ -296,12 +297,19 @@ class MemorySession:
         """See `port.RemoteSession.rename`."""
         server = self.server
         self.do("RNFR", source, lambda: server.lacks(source))
-        if source in server.files and target in server.files and not server.replaces:
+        makes_room = source in server.files and target in server.files and not server.replaces
+        if makes_room:
             for verdict in self.delete_many([target]):
                 if verdict is not None:
                     raise verdict
         # Whether it is there is asked again then: somebody may have been faster.
-        self.do("RNTO", target, lambda: server.rename(source, target))
+        try:
+            self.do("RNTO", target, lambda: server.rename(source, target))
+        except RemoteError as error:
+            if makes_room:
+                # As where what was moved aside could not be given its name again: it is not under that any more.
+                error.aside = names.aside(target)
+            raise
         return ""
 
     def delete_many(self, paths: Sequence[str]) -> list[FtpsyncdError | None]:

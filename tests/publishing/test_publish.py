@@ -1090,6 +1090,23 @@ def test_a_renamed_file_is_sent_where_nobody_is_told_what_is_there(worker: Worke
     assert worker.server.files[f"{BASE}/b"].content == CONTENT
 
 
+@pytest.mark.parametrize("replaces", [False, True], ids=["it had to be made room for", "it would have been replaced"])
+def test_that_a_rename_has_lost_the_version_before_is_told_though_the_file_is_sent_instead(
+    worker: Worker,
+    replaces: bool,  # noqa: FBT001 - a parameter of the cases
+):
+    """The ledger went on saying that it is published: were it here again, nobody would have sent it."""
+    (worker.local / "b").write_bytes(CONTENT)
+    worker.server.replaces = replaces
+    worker.server.files |= {f"{BASE}/a": MemoryFile(CONTENT, 1), f"{BASE}/b": MemoryFile(b"before", 1)}
+    for _ in range(2):
+        worker.server.fail("RNTO", NameRefusedError("Refused.", reply="550 No."), path=f"{BASE}/b")
+    [failed] = worker.does(Rename(M, "b", "a", worker.sees("b"), b"", replaces=True))
+    assert isinstance(failed, Failed)
+    assert isinstance(failed.action, Rename)
+    assert (f"{BASE}/b" in worker.server.files, failed.gone) == (replaces, not replaces)
+
+
 @pytest.mark.parametrize("there", [b"theirs", b""], ids=["somebody else's", "emptied"])
 def test_what_is_not_as_it_was_published_is_not_renamed(worker: Worker, there: bytes):
     (worker.local / "b").write_bytes(CONTENT)
