@@ -29,7 +29,7 @@ from ftpsyncd.errors import (
 )
 from ftpsyncd.remote.opening import Answer, dial, refused, wrapped
 from ftpsyncd.remote.parting import part
-from ftpsyncd.remote.sockets import FAILURES, end_by_reset, ended, keep_alive, translate, undelivered
+from ftpsyncd.remote.sockets import FAILURES, end_by_reset, ended, hold_back, keep_alive, translate, undelivered
 from ftpsyncd.remote.wire import Control
 
 T = TypeVar("T")
@@ -122,6 +122,14 @@ class DataLine:
                 data = data[self._until(lambda view=data: self._sock.send(view), select.POLLOUT, stall_s) :]  # type: ignore[misc]
         except FAILURES as error:
             raise _failure(error, "sending data") from error
+
+    def hold_back(self) -> None:
+        """Have the last packet wait for the end of the stream, and go with it.
+
+        The end would be a packet of its own. Where the others fill the first window that TCP allows, it had to wait for
+        their acknowledgement: a round trip, for one in forty files of 5 to 60 KB.
+        """
+        hold_back(self._sock)
 
     def keep_alive(self) -> None:
         """It will last: find out if the peer vanishes."""

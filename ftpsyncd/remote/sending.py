@@ -78,12 +78,14 @@ class Sending:
         opening_s = (now := time.monotonic()) - began
         upload.slow_after = now + max(SLOW_S, SLOW_ROUND_TRIPS * opening_s)
         self._await_the_server(line)
-        if not self._poured(line):
-            return
         job = upload.job
-        haste = session.may_part and upload.is_hidden and job.size <= SMALL and not job.resume
-        # As long as opening it took, the server cannot have said anything of the end yet.
-        upload.parted = line.finish(self._is_begun if haste and opening_s > PARTING_S else None, opening_s)
+        parts = session.may_part and upload.is_hidden and not job.resume and opening_s > PARTING_S
+        haste = parts and job.size <= SMALL
+        if job.size <= SMALL and not haste:
+            line.hold_back()
+        if self._poured(line):
+            # As long as opening it took, the server cannot have said anything of the end yet.
+            upload.parted = line.finish(self._is_begun if haste else None, opening_s)
 
     def _opened(self, offer: Offer) -> DataLine | None:
         """The data connection; None if it failed to come about."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -151,3 +152,29 @@ def test_a_reset_behind_the_end_is_behind_our_close_notify_too(version, monkeypa
     with protected(version) as (line, peer):
         assert line.finish(lambda: True, 10.0), "it was ended by a reset"
         assert peer.read_to_the_end_of_the_stream() == CONTENT
+
+
+def segments(sock: socket.socket) -> int:
+    """How many came on a connection so far (tcp(7), TCP_INFO: tcpi_segs_in)."""
+    (count,) = struct.unpack_from("I", sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 144), 140)
+    return int(count)
+
+
+@pytest.mark.parametrize(("held_back", "packets"), [(True, 1), (False, 2)])
+def test_the_end_goes_with_the_last_bytes_that_were_held_back(held_back, packets):
+    """As a packet of its own it costs a round trip where those before it fill TCP's first window."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        control = Control("127.0.0.1", port, QUICK)
+        with listener.accept()[0]:
+            line = DataLine.connect(control, port, control.final)
+            with listener.accept()[0] as theirs:
+                theirs.settimeout(10)
+                before = segments(theirs)
+                if held_back:
+                    line.hold_back()
+                line.send(memoryview(b"x" * 100))
+                line.finish()
+                assert theirs.recv(200, socket.MSG_WAITALL) == b"x" * 100
+                assert segments(theirs) - before == packets
+        control.close()

@@ -16,13 +16,15 @@ from ftpsyncd.remote.session import Session
 from ftpsyncd.remote.sockets import translate
 from ftpsyncd.remote.wire import Control, Timeouts
 from ftpsyncd.specs import TlsMode
-from tests.contract.remotes import job, publish
+from tests.contract.remotes import ends_in_haste, job, publish
 from tests.fewfiles import no_number_left
 from tests.remote.scripted import Scripted
 from tests.servers import certificates
 
 Options = dict[str, int]
 HASTY = {"TCP_NODELAY": 1}
+HELD_BACK = {"TCP_CORK": 1}
+"""Until the end of the stream, which goes with the last bytes."""
 NOTICED = {"SO_KEEPALIVE": 1, "TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 6}
 """Ninety seconds after the last word a peer that vanished is known to have."""
 
@@ -31,7 +33,7 @@ def options(sock: socket.socket | None) -> Options:
     """What is set, of what matters."""
     assert sock is not None
     found = {"SO_KEEPALIVE": sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)}
-    for name in ("TCP_NODELAY", *NOTICED):
+    for name in ("TCP_NODELAY", "TCP_CORK", *NOTICED):
         if name.startswith("TCP"):
             found[name] = sock.getsockopt(socket.IPPROTO_TCP, getattr(socket, name))
     return found
@@ -74,7 +76,21 @@ def test_a_small_file_is_not_delayed(protection: ssl.SSLContext | None, *, reach
         small = job("/a", progress=lambda _: seen.append(options(session.control.data)))
         assert [result.error for result in publish(session, small)] == [None]
         assert seen
-        assert seen[0].items() >= HASTY.items()
+        assert seen[0].items() >= {**HASTY, **HELD_BACK}.items()
+
+
+def test_nothing_is_held_back_of_a_file_whose_end_a_reset_follows(
+    protection: ssl.SSLContext | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is sent when all else is on its way, and what is held back would be so for a fifth of a second."""
+    seen: list[Options] = []
+    in_haste = ends_in_haste(monkeypatch)
+    with Scripted(tls=protection, GREETING="220 (vsFTPd 3.0.3)") as server, session_of(server, protection) as session:
+        small = job("/a", progress=lambda _: seen.append(options(session.control.data)))
+        assert [result.error for result in publish(session, small)] == [None]
+        assert in_haste == [True]
+        assert seen
+        assert not seen[0].items() & HELD_BACK.items()
 
 
 def test_a_large_file(protection: ssl.SSLContext | None) -> None:
