@@ -221,6 +221,14 @@ class Moves:
         """
         self.was_cut_off(source, CutOff(path, fingerprint, refused=True))
 
+    def stays_behind(self, source: str, path: str, fingerprint: Fingerprint, now: float) -> None:
+        """A file is sent under its new name, for its old one may leave with a directory that is renamed late.
+
+        That directory is here under another name, and so nothing below its old one (monotonic seconds).
+        """
+        if source not in self._cut_off:
+            self.was_cut_off(source, CutOff(path, fingerprint, gone_since=now, refused=True))
+
     @property
     def all_cut_off(self) -> dict[str, CutOff]:
         """By their old names, how all of these were to be renamed, as it is known now."""

@@ -310,7 +310,8 @@ class Offers:
 
         Not one that somebody changed at the server: what is there is not what is to be published. Nor one that was on
         another disk than this file, as far as that is noted. Nor one that may leave with its directory for a minute
-        yet; but one that is waited for only until the server has answered, if there is no other.
+        yet: this file is sent, and what is left of that one is no delete (`leftbehind`). But one that is waited for
+        only until the server has answered, if there is no other.
 
         Args:
             path: where it is now.
@@ -318,7 +319,7 @@ class Offers:
             now: monotonic seconds.
         """
         ledger, mapping = self._site.ledger, self._site.id
-        may_have_left = None
+        may_have_left, stays = None, []
         for source, row in ledger.inodes.files(mapping, fingerprint):
             failure = ledger.failures.of(mapping, source)
             changed = failure is not None and failure.kind == CHANGED
@@ -329,6 +330,11 @@ class Offers:
                 return source, row
             if leaving.asked:
                 may_have_left = source, row
+            else:
+                stays.append(source)
+        if may_have_left is None:
+            for source in stays:
+                self._site.moves.stays_behind(source, path, fingerprint, now)
         return may_have_left
 
     def _is_taken(self, source: str, path: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ftpsyncd.engine.outcomes import LOST_CONNECTIONS
 from ftpsyncd.events import EventKind
 from tests.model.doubles import FAULTS
 from tests.model.stage import Op
@@ -161,3 +162,27 @@ def test_what_goes_while_the_server_is_away_is_counted_together():
         world.all(("online",), ("go_on", 700.0))
         assert world._published().keys() == {*ALWAYS, *MANY}
         assert world._mirror.removals.held == len(MANY)
+
+
+@pytest.mark.parametrize("then", ["published", "the server is away", "deleted"])
+def test_what_is_sent_in_place_of_the_rename_of_its_directory_is_no_delete(then: str):
+    """Whose rename had lost its connection for the third time was sent as a new one, and the old one held."""
+    old = {f"old/{name}" for name in MANY}
+    with begun() as world:
+        world.make_folder("old")
+        for path in old:
+            world.write(path, 20)
+        world.all(("go_on", 30.0), ("lose_connections", "RNTO", LOST_CONNECTIONS))
+        if then == "deleted":
+            world.server.fail("STOR", FAULTS["broken"](), times=1000)
+        world.drop.rename("old", "new")
+        world.do(("go_on", 2.0))
+        if then == "the server is away":
+            world.all(("offline",), ("go_on", 1000.0))
+        if then == "deleted":
+            world.drop.delete("new")
+            world.do(("go_on", 400.0))
+            assert world._published().keys() == {*ALWAYS, *old}
+            assert world._mirror.removals.held == len(MANY)
+        else:
+            _goes_well(world, *ALWAYS, folder="new")
