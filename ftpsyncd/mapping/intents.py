@@ -23,7 +23,7 @@ from ftpsyncd.mapping.moves import CutOff
 from ftpsyncd.mapping.openintents import OpenIntents, is_rename
 from ftpsyncd.mapping.site import Moment, Site
 from ftpsyncd.mapping.temporaries import Temporaries
-from ftpsyncd.model import Fingerprint, Intent, Kind
+from ftpsyncd.model import Fingerprint, Intent, Kind, Row
 from ftpsyncd.paths import after_rename, remote_join
 
 _TRIED = Upload | Rename | RenameDir | MakeDir | Delete | RemoveDir
@@ -318,12 +318,21 @@ class Intents:
         moved = self._site.ledger.row(self._site.id, intent.source) if intent.source else None
         if moved is None or moved.kind is not Kind.FILE or not intent.fingerprints:
             return
-        renamed = intent.fingerprints[-1]
-        # It is in doubt already where an earlier daemon was cut off.
-        if moved.fingerprint in {renamed, renamed.doubted()}:
+        renamed = self._renamed(intent, moved)
+        if renamed is not None:
             files = self._site.ledger.inodes.files(self._site.id, renamed)
             links = tuple(other for other, _ in files if other not in {path, intent.source})
             self._site.moves.was_cut_off(intent.source, CutOff(path, renamed, links))
+
+    def _renamed(self, intent: Intent, moved: Row) -> Fingerprint | None:
+        """The file that was to be renamed, if what the ledger has under its old name is of that still."""
+        # It is in doubt already where an earlier daemon was cut off.
+        for fingerprint in reversed(intent.fingerprints):
+            if moved.fingerprint in {fingerprint, fingerprint.doubted()}:
+                return fingerprint
+        # Written in place since then, and published as that, it is known by its new name only.
+        of_another = (self._open.get(intent.source) or NOTHING).fingerprints
+        return intent.fingerprints[-1] if moved.fingerprint.is_doubted and not of_another else None
 
     def doubt_row(self, path: str, *, whole: bool = True) -> bool:
         """See `doubts.doubt_row`."""

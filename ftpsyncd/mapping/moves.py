@@ -65,8 +65,8 @@ class Moves:
         self._inside = Inside(self._to_come)
         self._cut_off: dict[str, CutOff] = {}
         self._cut_off_inside = Inside(self._cut_off)
-        self._cut_off_of: dict[Fingerprint, dict[str, None]] = {}
-        """Of each file, the old names of all that is in `_cut_off`."""
+        self._cut_off_of: dict[int, dict[str, None]] = {}
+        """Of each file, by its inode, the old names of all that is in `_cut_off`."""
         self._put_off: set[str] = set()
         """What is looked at again in minutes only, while what was cut off is not published."""
 
@@ -146,7 +146,7 @@ class Moves:
             self.forget_cut_off(next(iter(self._cut_off)))
         self._cut_off[source] = rename
         self._cut_off_inside.add(source)
-        self._cut_off_of.setdefault(rename.fingerprint, {})[source] = None
+        self._cut_off_of.setdefault(rename.fingerprint.inode, {})[source] = None
 
     def go_on_from(self, before: Moves) -> None:
         """Stand in for the same place under settings that are over: what was cut off then is no delete now."""
@@ -165,8 +165,8 @@ class Moves:
 
     def is_here(self, path: str, fingerprint: Fingerprint) -> None:
         """A file is here that is not published as it is: if its rename was cut off, this is its name now."""
-        for source in self._cut_off_of.get(fingerprint, ()):
-            if path != source:
+        for source in self._cut_off_of.get(fingerprint.inode, ()):
+            if path != source and self._cut_off[source].fingerprint == fingerprint:
                 self._cut_off[source] = self._cut_off[source]._replace(path=path, here=True, lost_since=None)
 
     def lost(self, source: str, now: float) -> float | None:
@@ -186,12 +186,15 @@ class Moves:
         return put_off
 
     def cut_off_of(self, fingerprint: Fingerprint) -> list[str]:
-        """The old names of a file of which the rename was cut off."""
-        return list(self._cut_off_of.get(fingerprint, ()))
+        """The old names of a file of which the rename was cut off, and which may have been written in place since."""
+        return list(self._cut_off_of.get(fingerprint.inode, ()))
 
     def left_by(self, path: str, fingerprint: Fingerprint) -> str:
-        """The old name of a file whose rename was cut off, and which is sent to this path instead; or empty."""
-        sources = self._cut_off_of.get(fingerprint, ())
+        """The old name of a file whose rename was cut off, and which is sent to this path instead; or empty.
+
+        It may have been written in place since.
+        """
+        sources = self._cut_off_of.get(fingerprint.inode, ())
         return next((source for source in sources if self._cut_off[source].path == path), "")
 
     def cut_off_below(self, directory: str) -> dict[str, CutOff]:
@@ -242,7 +245,7 @@ class Moves:
         self._put_off.discard(source)
         if not self._cut_off:
             self._put_off.clear()
-        sources = self._cut_off_of[rename.fingerprint]
+        sources = self._cut_off_of[rename.fingerprint.inode]
         del sources[source]
         if not sources:
-            del self._cut_off_of[rename.fingerprint]
+            del self._cut_off_of[rename.fingerprint.inode]

@@ -15,7 +15,7 @@ from ftpsyncd.mapping import leftbehind
 from ftpsyncd.mapping.leftbehind import AWAY_AGAIN_S, LOOK_AGAIN_S, PAUSED_AGAIN_S
 from ftpsyncd.mapping.moves import CutOff
 from ftpsyncd.mapping.site import Moment, Site
-from ftpsyncd.model import Failure, Fingerprint, Kind, Row
+from ftpsyncd.model import Failure, Fingerprint, Intent, Kind, Row
 from ftpsyncd.specs import DeletePolicy
 from tests.core.vocabulary import NOW, SHA, WALL, M
 from tests.engine.test_outcomes import Story
@@ -244,6 +244,29 @@ def test_under_which_name_it_is_sent_since_is_known_after_a_crash() -> None:
         story.mirror.intents.begin(Upload(M, "newer", A))
         after = Story(ledger)
         assert after.mirror.site.moves.left_by("newer", A) == "d/old"
+
+
+@pytest.mark.parametrize("published", [True, False])
+def test_so_it_is_where_it_was_written_in_place_meanwhile(*, published: bool) -> None:
+    written = A._replace(size=30, mtime_ns=3)
+    with Ledger(Path(":memory:")) as ledger:
+        story = Story(ledger)
+        publish(story.mirror.site, "d/old", A.doubted())
+        story.mirror.site.moves.was_cut_off("d/old", CutOff("new", A))
+        upload = story.mirror.intents.begin(Upload(M, "new", written))
+        if published:
+            story.apply(Done(upload, Did.PUBLISHED, written, SHA))
+        after = Story(ledger)
+        assert after.mirror.site.moves.left_by("new", written) == "d/old"
+        assert leftbehind.below(after.mirror.site, "d", nobody, all_seen=True) == ["d/old"] * published
+
+
+def test_what_was_sent_to_the_old_name_of_a_file_is_another_one(site: Site) -> None:
+    """A new file had its place, and its upload was cut off, too: should it go, that is a delete."""
+    publish(site, "new", B)
+    site.ledger.begun.put(site.id, "new", Intent(Kind.FILE, "", "d/old", (B,)))
+    site.ledger.begun.put(site.id, "d/old", Intent(Kind.FILE, "", "", (Fingerprint(5, 5, 5),)))
+    assert not Story(site.ledger).mirror.site.moves.all_cut_off
 
 
 @pytest.mark.parametrize("there", [True, False], ids=["it is there", "nobody could look"])

@@ -270,10 +270,13 @@ class Drop:
         """Write a file in place, all at once."""
         if not self._can_be_file(path):
             return
-        content = self._content(size)
+        content, local = self._content(size), Path(self.local(path))
         self._changed(set())
-        with Path(self.local(path)).open("wb") as file:
+        before = local.read_bytes() if local.exists() else b""
+        with local.open("wb") as file:
             file.write(content)
+        # It has been under the same names as what it was.
+        self.renamed |= {(name, content) for name, had in self.renamed if had == before}
         self.contents[fingerprint_of(self._stamp(self.local(path)))] = content
         self.finished.add(content)
         self._tell(path)

@@ -82,6 +82,21 @@ def test_they_are_no_mass_delete_when_they_are_written_before_they_are_published
         _nothing_is_held(world)
 
 
+@pytest.mark.parametrize("cut", [CUTS["cut off"], CUTS["killed"]], ids=["cut off", "killed"])
+def test_they_are_no_mass_delete_where_the_daemon_dies_as_what_was_written_is_sent(cut: tuple[Op, ...]) -> None:
+    """What is sent was noted by what was written, and the next daemon did not know from where that had come."""
+    with World() as world:
+        _rename_all(world, cut)
+        world.all(("offline",), ("start",), ("go_on", 5.0))
+        for name in MANY:
+            world.write(f"b/{name}", 33)
+        world.all(("go_on", 200.0), ("upon", "STOR", ("crash",)), ("online",), ("go_on", 400.0))
+        assert not world.running
+        world.all(("start",), ("go_on", 400.0))
+        assert world._published().keys() == {f"b/{name}" for name in MANY}
+        _nothing_is_held(world)
+
+
 def test_they_are_no_mass_delete_where_the_server_would_not_rename_them() -> None:
     with World() as world:
         for name in MANY:
