@@ -140,8 +140,17 @@ class Moves:
     # ── renames that were cut off ────────────────────────────────────────────────────────────────────────────
 
     def was_cut_off(self, source: str, rename: CutOff) -> None:
-        """A file may have its new name at the server, or not: it is published there anew, and was not deleted here."""
+        """A file may have its new name at the server, or not: it is published there anew, and was not deleted here.
+
+        Where two renames in a row were cut off, and a start finds both, it is looked for under its last name.
+        """
         self.forget_cut_off(source)
+        after = self._cut_off.get(rename.path)
+        if after is not None and after.fingerprint.inode == rename.fingerprint.inode and after.path != source:
+            rename = _gone_on(rename, after.path)
+        for old in self._cut_off_of.get(rename.fingerprint.inode, ()):
+            if self._cut_off[old].path == source and old != rename.path:
+                self._cut_off[old] = _gone_on(self._cut_off[old], rename.path)
         while len(self._cut_off) >= CUT_OFF_KEPT:
             self.forget_cut_off(next(iter(self._cut_off)))
         self._cut_off[source] = rename
@@ -249,3 +258,8 @@ class Moves:
         del sources[source]
         if not sources:
             del self._cut_off_of[rename.fingerprint.inode]
+
+
+def _gone_on(rename: CutOff, path: str) -> CutOff:
+    """A rename after which the file has got another name yet."""
+    return rename._replace(path=path, links=tuple(each for each in rename.links if each != path))

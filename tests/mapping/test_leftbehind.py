@@ -261,6 +261,32 @@ def test_so_it_is_where_it_was_written_in_place_meanwhile(*, published: bool) ->
         assert leftbehind.below(after.mirror.site, "d", nobody, all_seen=True) == ["d/old"] * published
 
 
+@pytest.mark.parametrize("names", [("a", "b", "c"), ("c", "a", "b"), ("b", "c", "a")])
+def test_of_two_renames_that_were_cut_off_both_old_names_go(names: tuple[str, str, str]) -> None:
+    """Published under the third name, it seemed to have had that beside the second one: the first was a delete."""
+    first, second, third = names
+    with Ledger(Path(":memory:")) as ledger:
+        site = Story(ledger).mirror.site
+        for old in (first, second):
+            publish(site, old, A.doubted())
+        publish(site, third, A)
+        ledger.begun.put(site.id, second, Intent(Kind.FILE, "", first, (A,)))
+        ledger.begun.put(site.id, third, Intent(Kind.FILE, "", second, (A,)))
+        moves = Story(ledger).mirror.site.moves
+        assert {old: (each.path, each.links) for old, each in moves.all_cut_off.items()} == dict.fromkeys(
+            (first, second), (third, ())
+        )
+
+
+def test_what_is_renamed_back_has_not_gone_on(site: Site) -> None:
+    for old, new in (("back", "there"), ("there", "back")):
+        site.moves.was_cut_off(old, CutOff(new, B))
+    assert {old: each.path for old, each in site.moves.all_cut_off.items() if old != "d/old"} == {
+        "back": "there",
+        "there": "back",
+    }
+
+
 def test_what_was_sent_to_the_old_name_of_a_file_is_another_one(site: Site) -> None:
     """A new file had its place, and its upload was cut off, too: should it go, that is a delete."""
     publish(site, "new", B)
