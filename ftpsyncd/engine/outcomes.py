@@ -200,7 +200,8 @@ def _not_swept(mirror: Mirror, sweep: Sweep, error: FtpsyncdError, at: Moment) -
     """Something of ours stays at the server: told once, and tried again in its time (`Inquiries.put_off`)."""
     if mirror.intents.inquiries.put_off(sweep.path):
         what = f"{quote(sweep.temporary)}, which" if sweep.temporary else "what"
-        message = f"{what} an interrupted upload may have left, cannot be deleted at the server now: {error.message}"
+        cannot = "cannot be deleted, or not be looked for, at the server now"
+        message = f"{what} an interrupted upload may have left, {cannot}: {error.message}"
         reply = error.reply if isinstance(error, RemoteError) else ""
         mirror.site.tell(
             EventKind.FAILED,

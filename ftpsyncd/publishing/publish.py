@@ -353,8 +353,11 @@ class Publisher:
         remote = self._remote(action.mapping, action.path) if action.mapping else action.path
         if action.published is not None:
             return Did.SWEPT if self._existing.is_still_published(session, remote, action) else Did.SPOILED
+        if action.temporary:
+            # Before anything is looked at: where nobody may look, it goes all the same.
+            _raise_first(session.delete_many([action.temporary]))
         found = self._brought(session, action, remote)
-        left = [action.temporary, *old_version(session, action.temporary, remote)] if action.temporary else []
+        left = old_version(session, action.temporary, remote) if action.temporary else []
         if found is Did.DELETED:
             left.append(remote)
         if left:
