@@ -32,22 +32,24 @@ def ended(error: Exception) -> bool:
     return isinstance(error, ssl.SSLError) and getattr(error, "reason", None) == "UNEXPECTED_EOF_WHILE_READING"
 
 
-def translate(error: Exception, doing: str) -> RemoteError:
+def translate(error: Exception, doing: str, *, short: NoSocketError | None = None) -> RemoteError:
     """The typed error for an exception of the socket or TLS layer.
 
     Args:
         error: any OSError (those of `ssl` and `socket` are), EOFError or ValueError (a closed or unwrapped socket).
         doing: what was being done, as in "connecting to host:port".
+        short: `few_left` right before that: other threads may have closed files since.
     """
     match error:
         case RemoteError():
             return error
         case ssl.SSLCertVerificationError():
             why = str(getattr(error, "verify_message", error)).rstrip(".")
-            return _few_left() or TlsError(
+            told = TlsError(
                 f"The server's certificate does not verify: {why}.",
                 remedy=CERTIFICATES.get(getattr(error, "verify_code", 0)),
             )
+            return short or few_left() or told
         case TimeoutError():
             return ServerUnavailableError(f"Time-out while {doing}.")
         case _ if ended(error):
@@ -59,9 +61,8 @@ def translate(error: Exception, doing: str) -> RemoteError:
             # On a line that had begun well: a dying vsftpd says its last words in clear text.
             return ServerUnavailableError(f"TLS failed while {doing}: {getattr(error, 'reason', None) or error}.")
         case socket.gaierror():
-            return _few_left() or ServerUnavailableError(
-                f"The host name is not known ({error.strerror}) while {doing}."
-            )
+            unknown = ServerUnavailableError(f"The host name is not known ({error.strerror}) while {doing}.")
+            return short or few_left() or unknown
         case ConnectionRefusedError():
             return ServerUnavailableError(f"The connection was refused while {doing}.")
         case OSError():
@@ -70,7 +71,7 @@ def translate(error: Exception, doing: str) -> RemoteError:
             return ServerUnavailableError(f"{type(error).__name__} while {doing}.")
 
 
-def _few_left() -> NoSocketError | None:
+def few_left() -> NoSocketError | None:
     """That no further file can be opened, which the resolver and OpenSSL do not tell; else None."""
     few = lacking.few_left(_FOR_NAMES)
     return NoSocketError(f"{few}.") if few else None

@@ -20,16 +20,17 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from ftpsyncd.errors import ProtocolError, RemoteError, ServerUnavailableError, TlsError
+from ftpsyncd.errors import NoSocketError, ProtocolError, RemoteError, ServerUnavailableError, TlsError
 from ftpsyncd.quoting import address
 from ftpsyncd.remote import hello
-from ftpsyncd.remote.addresses import Address, Known, connected, resolved
+from ftpsyncd.remote.addresses import Address, Found, Known, connected, resolved
 from ftpsyncd.remote.replies import Reply, ReplyReader, pattern_of
 from ftpsyncd.remote.sockets import (
     FAILURES,
     acknowledge_at_once,
     end_by_reset,
     ended,
+    few_left,
     hasten,
     hold_back,
     keep_alive,
@@ -73,6 +74,11 @@ class Timeouts(NamedTuple):
         return self._replace(
             connect_s=min(self.connect_s, timeout_s), reply_s=timeout_s, final_s=max(self.final_s, timeout_s)
         )
+
+
+def _to_try(found: Sequence[Found], past: frozenset[Address]) -> list[Found]:
+    """Of the addresses of a host, those that are not past; all of them, if the name stands for no other by now."""
+    return [each for each in found if each[4] not in past] or list(found)
 
 
 class Control:
@@ -121,11 +127,10 @@ class Control:
         self._reader = ReplyReader()
         self._where = address(host, port)
         self._began = time.monotonic()
+        short = few_left()
         with contextlib.ExitStack() as undo:
             try:
-                found = resolved(host, port, known)
-                # All of them, if the name stands for no other by now.
-                found = [each for each in found if each[4] not in past] or found
+                found = _to_try(resolved(host, port, known), past)
                 self._sock: socket.socket = undo.enter_context(connected(found, timeouts.connect_s, known))
                 hasten(self._sock)
                 keep_alive(self._sock)
@@ -135,7 +140,7 @@ class Control:
                 self.peer_address: tuple[Any, ...] = self._sock.getpeername()
                 self.local_address: tuple[Any, ...] = self._sock.getsockname()
             except FAILURES as error:
-                raise translate(error, f"connecting to {self._where}") from error
+                raise translate(error, f"connecting to {self._where}", short=short) from error
             undo.pop_all()
         self.peer, self.local = str(self.peer_address[0]), str(self.local_address[0])
         self.others = frozenset(each[4] for each in found) - {self.peer_address} - past
@@ -208,6 +213,7 @@ class Control:
         """
         if self._reader.pending or self.queued:
             raise TlsError("The server sent text before TLS began; it could come from somebody in between.")
+        short = few_left()
         try:
             self._sock = self._protected = context.wrap_socket(
                 self._sock, server_hostname=self.certified, do_handshake_on_connect=False
@@ -215,8 +221,9 @@ class Control:
             self.wanted_group = self._shake_hands(self._protected)
         except FAILURES as error:
             self.broken = True
-            failure = translate(error, f"beginning TLS with {self._where}")
-            if isinstance(error, ssl.SSLError) and not ended(error) and not isinstance(failure, TlsError):
+            failure = translate(error, f"beginning TLS with {self._where}", short=short)
+            told = isinstance(failure, TlsError | NoSocketError)
+            if isinstance(error, ssl.SSLError) and not ended(error) and not told:
                 # The two sides do not understand each other: trying again does not help.
                 raise TlsError(failure.message, remedy=HANDSHAKES.get(error.reason or "")) from error
             if ended(error) or isinstance(error, ConnectionResetError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import socket
 import ssl
@@ -9,6 +10,7 @@ import ssl
 import pytest
 
 from ftpsyncd.errors import NoSocketError
+from ftpsyncd.remote import wire
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.opening import Listener
 from ftpsyncd.remote.sending import SMALL
@@ -61,6 +63,38 @@ def test_what_could_not_be_opened_for_it_is_not_the_fault_of_a_server(error: OSE
     assert not isinstance(translate(error, "connecting"), NoSocketError)
     with no_number_left():
         assert isinstance(translate(error, "connecting"), NoSocketError)
+
+
+@pytest.mark.parametrize("since", [False, True], ids=["", "others have closed theirs since"])
+@pytest.mark.parametrize("what", ["the name", "the certificate"])
+def test_nor_is_it_while_a_connection_begins(monkeypatch: pytest.MonkeyPatch, what: str, *, since: bool) -> None:
+    """A server was paused for up to five minutes, as one whose name is not known or whose certificate is not right."""
+    stack = contextlib.ExitStack()
+
+    def name(*_where: object, **_how: object) -> None:
+        if since:
+            stack.close()
+        raise socket.gaierror(-3, "Temporary failure in name resolution")
+
+    def certificate(_control: Control, _sock: ssl.SSLSocket) -> str:
+        if since:
+            stack.close()
+        raise ssl.SSLCertVerificationError(1, "unable to get local issuer certificate")
+
+    with stack, Scripted() as server:
+        if what == "the name":
+            monkeypatch.setattr(wire, "resolved", name)
+            stack.enter_context(no_number_left())
+            with pytest.raises(NoSocketError):
+                Control("127.0.0.1", server.port, Timeouts())
+            return
+        control = Control("127.0.0.1", server.port, Timeouts())
+        monkeypatch.setattr(Control, "_shake_hands", certificate)
+        with contextlib.closing(control):
+            control.reply()
+            stack.enter_context(no_number_left())
+            with pytest.raises(NoSocketError):
+                control.secure(ssl.create_default_context())
 
 
 def test_the_control_line(protection: ssl.SSLContext | None) -> None:
