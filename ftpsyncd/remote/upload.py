@@ -32,8 +32,10 @@ from typing import TYPE_CHECKING
 from ftpsyncd.errors import (
     DataUnreachableError,
     FtpsyncdError,
+    NoSocketError,
     RemoteError,
     ServerUnavailableError,
+    TlsError,
     TransferFailedError,
     VerificationError,
 )
@@ -122,8 +124,8 @@ class _Cycle:
     """To be sent once more: their data connections were ended in haste, and they did not arrive."""
     cleared: bool = False
     """Of the file that is being begun, what was under its final name is deleted."""
-    unreached: DataUnreachableError | None = None
-    """By which the session ended: no file is to blame."""
+    unreached: DataUnreachableError | NoSocketError | TlsError | None = None
+    """By which the session ended: no data connection, or none as it has to be; no file before is to blame."""
     slow: bool = False
     """The last transfer took so long that its final name, two round trips away, shall not wait for another one."""
 
@@ -183,8 +185,8 @@ class _Cycle:
             yield from self._lost()
 
     def _note_unreached(self, error: FtpsyncdError | None) -> None:
-        """Note that it is the way to the server's data ports by which the session ends."""
-        if isinstance(error, DataUnreachableError) and not self.session.usable:
+        """Note that it is for want of a data connection, or of TLS for it, that the session ends."""
+        if isinstance(error, DataUnreachableError | NoSocketError | TlsError) and not self.session.usable:
             self.unreached = error
 
     def _keep(self, upload: Outgoing, *, repeats: bool) -> None:
@@ -356,14 +358,12 @@ class _Cycle:
 
     def _is_lost(self, upload: Outgoing) -> bool:
         if upload.error is None and not self.session.usable:
-            what = "The connection ended before the file had its final name"
-            upload.error = (
-                ServerUnavailableError(f"{what}.")
-                if self.unreached is None
-                else DataUnreachableError(
-                    f"{what}: {self.unreached.message}", reply=self.unreached.reply, remedy=self.unreached.remedy
-                )
-            )
+            what, by = "The connection ended before the file had its final name", self.unreached
+            if by is None:
+                upload.error = ServerUnavailableError(f"{what}.")
+            else:
+                kind = NoSocketError if isinstance(by, NoSocketError) else DataUnreachableError
+                upload.error = kind(f"{what}: {by.message}", reply=by.reply, remedy=by.remedy)
         return upload.error is not None
 
     def _flush(self) -> Iterator[PublishResult]:
@@ -407,17 +407,17 @@ class _Cycle:
         number = session.offers
         try:
             answers = session.exchange(commands)
+            if ended is not None:
+                self.verified = None
+                renamed(session, ended, answers[: len(renames)])
+                yield from self._settled(ended)
+            if before is not None:
+                self.before, self.verified = None, before
+                checked(session, before, [verb for verb, _ in asked], answers[len(renames) :])
         except BaseException:
             if listener is not None:
                 listener.close()
             raise
-        if ended is not None:
-            self.verified = None
-            renamed(session, ended, answers[: len(renames)])
-            yield from self._settled(ended)
-        if before is not None:
-            self.before, self.verified = None, before
-            checked(session, before, [verb for verb, _ in asked], answers[len(renames) :])
         if another and not joined:
             self.offer = offered(session)
         elif joined and session.offers == number:

@@ -645,6 +645,40 @@ class TestTheDataConnection:
                 session.list_dir("/")
             assert not session.usable
 
+    def test_nor_where_it_goes_while_a_file_is_asked_for_again(self, monkeypatch):
+        monkeypatch.setattr(renaming, "WAITS_S", (0.0,))
+        made: list[opening.Listener] = []
+
+        class Noted(opening.Listener):
+            def __init__(self, control: Control) -> None:
+                super().__init__(control)
+                made.append(self)
+
+        monkeypatch.setattr(agreeing, "Listener", Noted)
+
+        async def come(connection: Connection, argument: str) -> None:
+            connection.coming = int(argument.split("|")[3])  # type: ignore[attr-defined]
+            await connection.say("200 So be it.")
+
+        async def take(connection: Connection, _path: str) -> None:
+            await connection.say("150 Go on.")
+            sock = socket.create_connection(("127.0.0.1", connection.coming))  # type: ignore[attr-defined]
+            loop, reader = asyncio.get_running_loop(), asyncio.StreamReader()
+            protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+            transport, _ = await loop.connect_accepted_socket(lambda: protocol, sock, ssl=server_context())
+            await reader.read()
+            transport.close()
+            await connection.say("226 Stored.")
+
+        tls = {"tls": TlsMode.EXPLICIT, "tls_ca": certificates().ca, "mode": DataMode.ACTIVE}
+        with (
+            Scripted(EPRT=come, STOR=take, SIZE=["550 No such file.", hang_up], tls=server_context()) as server,
+            account(server, **tls)() as session,
+        ):
+            assert ServerUnavailableError in errors_of(publish(session, job("/a"), job("/b")))
+        assert len(made) == 2
+        assert all(each._sock.fileno() < 0 for each in made)
+
     def test_closed_ports_are_the_servers_trouble(self):
         with Scripted(EPSV=CLOSED, PASV="227 There (127,0,0,1,0,1)") as server:
             results, usable, acc = publish_three(server)

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
+import socket
+import ssl
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from ftpsyncd.errors import ServerUnavailableError, VerificationError
-from ftpsyncd.remote import renaming, sending
+from ftpsyncd.errors import (
+    DataUnreachableError,
+    NoSocketError,
+    ServerUnavailableError,
+    TlsError,
+    VerificationError,
+)
+from ftpsyncd.remote import opening, renaming, sending
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.keeping import refusals
 from ftpsyncd.remote.profile import Paths, reads_in_turn
-from ftpsyncd.specs import DataMode
+from ftpsyncd.specs import DataMode, TlsMode
 from tests.contract.remotes import job, publish
 from tests.remote.scripted import QUICK, Connection, Scripted, account
+from tests.servers import certificates
 
 KNOWN = "220 ProFTPD Server ready."
 TAIL = ".0123abcd.filepart"
@@ -136,6 +148,38 @@ class TestTheCycle:
             results = publish(session, job("/a"), job("/b\x01"), job("/c"))
             assert [r.job.path for r in results if r.error is None] == ["/a", "/c"]
             assert {"/a", "/c"} <= set(server.files)
+
+    def test_a_file_that_waits_for_its_name_is_told_by_what_the_session_ended(self):
+        """It was blamed, and host, port and network were to be checked, for a server that takes no data under TLS."""
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(certificates().server)
+        script = {"GREETING": KNOWN, "STOR": [None, "534 Policy denies SSL."]}
+        with (
+            Scripted(script, tls=tls) as server,
+            account(server, tls=TlsMode.EXPLICIT, tls_ca=certificates().ca)() as session,
+        ):
+            before, refused = publish(session, *paths("a", "b"))
+        assert isinstance(refused.error, TlsError)
+        assert isinstance(before.error, DataUnreachableError)
+        assert "before the file had its final name: The server takes no data under TLS" in before.error.message
+        assert before.error.remedy == refused.error.remedy
+
+    def test_a_file_that_waits_for_its_name_is_not_blamed_where_this_machine_has_no_socket_left(self, monkeypatch):
+        """It counted as a failure of its own, where the file behind it was put off."""
+
+        def none_left(*_: object) -> None:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        with Scripted(GREETING=KNOWN) as server, account(server)() as session:
+            jobs = paths("a", "b")
+            second = jobs[1].open
+
+            def opened() -> Any:
+                monkeypatch.setattr(opening, "socket", SimpleNamespace(**{**vars(socket), "socket": none_left}))
+                return second()
+
+            jobs[1] = jobs[1]._replace(open=opened)
+            assert [type(result.error) for result in publish(session, *jobs)] == [NoSocketError, NoSocketError]
 
 
 class TestServersThatCannot:
