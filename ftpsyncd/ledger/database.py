@@ -210,7 +210,10 @@ class Database:
             )
         if code(error) in sqlitefile.DAMAGED:
             self._distrusted = True
-            return self._damaged(str(error))
+            # That of a page which the disk could not read is told in the same words (`unixRead` in SQLite's os_unix.c).
+            return self._damaged(
+                f"{error}, or its disk cannot read all of it, of which the log of the kernel would tell"
+            )
         if room.is_full(self.path.parent):
             # SQLite calls it an I/O error where it cannot make the files beside the ledger.
             return LedgerError(
@@ -336,6 +339,8 @@ class Database:
     def _keep_in_memory(self, error: sqlite3.Error) -> Cursor:
         """The file cannot be written: the transaction goes on in memory, whole, whatever SQLite has undone of it."""
         why = "no space is left on its disk" if code(error) == sqlite3.SQLITE_FULL else str(error)
+        if room.is_read_only(self.path.parent):
+            why = f"its disk is read-only now, of which the log of the kernel tells more ({error})"
         self.trouble = f"the ledger {self.path} cannot be written: {why}"
         self._retry_at = time.monotonic() + RETRY_S
         with self._errors("write"):

@@ -6,6 +6,7 @@ import os
 import random
 import re
 import resource
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -159,7 +160,8 @@ def test_damage_that_is_met_at_work_is_found_at_the_next_start(filled: Path):
     ledger = Ledger(filled)  # closed in order: not checked
     mapping = ledger.mappings.find("gallery", "here")
     assert mapping is not None
-    with pytest.raises(LedgerDamagedError):
+    # SQLite says the same of a page that its disk could not read (EIO): neither is told for certain.
+    with pytest.raises(LedgerDamagedError, match="malformed, or its disk cannot read all of it"):
         list(ledger.walk(mapping))
     ledger.close()
     with pytest.raises(LedgerDamagedError):
@@ -647,6 +649,33 @@ def test_too_much_that_waits_for_space_is_told(small: Path, monkeypatch: pytest.
             ledger.commit()
         assert (before, ledger.overfull) == (False, True)
         ballast.unlink()
+
+
+@pytest.mark.root
+@as_root
+@pytest.mark.skipif(shutil.which("mkfs.ext4") is None, reason="mkfs.ext4 is needed")
+def test_a_disk_that_the_kernel_has_made_read_only_is_named(tmp_path: Path):
+    """As after an error of the disk: "disk I/O error" was all that was told. What is recorded stays in memory."""
+    image, place = tmp_path / "image", tmp_path / "disk"
+    place.mkdir()
+    with image.open("wb") as out:
+        out.truncate(16 << 20)
+    subprocess.run(["mkfs.ext4", "-q", image], check=True)
+    subprocess.run(["mount", "-o", "loop", image, place], check=True)
+    try:
+        ledger = Ledger(place / "ledger.db")
+        mapping = ledger.mappings.number("gallery", "here")
+        fill(ledger, mapping, 10)
+        ledger.commit()
+        subprocess.run(["mount", "-o", "remount,abort", place], check=True)
+        fill(ledger, mapping, 10, "during")
+        ledger.commit()
+        assert "cannot be written: its disk is read-only now" in ledger.trouble
+        assert len([1 for _ in ledger.walk(mapping)]) == 20
+        with pytest.raises(LedgerError, match="read-only"):
+            ledger.close()
+    finally:
+        subprocess.run(["umount", "--lazy", place], check=True)
 
 
 def test_without_trouble_nothing_is_kept(path: Path):
