@@ -334,10 +334,7 @@ def old_version(session: RemoteSession, temporary: str, remote: str) -> list[str
     aside = names.aside(file)
     if temporary == aside:
         return []  # it is swept itself: the new version was published
-    try:
-        there, old = session.stat_many([file, aside])
-    except NameRefusedError:
-        return []  # where nobody may look, nothing was seen to be in the way, and moved aside
+    there, old = session.stat_many([file, aside])
     if old is None:
         return []
     if there is None:

@@ -209,15 +209,22 @@ def test_an_old_version_that_is_left_of_what_was_published_does_not_come_back(wo
     assert not worker.server.files
 
 
-@pytest.mark.parametrize("known", [False, True], ids=["nothing else is asked", "whether the file has arrived"])
+@pytest.mark.parametrize("known", [False, True], ids=["", "and whether the file has arrived"])
 def test_what_was_half_sent_goes_also_where_nobody_may_look(worker: Worker, *, known: bool):
-    """In a box for what is dropped into it, it was told as what cannot be deleted, and no DELE was said."""
-    temporary = names.temporary(f"{BASE}/a", M)
-    worker.server.files[temporary] = MemoryFile(b"half")
-    worker.server.fail("MLST", NameRefusedError("Permission denied.", reply="550 Permission denied."), times=9)
-    [outcome] = worker.does(Sweep(M, "a", temporary, fingerprints=(Fingerprint(9, 9, 9),) if known else ()))
-    assert not worker.server.files
-    assert isinstance(outcome, Failed if known else Done)
+    """In a box for what is dropped into it, it was told as what cannot be deleted, and no DELE was said.
+
+    What may be there besides is asked for again: rights change, and the old version may be aside, and the only one.
+    """
+    remote, temporary = f"{BASE}/a", names.temporary(f"{BASE}/a", M)
+    aside = names.aside(remote)
+    worker.server.files |= {temporary: MemoryFile(b"half"), aside: MemoryFile(b"old")}
+    worker.server.fail("MLST", NameRefusedError("Permission denied.", reply="550 Permission denied."))
+    sweep = Sweep(M, "a", temporary, fingerprints=(Fingerprint(9, 9, 9),) if known else ())
+    [outcome] = worker.does(sweep)
+    assert isinstance(outcome, Failed)
+    assert set(worker.server.files) == {aside}
+    assert did(worker.does(sweep)) == [Did.SWEPT]
+    assert set(worker.server.files) == {remote}
 
 
 LARGE = bytes(range(1, 256)) * (2 * BEGINNING // 255 + 1)
