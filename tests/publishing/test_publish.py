@@ -726,6 +726,29 @@ def test_what_was_decided_goes_also_where_nobody_may_look(worker: Worker):
     assert did(worker.does(Delete(M, "a"))) == [Did.DELETED]
 
 
+def test_what_nobody_could_look_at_is_not_deleted_and_its_neighbours_are(worker: Worker):
+    """Somebody may have changed it there; only a person can tell."""
+    for name in "ab":
+        worker.server.files[f"{BASE}/{name}"] = MemoryFile(CONTENT, 1)
+    refused = NameRefusedError("Denied.", reply="550 Permission denied.")
+    worker.server.fail("MLST", refused, path=f"{BASE}/a", times=2)
+    failed, done = worker.does(*(Delete(M, name, sizes=(len(CONTENT),)) for name in "ab"))
+    assert isinstance(failed, Failed)
+    assert (failed.action.path, failed.error) == ("a", refused)
+    assert did([done]) == [Did.DELETED]
+    assert list(worker.server.files) == [f"{BASE}/a"]
+
+
+def test_nor_is_anything_deleted_when_the_line_ends_while_it_is_looked_at(worker: Worker):
+    for name in "ab":
+        worker.server.files[f"{BASE}/{name}"] = MemoryFile(CONTENT, 1)
+    cut = ServerUnavailableError("The connection was closed.")
+    worker.server.fail("MLST", cut, path=f"{BASE}/b")
+    outcomes = worker.does(*(Delete(M, name, sizes=(len(CONTENT),)) for name in "ab"))
+    assert [(each.action.path, each.error) for each in outcomes if isinstance(each, Failed)] == [("a", cut), ("b", cut)]
+    assert len(worker.server.files) == 2
+
+
 @pytest.mark.parametrize(
     "action",
     [Delete(M, "a"), Delete(M, "a", names.trash(BASE, "2024-05-01", "a")), RemoveDir(M, "d")],
