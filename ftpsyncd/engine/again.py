@@ -22,15 +22,15 @@ def retry(mirror: Mirror, path: str | None, at: Moment) -> str:
     mirror.queue.try_again(at.now)
     mirror.queue.space.try_now(spec.name)
     mirror.offers.rename_all()
+    problems = mirror.unreadable.problems
     if not path:
-        count = failures.clear_all(mirror.id)
+        count = failures.clear_all(mirror.id) + len(problems)
         dirty.mark_deep("", at.now)
         if not count and not mirror.site.performs:
             return f"{spec.name}: nothing had failed"
         if not count:
             return f"{spec.name}: compared again, and {spec.server} is tried now; nothing had failed"
         return f"{spec.name}: {_failed(count)} tried again"
-    problems = mirror.unreadable.problems
     itself = failures.of(mirror.id, path) is not None or path in problems
     failures.clear(mirror.id, path)
     below = failures.clear_below(mirror.id, path)

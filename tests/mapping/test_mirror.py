@@ -2054,6 +2054,20 @@ def test_a_retry_of_what_cannot_be_read_tries_it(story: Story):
     assert again.retry(story.mirror, "locked", AT) == f"{M}: locked is tried again"
 
 
+def test_a_retry_of_everything_counts_what_cannot_be_read_as_the_status_does(story: Story):
+    """It said that nothing had failed, beside a status with a path that had."""
+    story.ledger.put(story.id, "", made(1))
+    story.ledger.failures.put(story.id, "a.jpg", failed(PICTURE))
+    there, why = {"a.jpg": PICTURE}, {"locked": "Permission denied"}
+    story.mirror.on_answer(Listing("", Presence.PRESENT, there, None, inode=1, device=DISK, unreadable=why), AT)
+    assert mapping_status(story.mirror, AT).failed == 2
+    assert again.retry(story.mirror, None, AT) == f"{M}: 2 failed paths are tried again"
+    assert again.retry(story.mirror, None, AT) == f"{M}: 1 failed path is tried again", (
+        "it is not known yet whether it can"
+    )
+    assert looked_at(story)[1] == {""}
+
+
 @pytest.mark.parametrize("path", ["nowhere/at all.jpg", "old"])
 def test_a_retry_of_what_had_not_failed_says_so(story: Story, path: str):
     story.ledger.failures.put(story.id, "a.jpg", failed(None))
