@@ -47,6 +47,7 @@ LINKED = A._replace(device=OTHER_DISK)
 A_TOUCHED = file(size=10, mtime=2, inode=7)
 A_GROWN = file(size=11, mtime=2, inode=7)
 A_NOW = file(size=10, mtime=1, inode=7, changed_s_ago=0.5)
+A_COARSE_NOW = file(size=10, mtime=S, inode=7, changed_s_ago=0)
 A_SINCE = file(size=10, mtime=1, inode=7, changed_s_ago=SETTLE_S)
 """Changed after what failed, and quiet since."""
 A_FROM_THE_FUTURE = file(size=10, mtime=1, inode=7, changed_s_ago=-3600)
@@ -141,6 +142,10 @@ RENAMES = {
     "and not at all where nothing has to settle": (
         Scene({"b": A_NOW}, moved_from=moved(A, "a"), settle_s=0),
         [Rename(M, "b", "a", A.fingerprint, SHA, why="renamed from a", published_ns=PUBLISHED_NS)],
+    ),
+    "also where the file system keeps whole seconds, of which two more would be awaited": (
+        Scene({"b": A_COARSE_NOW}, moved_from=moved(A_COARSE_NOW, "a"), settle_s=0),
+        [Rename(M, "b", "a", A_COARSE_NOW.fingerprint, SHA, why="renamed from a", published_ns=PUBLISHED_NS)],
     ),
     "it waits since its old name was seen to be gone, which may have been there again meanwhile": (
         Scene({"b": A}, moved_from=moved(A, "a"), gone_s=0.5),
@@ -424,6 +429,17 @@ DIRECTORIES = {
             Enter("d", 51, known=False),
         ],
     ),
+    "also by a deep scan, once": (
+        Scene({"d": folder(51)}, {"d": made(50)}, deep=True),
+        [
+            Adopt(M, "d", RENEWED._replace(published_ns=WALL), "the directory was made anew"),
+            Enter("d", 51, known=False),
+        ],
+    ),
+    "one that could not be made is tried again with what is in it, where empty ones are not published": (
+        Scene({"d": folder()}, failures={"d": failed(None)}),
+        [Enter("d", 50, known=False)],
+    ),
     "what failed is over when the directory is another one": (
         Scene({"d": folder(51)}, {"d": made(50)}, {"d": failed(None)}),
         [
@@ -530,6 +546,10 @@ DIRECTORIES = {
     "and not before": (
         Scene({"d": folder()}, {"d": MISSED}, {"d": failed(None, next_try_s=5.0)}),
         [Enter("d", 50, known=False), Wait("d", NOW + 5.0, "the last try failed: Permission denied.")],
+    ),
+    "nor does it wait for what a file failed of that had its name": (
+        Scene({"d": folder()}, {"d": MISSED}, {"d": failed(A, next_try_s=5.0)}),
+        [Enter("d", 50, known=False), MakeDir(M, "d", 50, why="missing at the server")],
     ),
     "a directory that may be missing at the server is made there": (
         Scene({"d": folder()}, {"d": MISSED}),

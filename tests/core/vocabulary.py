@@ -9,6 +9,7 @@ from pathlib import Path
 from ftpsyncd.core.plan import Decision, Look, plan_directory
 from ftpsyncd.core.settle import Sighting
 from ftpsyncd.model import Entry, Failure, Fingerprint, Kind, Listing, Presence, Row
+from ftpsyncd.paths import basename
 from ftpsyncd.specs import MappingSpec
 
 M = "gallery"
@@ -167,7 +168,7 @@ class Scene:
             deep=self.deep,
             sighting_of=self.seen.get,
             moved_from=self.moved_from,
-            gone_since=lambda _path, _source: None if self.gone_s is None else NOW - self.gone_s,
+            gone_since=self._gone_since,
         )
         shown = listing(
             self.disk,
@@ -178,3 +179,7 @@ class Scene:
             device=self.device,
         )._replace(mounted=frozenset(self.bound), awaited=frozenset(self.awaited))
         return list(plan_directory(shown, self.rows, self.failures, look))
+
+    def _gone_since(self, path: str, _source: str) -> float | None:
+        """Of the old name nobody has seen that it is gone from anywhere."""
+        return None if self.gone_s is None or basename(path) not in self.disk else NOW - self.gone_s
