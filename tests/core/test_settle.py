@@ -273,6 +273,26 @@ def test_while_there_is_no_room_for_a_scan_it_waits_however_much_is_marked():
     assert take(dirty, NOW) == names("busy", "a")
 
 
+@pytest.mark.parametrize("later", [names("d", "b"), whole("d")], ids=["a name", "the directory"])
+def test_a_scan_answers_what_is_due_in_a_directory_and_nothing_that_is_due_later(later: Work):
+    """What is due later may change, or comes to rest, when the scan has been there."""
+    dirty = Dirty()
+    for number in range(MARKED_IN_A_ROW):
+        dirty.mark(f"busy {number}/a", NOW)
+    dirty.mark("d/a", NOW)
+    if later.names is None:
+        dirty.mark_directory("d", NOW + 5)
+    else:
+        dirty.mark("d/b", NOW + 5)
+    dirty.mark_deep("d", NOW)
+    for number in range(MARKED_IN_A_ROW):
+        assert take(dirty, NOW) == names(f"busy {number}", "a")
+    assert take(dirty, NOW) == deep("d")
+    assert take(dirty, NOW) is None
+    assert dirty.next_due() == NOW + 5
+    assert taken(dirty, NOW + 5) == [later]
+
+
 def test_only_marked_paths_come_when_there_is_no_room_for_a_scan():
     dirty = Dirty()
     dirty.mark_deep("", NOW)
