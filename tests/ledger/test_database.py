@@ -220,6 +220,8 @@ def test_a_damaged_ledger_is_kept_and_a_new_one_begun(filled: Path, how: str):
         if how == "noise":
             assert shop is not None, "what a person paused stays paused, where that can still be read"
             assert ledger.decisions.paused_ns(shop) == 5
+            with Ledger(filled, read_only=True) as on_disk:
+                assert on_disk.decisions.paused_ns(shop) == 5, "also for the next start, whatever happens now"
     again, notice = open_for_work(filled, keep_history_s=0, now=NOW)
     again.close()
     assert notice == ""
