@@ -84,6 +84,12 @@ def whose_before(directory: Path, now: str, *, in_order: bool) -> tuple[str, ...
                 file.flush()
                 os.fsync(file.fileno())
             draft.replace(note)
+            # Its name, too: a file's own content is all that a file's fsync is about (fsync(2)).
+            opened = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(opened)
+            finally:
+                os.close(opened)
     return tuple(before)
 
 

@@ -37,6 +37,22 @@ def test_whether_it_is_taken_can_be_asked_without_being_in_the_way(tmp_path: Pat
         assert not is_taken(tmp_path / "state")
 
 
+def test_a_lock_of_another_kind_is_not_taken_for_it(tmp_path: Path) -> None:
+    Claim(tmp_path / "state").close()
+    with (tmp_path / "state/lock").open("a") as file:
+        fcntl.lockf(file, fcntl.LOCK_EX)
+        assert not is_taken(tmp_path / "state")
+    Claim(tmp_path / "state").close()
+
+
+def test_it_is_taken_also_where_the_kernel_does_not_tell_of_its_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Claim(tmp_path / "state"):
+        monkeypatch.setattr(Path, "read_bytes", lambda _mounts: b"")
+        assert is_taken(tmp_path / "state")
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
 def test_one_on_another_disk_that_was_made_alike_is_not_taken_for_it(tmp_path: Path) -> None:
     with small_disk(tmp_path / "a", "size=1m") as ours, small_disk(tmp_path / "b", "size=1m") as other:
@@ -319,6 +335,32 @@ def test_a_note_of_that_which_is_broken_is_made_anew(tmp_path: Path, noted: str)
     (tmp_path / claim.SENDER).write_text(noted)
     assert claim.whose_before(tmp_path, "new", in_order=False) == (("old",) if "old" in noted else ())
     assert json.loads((tmp_path / claim.SENDER).read_bytes())[0] == "new"
+
+
+def test_the_note_of_that_is_on_the_disk_with_its_name_before_all_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    kept: list[str] = []
+
+    def keep(descriptor: int) -> None:
+        """What the kernel has of it by now is what a power failure leaves."""
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            assert os.path.samestat(os.fstat(descriptor), tmp_path.stat())
+            kept.append(f"the name of {json.loads((tmp_path / claim.SENDER).read_bytes())}")
+        else:
+            kept.append(f"{json.loads(Path(f'/proc/self/fd/{descriptor}').read_bytes())}")
+
+    claim.whose_before(tmp_path, "first", in_order=False)
+    monkeypatch.setattr(os, "fsync", keep)
+    claim.whose_before(tmp_path, "second", in_order=False)
+    assert kept == ["['second', 'first']", "the name of ['second', 'first']"]
+
+
+def test_a_draft_of_that_which_a_crash_has_left_is_in_nobodys_way(tmp_path: Path):
+    (tmp_path / f"{claim.SENDER}.new").write_text('["cut o')
+    claim.whose_before(tmp_path, "first", in_order=False)
+    assert claim.whose_before(tmp_path, "second", in_order=False) == ("first",)
+    assert [each.name for each in tmp_path.iterdir()] == [claim.SENDER]
 
 
 def test_where_that_cannot_be_noted_all_goes_on(tmp_path: Path):
