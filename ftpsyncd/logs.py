@@ -50,8 +50,6 @@ _TEXT_MAX = 8_000
 _SLOW_S = 0.5
 _JOURNAL_PAUSE_S = 60.0
 """A journal that has refused a record after so long, since it hangs, is given none for a minute."""
-_WARNING = 4
-"""The priority."""
 _NESTED_MAX = 4
 _FRAMES_MAX = 8
 _NONE = 1_000
@@ -380,16 +378,19 @@ class _Sink:
             line = self._render(record)
         except Exception:  # loguru would print the record as it is, secrets and all
             line = "A record could not be rendered."
-        if self._fields is not None and self._fields(line, record):
-            return
-        if self._lost and self._stream.is_read(0.0):
-            lines = number(self._lost, "line")
-            said = f"what should stand here is missing, since it could not be written: {lines} of the log"
-            gap = {**record, "message": said, "level": logger.level("WARNING"), "exception": None, "extra": {}}
-            if self._write(self._render(gap), _WARNING):
-                self._lost = 0
-        if self._lost or not self._write(line, _priority(record)):
+        if self._lost and self._tells_of_gap(record):
+            self._lost = 0
+        if self._lost or not (self._journal_takes(line, record) or self._write(line, record)):
             self._lost += 1
+
+    def _tells_of_gap(self, record: Mapping[str, Any]) -> bool:
+        """Say, where the log goes on, that lines are missing; false if it does not yet."""
+        lines = number(self._lost, "line")
+        said = f"what should stand here is missing, since it could not be written: {lines} of the log"
+        gap = {**record, "message": said, "level": logger.level("WARNING"), "exception": None, "extra": {}}
+        line = self._render(gap)
+        # Nobody is kept waiting for the stream once more.
+        return self._journal_takes(line, gap) or (self._stream.is_read(0.0) and self._write(line, gap))
 
     def _for_this_service(self, record: Mapping[str, Any]) -> Mapping[str, Any]:
         """The record, with its sentences' commands typed for the service that logs."""
@@ -398,8 +399,11 @@ class _Sink:
             extra = {**extra, "remedy": self._typed.text(remedy)}
         return {**record, "message": self._typed.text(record["message"]), "extra": extra}
 
-    def _write(self, line: str, priority: int) -> bool:
-        return self._stream.write(f"<{priority}>{line}" if self._prefixed else line)
+    def _journal_takes(self, line: str, record: Mapping[str, Any]) -> bool:
+        return self._fields is not None and self._fields(line, record)
+
+    def _write(self, line: str, record: Mapping[str, Any]) -> bool:
+        return self._stream.write(f"<{_priority(record)}>{line}" if self._prefixed else line)
 
 
 class _Intercept(logging.Handler):

@@ -366,6 +366,29 @@ def test_a_log_that_nobody_reads_stops_nobody(monkeypatch, form):
     os.close(reader)
 
 
+def test_what_a_journal_that_hung_did_not_take_is_counted_in_it_when_it_goes_on():
+    """The pipe to it is full then, too; afterwards, nothing is written into that any more."""
+    hangs, taken = False, []
+
+    def journal(fields):
+        if not hangs:
+            taken.append(fields)
+        return not hangs
+
+    logs.configure(stream=Full(), journald=True, journal=journal)
+    logger.info("before")
+    hangs = True
+    for n in range(3):
+        logger.bind(path="a.jpg").error(f"number {n}")
+    hangs = False
+    for n in range(2):
+        logger.info(f"it goes on, {n}")
+    said = [(fields["PRIORITY"], fields["MESSAGE"].rpartition(": ")[2]) for fields in taken]
+    assert said == [("6", "before"), ("4", "3 lines of the log"), ("6", "it goes on, 0"), ("6", "it goes on, 1")]
+    assert "could not be written" in taken[1]["MESSAGE"]
+    assert "FTPSYNCD_PATH" not in taken[1]
+
+
 def test_a_long_line_that_is_read_in_part_only_stops_nobody(monkeypatch):
     monkeypatch.setattr(logstream, "READER_S", 0.1)
     reader, stream, waiting = full_pipe(room=2 * select.PIPE_BUF)
