@@ -48,6 +48,9 @@ def _make(path: Path) -> None:
     try:
         with open(descriptor, "w", encoding="ascii") as file:  # noqa: PTH123 - a descriptor
             file.write(f"{secrets.token_urlsafe(_TOKEN_BYTES)}\n")
+            file.flush()
+            # Else a power failure soon after leaves an empty file of this name, with which no daemon starts.
+            os.fsync(file.fileno())
         draft.replace(path)
     finally:
         # On a full disk each start would leave one.

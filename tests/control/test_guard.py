@@ -396,6 +396,21 @@ def test_what_a_start_that_was_killed_had_begun_to_write_is_in_nobodys_way(token
     assert [entry.name for entry in token_file.parent.iterdir()] == ["control.token"]
 
 
+def test_all_of_it_is_on_the_disk_before_it_has_its_name(token_file, monkeypatch):
+    """A power failure in the first half minute left an empty file, with which the daemon did not start any more."""
+    kept = []
+
+    def keep(descriptor):
+        assert not token_file.exists()
+        kept.append(Path(f"/proc/self/fd/{descriptor}").read_text())
+
+    monkeypatch.setattr(os, "fsync", keep)
+    token = token_in(token_file)
+    assert kept == [f"{token}\n"]
+    assert token_in(token_file) == token
+    assert len(kept) == 1, "one that is there is only read"
+
+
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
 def test_a_token_that_others_can_read_is_refused(token_file, mode):
     token_in(token_file)
