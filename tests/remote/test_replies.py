@@ -378,7 +378,7 @@ class TestFeat:
         assert facts.parse_feat(told) == {"MDTM": "", "SIZE": ""}
         assert bye.code == 221
 
-    @pytest.mark.parametrize("text", ["211 no features", "221 Goodbye.", "500 what?", "211-x\n211 y"])
+    @pytest.mark.parametrize("text", ["211 no features", "221 Goodbye.", "500 what?", "500-what?\n MDTM\n500 y", "211-x\n211 y"])
     def test_none_are_none(self, text):
         assert facts.parse_feat(reply(text)) == {}
 
@@ -413,7 +413,22 @@ class TestPorts:
     def test_pasv(self, text, port):
         assert facts.parse_pasv(reply(text)) == port
 
-    @pytest.mark.parametrize("text", ["227 ok", "227 (1,2,3,4,0,0)", "227 (1,2,3,4,256,1)", "227 (1,2,3,4,5)"])
+    def test_a_port_that_is_none_is_not_found_either(self):
+        """Where PASV may name one that is: nobody is to connect to it."""
+        assert facts.find_epsv(reply("229 (|||65535|)")) == 65535
+        assert facts.find_epsv(reply("229 (|||65536|)")) == 0
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "227 ok",
+            "227 (1,2,3,4,0,0)",
+            "227 (1,2,3,4,256,1)",
+            "227 (1,2,3,4,5,256)",
+            "227 (1,2,3,256,4,1)",
+            "227 (1,2,3,4,5)",
+        ],
+    )
     def test_pasv_without_port_is_an_error(self, text):
         with pytest.raises(errors.ProtocolError):
             facts.parse_pasv(reply(text))
@@ -620,6 +635,7 @@ class TestList:
             (b"-rw-r--r--    1 ftp      ftp     123456789 Jan  1  2020  lead", (" lead", Kind.FILE, 123456789, None)),
             (b"drwxr-xr-x+   2 ftp      ftp          4096 Nov 22 23:00 d", ("d", Kind.DIR, None, None)),
             (b"lrwxrwxrwx    1 0        0               3 Nov 22 23:00 l -> x", ("l", Kind.OTHER, None, None)),
+            (b"-rw-r--r--    1 0        0               3 Nov 22 23:00 l -> x", ("l -> x", Kind.FILE, 3, None)),
             (b"prw-r--r--    1 0        0               0 Nov 22 23:00 p", ("p", Kind.OTHER, None, None)),
             (b"11-22-26  11:00PM       <DIR>          d e", ("d e", Kind.DIR, None, None)),
             (b"11-22-26  11:00PM       <DIR>           d", (" d", Kind.DIR, None, None)),
@@ -628,6 +644,9 @@ class TestList:
             (b"2026-11-22  11:00                   5 f g", ("f g", Kind.FILE, 5, None)),
             (b"11-22-2026  11:00               9,730 f g", ("f g", Kind.FILE, 9730, None)),
             (b"11/22/26  11:00 PM      <DIR>          d", ("d", Kind.DIR, None, None)),
+            (b"11-22-26  11:00PM       <DIR>          d [1]", ("d [1]", Kind.DIR, None, None)),
+            (b"11-22-2026  11:00AM                 5 f [1]", ("f [1]", Kind.FILE, 5, None)),
+            (b"11-22-2026  11:00AM                 5  f", (" f", Kind.FILE, 5, None)),
             (b"11-22-26  11:00PM       <JUNCTION>     j [C:\\x]", ("j", Kind.OTHER, None, None)),
             (b"11-22-26  11:00PM       <SYMLINKD>     s", ("s", Kind.OTHER, None, None)),
             (b"-rw-r--r--   1 alice    domain users     5 Jan 01 12:00 a", ("a", Kind.FILE, 5, None)),
@@ -753,6 +772,7 @@ class TestHashes:
         ("227 Here 10,0,0,7,4,1", "10.0.0.7"),
         ("227 Here.", ""),
         ("500 No.", ""),
+        ("500 No, 10,0,0,7,4,1.", ""),
     ],
 )
 def test_the_address_that_pasv_names(text, address):
