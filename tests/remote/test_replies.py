@@ -378,7 +378,9 @@ class TestFeat:
         assert facts.parse_feat(told) == {"MDTM": "", "SIZE": ""}
         assert bye.code == 221
 
-    @pytest.mark.parametrize("text", ["211 no features", "221 Goodbye.", "500 what?", "500-what?\n MDTM\n500 y", "211-x\n211 y"])
+    @pytest.mark.parametrize(
+        "text", ["211 no features", "221 Goodbye.", "500 what?", "500-what?\n MDTM\n500 y", "211-x\n211 y"]
+    )
     def test_none_are_none(self, text):
         assert facts.parse_feat(reply(text)) == {}
 
