@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,20 +14,15 @@ from ftpsyncd.ledger.database import Cursor
 from ftpsyncd.ledger.failures import CHANGED, FailureCounts, Failures, ParkedIn, Trial
 from ftpsyncd.model import Failure, Fingerprint
 from tests.core.vocabulary import WALL, S, made
+from tests.ledger.twomappings import MAPPING, OTHER, two_mappings
 
-MAPPING, OTHER = 1, 2
 REFUSED = NameRefusedError.__name__
 FULL = ServerFullError.__name__
 UNWRITTEN = UnwrittenError.__name__
 NOT_SENDABLE = NameNotSendableError.__name__
 
 
-@pytest.fixture
-def ledger() -> Iterator[Ledger]:
-    with Ledger(Path(":memory:")) as ledger:
-        for name in ("one", "other"):
-            ledger.mappings.number(name, f"u@host:21/{name}")
-        yield ledger
+ledger = pytest.fixture(two_mappings)
 
 
 def failed(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -13,9 +11,9 @@ from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.mapping import doubts
 from ftpsyncd.model import MISSING, Fingerprint, Kind, Row
 from tests.core.vocabulary import SHA, WALL, failed, file
+from tests.ledger.twomappings import MAPPING, OTHER, two_mappings
 
 A = Fingerprint(10, 1, 7)
-MAPPING, OTHER = 1, 2
 
 
 class Doubted(NamedTuple):
@@ -28,12 +26,7 @@ class Doubted(NamedTuple):
     directories: AbstractSet[str] = frozenset()
 
 
-@pytest.fixture
-def ledger() -> Iterator[Ledger]:
-    with Ledger(Path(":memory:")) as ledger:
-        for name in ("one", "other"):
-            ledger.mappings.number(name, f"u@host:21/{name}")
-        yield ledger
+ledger = pytest.fixture(two_mappings)
 
 
 def publish(ledger: Ledger, *paths: str, mtime_ns: int = 1, mapping: int = MAPPING) -> None:

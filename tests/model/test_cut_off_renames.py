@@ -6,10 +6,10 @@ import pytest
 
 from ftpsyncd.engine.outcomes import LOST_CONNECTIONS
 from ftpsyncd.events import EventKind
+from tests.model.cutoff import CUTS, MANY, cuts, move_all, renamed_and_cut_off
 from tests.model.doubles import FAULTS
 from tests.model.stage import Op
 from tests.model.stories import begun
-from tests.model.test_episodes import CUTS, MANY, _renamed_and_cut_off
 from tests.model.world import BASE, World
 
 ALWAYS = {"1", "a/1", "a/2", "b/1"}
@@ -23,30 +23,24 @@ def _goes_well(world: World, *published: str, folder: str) -> None:
     assert EventKind.HELD not in {event.kind for event in world.events}
 
 
-@pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
+@cuts
 def test_where_the_directory_that_they_left_gets_another_name_then(cut: tuple[Op, ...]):
     """Of what was left in it only the former name was known."""
-    others = [f"other{number}" for number in range(2 * len(MANY))]
+    others = tuple(f"other{number}" for number in range(2 * len(MANY)))
     with begun() as world:
         world.make_folder("old")
-        for name in (*MANY, *others):
-            world.write(f"old/{name}", 20)
-        world.do(("go_on", 30.0))
-        for op in cut:
-            world.do(op)
-        for name in MANY:
-            world.drop.rename(f"old/{name}", f"b/{name}")
+        move_all(world, cut, others=others, out_of="old/")
         world.all(("go_on", 4.0), ("start",), ("go_on", 1.0))
         world.drop.rename("old", "new")
         _goes_well(world, *ALWAYS, *(f"new/{name}" for name in others), folder="b")
 
 
 @pytest.mark.parametrize("how", ["its directory", "each file"])
-@pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
+@cuts
 def test_where_all_gets_other_names_once_more_before_it_is_sent(cut: tuple[Op, ...], how: str):
     """What waited to be sent under the first new name did no more, so that it seemed to be deleted here."""
     with begun() as world:
-        _renamed_and_cut_off(world, cut)
+        renamed_and_cut_off(world, cut)
         world.all(("offline",), ("start",), ("go_on", 20.0))
         if how == "its directory":
             world.drop.rename("b", "new")
@@ -64,7 +58,7 @@ def test_where_all_gets_other_names_once_more_before_it_is_sent(cut: tuple[Op, .
 def test_where_the_server_does_not_delete_it_at_once(cut: tuple[Op, ...], fault: str):
     """Each was dealt with when its delete began, and counted when that was tried again."""
     with begun() as world:
-        _renamed_and_cut_off(world, cut)
+        renamed_and_cut_off(world, cut)
         world.do(("start",))
         for name in MANY:
             world.server.fail("DELE", FAULTS[fault](), path=f"{BASE}/{name}")
@@ -74,7 +68,7 @@ def test_where_the_server_does_not_delete_it_at_once(cut: tuple[Op, ...], fault:
 def test_where_the_folder_is_away_before_it_is_deleted():
     """What was to be deleted, and was taken back, counted when the folder was there again."""
     with begun() as world:
-        _renamed_and_cut_off(world, CUTS["killed"])
+        renamed_and_cut_off(world, CUTS["killed"])
         world.do(("start",))
         while not {f"b/{name}" for name in MANY} <= world._published().keys():
             world.do(("go_on", 0.1))
@@ -88,7 +82,7 @@ def test_where_the_folder_is_away_before_it_is_deleted():
 def test_where_no_file_arrives_for_a_while(cut: tuple[Op, ...]):
     """What waited for its next try was not taken for what is about to be published."""
     with begun() as world:
-        _renamed_and_cut_off(world, cut)
+        renamed_and_cut_off(world, cut)
         world.server.fail("STOR", FAULTS["broken"](), times=5 * len(MANY))
         world.all(("start",), ("go_on", 400.0))
         assert MANY[-1] in world._published(), "at the server under its old name until it is there under its new one"
@@ -148,12 +142,8 @@ def test_files_with_other_names_that_are_deleted_then_count(cut: tuple[Op, ...])
 def test_what_goes_while_the_server_is_away_is_counted_together():
     """Each old name was looked at in its five minutes only, and so many deletes passed as a few at a time."""
     with begun() as world:
-        for name in MANY:
-            world.write(name, 20)
-        world.all(("go_on", 30.0), *NOT_DONE["cut off"])
-        for name in MANY:
-            world.drop.rename(name, f"b/{name}")
-        world.all(("go_on", 4.0), ("offline",), ("go_on", 1.0))
+        renamed_and_cut_off(world, NOT_DONE["cut off"])
+        world.all(("offline",), ("go_on", 1.0))
         for name in MANY:
             world.do(("go_on", 70.0))
             world._mirror.dirty.mark(name, world.time.now)

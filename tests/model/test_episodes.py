@@ -28,6 +28,7 @@ from ftpsyncd.model import HoldKind
 from ftpsyncd.paths import parent
 from ftpsyncd.remote.memory import MemoryFile
 from ftpsyncd.specs import DeleteLimit, DeletePolicy, ExistingPolicy
+from tests.model.cutoff import CUTS, MANY, cuts, move_all, renamed_and_cut_off
 from tests.model.doubles import FAULTS
 from tests.model.stage import MAX_DELETES, SETTLE_S, Op
 from tests.model.stories import STEPS, begun, moments, put_foreign, tell
@@ -1086,31 +1087,12 @@ def test_deletes_that_are_refused_and_tried_again_do_not_make_a_mass_delete():
         assert EventKind.HELD not in {event.kind for event in world.events}
 
 
-MANY = tuple(f"{number}.jpg" for number in range(MAX_DELETES + 2))
-CUTS: dict[str, tuple[Op, ...]] = {
-    "cut off": (("lose_connections", "RNTO", len(MANY)),),
-    "done, and not heard of": tuple(("fault_after", "RNTO", "unavailable", nth + 1) for nth in range(len(MANY))),
-    "killed": (("upon", "RNTO", ("crash",)),),
-}
-
-
-def _renamed_and_cut_off(world: World, cut: tuple[Op, ...]) -> None:
-    for name in MANY:
-        world.write(name, 20)
-    world.do(("go_on", 30.0))
-    for op in cut:
-        world.do(op)
-    for name in MANY:
-        world.drop.rename(name, f"b/{name}")
-    world.do(("go_on", 4.0))
-
-
 @pytest.mark.parametrize("away_s", [0.0, 600.0])
-@pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
+@cuts
 def test_renames_that_are_cut_off_do_not_make_a_mass_delete(cut: tuple[Op, ...], away_s: float):
     """All is here under other names: a person would have been asked whether it is to stay under the old ones, too."""
     with begun() as world:
-        _renamed_and_cut_off(world, cut)
+        renamed_and_cut_off(world, cut)
         world.do(("pass_time", away_s))
         world.do(("start",))
         world.do(("go_on", 400.0))
@@ -1127,13 +1109,13 @@ def _no_mass_delete(world: World) -> None:
 
 @pytest.mark.parametrize("sent", [False, True], ids=["is not sent", "is sent"])
 @pytest.mark.parametrize("then", ["crash", "reload"])
-@pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
+@cuts
 def test_renames_that_are_cut_off_do_not_make_a_mass_delete_after_what_comes_then(
     cut: tuple[Op, ...], then: str, *, sent: bool
 ):
     """What they had left behind was known to the daemon, and these settings, only under which they were cut off."""
     with begun() as world:
-        _renamed_and_cut_off(world, cut)
+        renamed_and_cut_off(world, cut)
         world.do(("start",))
         if sent:
             while not {f"b/{name}" for name in MANY} <= world._published().keys():
@@ -1147,12 +1129,12 @@ def test_renames_that_are_cut_off_do_not_make_a_mass_delete_after_what_comes_the
         _no_mass_delete(world)
 
 
-@pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
+@cuts
 def test_renames_that_are_cut_off_do_not_make_a_mass_delete_when_what_is_sent_instead_is_cut_off_too(
     cut: tuple[Op, ...],
 ):
     with begun() as world:
-        _renamed_and_cut_off(world, cut)
+        renamed_and_cut_off(world, cut)
         world.all(("offline",), ("start",), ("go_on", 20.0), ("upon", "STOR", ("crash",)), ("online",), ("go_on", 60.0))
         # What is there under its new name already is not sent.
         assert world.running is (cut is CUTS["done, and not heard of"])
@@ -1160,18 +1142,12 @@ def test_renames_that_are_cut_off_do_not_make_a_mass_delete_when_what_is_sent_in
         _no_mass_delete(world)
 
 
-@pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
+@cuts
 def test_renames_that_are_cut_off_make_no_mass_delete_of_the_directory_that_was_emptied_by_them(cut: tuple[Op, ...]):
     """`mv old/* b/; rmdir old`: what the directory had held counted as deleted with it."""
     with begun() as world:
         world.make_folder("old")
-        for name in MANY:
-            world.write(f"old/{name}", 20)
-        world.do(("go_on", 30.0))
-        for op in cut:
-            world.do(op)
-        for name in MANY:
-            world.drop.rename(f"old/{name}", f"b/{name}")
+        move_all(world, cut, out_of="old/")
         world.drop.delete("old")
         world.all(("go_on", 4.0), ("start",))
         _no_mass_delete(world)
@@ -1180,7 +1156,7 @@ def test_renames_that_are_cut_off_make_no_mass_delete_of_the_directory_that_was_
 
 def test_renames_that_are_cut_off_make_no_mass_delete_where_the_folder_gets_another_name_that_the_files_are_in_by_then():
     with begun() as world:
-        _renamed_and_cut_off(world, CUTS["killed"])
+        renamed_and_cut_off(world, CUTS["killed"])
         world.all(("start",), ("go_on", 2.0))
         assert world._published().keys() >= {*MANY, *(f"b/{name}" for name in MANY)}
         world.drop.rename("b", "new")
@@ -1191,7 +1167,7 @@ def test_renames_that_are_cut_off_make_no_mass_delete_where_the_folder_gets_anot
 
 def test_what_goes_after_its_rename_was_cut_off_counts_as_deleted():
     with begun() as world:
-        _renamed_and_cut_off(world, CUTS["killed"])
+        renamed_and_cut_off(world, CUTS["killed"])
         for name in MANY:
             world.drop.delete(f"b/{name}")
         world.do(("start",))
@@ -1229,7 +1205,7 @@ def test_a_discard_is_about_a_directory_also_under_the_name_that_it_gets_before_
 
 
 @pytest.mark.parametrize("killed", [False, True])
-@pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
+@cuts
 def test_what_a_rename_that_was_cut_off_left_stays_if_a_hold_counted_it_and_a_person_said_so(
     cut: tuple[Op, ...], *, killed: bool
 ):
@@ -1239,14 +1215,14 @@ def test_what_a_rename_that_was_cut_off_left_stays_if_a_hold_counted_it_and_a_pe
         for name in gone:
             world.write(name, 20)
         world.do(("go_on", 30.0))
-        _renamed_and_cut_off(world, ())
+        renamed_and_cut_off(world, ())
         for name in MANY:
             world.drop.rename(f"b/{name}", name)
         for name in gone:
             world.drop.delete(name)
         world.do(("go_on", 30.0))
         assert world._mirror.removals.held == len(gone)
-        _renamed_and_cut_off(world, cut)
+        renamed_and_cut_off(world, cut)
         world.all(("start",), ("go_on", 30.0))
         absent = set(world._mirror.removals.absent.paths)
         assert absent > set(gone)

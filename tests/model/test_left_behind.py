@@ -10,28 +10,15 @@ import pytest
 from ftpsyncd.engine.report import mapping_status
 from ftpsyncd.events import EventKind
 from ftpsyncd.status import MappingState
+from tests.model.cutoff import CUTS, MANY, cuts, move_all
 from tests.model.doubles import FAULTS
-from tests.model.stage import MAX_DELETES, Op
+from tests.model.stage import Op
 from tests.model.world import BASE, World
-
-MANY = tuple(f"{number}.jpg" for number in range(MAX_DELETES + 2))
-CUTS: dict[str, tuple[Op, ...]] = {
-    "cut off": (("lose_connections", "RNTO", len(MANY)),),
-    "done, and not heard of": tuple(("fault_after", "RNTO", "unavailable", nth + 1) for nth in range(len(MANY))),
-    "killed": (("upon", "RNTO", ("crash",)),),
-}
-cuts = pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
 
 
 def _rename_all(world: World, cut: tuple[Op, ...]) -> None:
     world.make_folder("b")
-    for name in MANY:
-        world.write(name, 20)
-    world.do(("go_on", world.spec.settle_s + 30.0))
-    for op in cut:
-        world.do(op)
-    for name in MANY:
-        world.drop.rename(name, f"b/{name}")
+    move_all(world, cut)
     world.do(("go_on", min(world.spec.settle_s, world.spec.delete_after_s) + 1.0))
     world.do(("start",))
 
