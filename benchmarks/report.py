@@ -54,18 +54,6 @@ def render(results: Results, scenarios: Sequence[Scenario]) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def replace_between(text: str, content: str) -> str:
-    """The text with everything between its markers replaced.
-
-    Raises:
-        ValueError: a marker is missing, or there twice, or they are in the wrong order.
-    """
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ValueError(f"expected {BEGIN} and {END} once each, in this order")
-    before, _, rest = text.partition(BEGIN)
-    return f"{before}{BEGIN}\n\n{content}\n\n{END}{rest.partition(END)[2]}"
-
-
 def verdicts(results: Results, scenarios: Sequence[Scenario]) -> list[str]:
     """The targets as lines for a terminal."""
     return [" | ".join(row) for row in _target_rows(results, scenarios)]

@@ -15,7 +15,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -26,6 +26,7 @@ from benchmarks import report
 from benchmarks.contenders import versions
 from benchmarks.course import cases, prepared
 from benchmarks.link import congestion_control
+from benchmarks.markers import replace_between
 from benchmarks.record import Results, load, save
 from benchmarks.scenarios import DAEMONS, SCENARIOS, Scenario, quick
 
@@ -44,7 +45,7 @@ def main() -> int:
     if reason := unable():
         say(f"benchmarks.transfer: {reason}")
         return 2
-    signal.signal(signal.SIGTERM, _as_interrupt)
+    signal.signal(signal.SIGTERM, as_interrupt)
     chosen = _chosen(options)
     results = Results(machine())
     if not options.quick and RESULTS.exists():
@@ -82,7 +83,7 @@ def measure(chosen: Sequence[Scenario], options: argparse.Namespace) -> Any:
 
 def write_report(results: Results) -> None:
     """Tables and picture."""
-    PAGE.write_text(report.replace_between(PAGE.read_text(), report.render(results, SCENARIOS)))
+    PAGE.write_text(replace_between(PAGE.read_text(), report.BEGIN, report.END, report.render(results, SCENARIOS)))
     try:
         from benchmarks.plot import draw  # noqa: PLC0415 - matplotlib is optional
     except ImportError:
@@ -141,9 +142,9 @@ def _chosen(options: argparse.Namespace) -> list[Scenario]:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.transfer", description=__doc__)
     keys = [scenario.key for scenario in SCENARIOS]
-    parser.add_argument("--only", type=_words(keys), default=keys, metavar="a,d", help="some scenarios")
+    parser.add_argument("--only", type=words(keys), default=keys, metavar="a,d", help="some scenarios")
     parser.add_argument(
-        "--servers", type=_words(DAEMONS), default=DAEMONS, metavar="vsftpd,…", help="some servers (not with --quick)"
+        "--servers", type=words(DAEMONS), default=DAEMONS, metavar="vsftpd,…", help="some servers (not with --quick)"
     )
     parser.add_argument("--repeat", type=int, help="runs of each contender (3; with --quick 1)")
     parser.add_argument("--mtu", type=int, default=1500, help="bytes in a packet of the link (%(default)s)")
@@ -153,17 +154,20 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _words(known: Sequence[str]) -> Any:
+def words(known: Sequence[str]) -> Callable[[str], list[str]]:
+    """What takes words with commas between them from the command line: some of those that are known, in their order."""
+
     def parse(text: str) -> list[str]:
-        words = text.split(",")
-        if unknown := set(words) - set(known):
+        found = text.split(",")
+        if unknown := set(found) - set(known):
             raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))}: not one of {', '.join(known)}")
-        return words
+        return [word for word in known if word in found]
 
     return parse
 
 
-def _as_interrupt(_signal: int, _frame: FrameType | None) -> None:
+def as_interrupt(_signal: int, _frame: FrameType | None) -> None:
+    """End as by Ctrl-C, with all that was begun cleaned up."""
     raise KeyboardInterrupt
 
 

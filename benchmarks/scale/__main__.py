@@ -18,17 +18,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from importlib.metadata import version as package_version
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
+from benchmarks.markers import replace_between
 from benchmarks.scale import latency, load, others, report, trees
 from benchmarks.scale.daemon import DaemonError
 from benchmarks.scale.ground import Ground, MeasureError, prepared
 from benchmarks.scale.record import Case, Results, save
 from benchmarks.scale.record import load as load_results
 from benchmarks.scale.rows import FULL, QUICK
+from benchmarks.transfer import as_interrupt, say, unable, words
 from benchmarks.transfer import machine as transfer_machine
-from benchmarks.transfer import say, unable
 from tests.servers import KINDS, missing
 
 ROOT = Path(__file__).parents[2]
@@ -68,7 +68,7 @@ def main() -> int:
     if reason := unable() or missing(options.server):
         say(f"benchmarks.scale: {reason}")
         return 2
-    signal.signal(signal.SIGTERM, _as_interrupt)
+    signal.signal(signal.SIGTERM, as_interrupt)
     facts = machine()
     results = Results(facts) if options.quick else kept(facts)
     sizes = QUICK if options.quick else FULL
@@ -114,7 +114,7 @@ def measure(ground: Ground, key: str, results: Results, *, keep: bool) -> bool:
 
 def write_report(results: Results) -> None:
     """Tables and picture."""
-    PAGE.write_text(report.replace_between(PAGE.read_text(), report.render(results)))
+    PAGE.write_text(replace_between(PAGE.read_text(), report.BEGIN, report.END, report.render(results)))
     try:
         from benchmarks.scale.plot import draw  # noqa: PLC0415 - matplotlib is optional
     except ImportError:
@@ -128,10 +128,10 @@ def machine() -> dict[str, Any]:
     facts = transfer_machine()
     del facts["congestion_control"]
     versions = {"ftpsyncd": package_version("ftpsyncd")}
-    for name, words in _VERSIONS.items():
-        if shutil.which(words[0]):
+    for name, command in _VERSIONS.items():
+        if shutil.which(command[0]):
             # inotifywait shows its version with its help, and calls that a failure.
-            told = subprocess.run(words, check=False, capture_output=True, text=True)
+            told = subprocess.run(command, check=False, capture_output=True, text=True)
             match = re.search(r"\d+(\.\d+)+", told.stdout + told.stderr)
             versions[name] = match[0] if match else "unknown"
     return {**facts, "contenders": versions}
@@ -140,26 +140,12 @@ def machine() -> dict[str, Any]:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
     keys = list(MEASURES)
-    parser.add_argument("--only", type=_some(keys), default=keys, metavar="close,start", help=f"of {', '.join(keys)}")
+    parser.add_argument("--only", type=words(keys), default=keys, metavar="close,start", help=f"of {', '.join(keys)}")
     parser.add_argument("--server", choices=KINDS, default="vsftpd", help="kind of server (%(default)s)")
     parser.add_argument("--repeat", type=int, help=f"repetitions ({FULL.repeat}; with --quick {QUICK.repeat})")
     parser.add_argument("--quick", action="store_true", help="small, under three minutes; writes nothing")
     parser.add_argument("--render", action="store_true", help="only write tables and picture from the last results")
     return parser.parse_args()
-
-
-def _some(known: list[str]) -> Callable[[str], list[str]]:
-    def parse(text: str) -> list[str]:
-        words = text.split(",")
-        if unknown := set(words) - set(known):
-            raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))}: not one of {', '.join(known)}")
-        return [word for word in known if word in words]
-
-    return parse
-
-
-def _as_interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

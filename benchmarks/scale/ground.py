@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,8 +72,13 @@ class Ground:
         mappings = {"drop": {"local": str(drop), "remote": f"web:{REMOTE}", "rescan": NEVER, **mapping}}
         return Daemon(self.disk / name, site.password, {"web": account(site)}, mappings)
 
-    def timed(self, command: Command, name: str) -> dict[str, float]:
+    def timed(self, command: Command, name: str, at: Sequence[str] = ()) -> dict[str, float]:
         """Run a command to its end; wall, CPU and peak memory as ``measure.c`` tells them.
+
+        Args:
+            command: it.
+            name: of the directory on disk that it works in, which may be there.
+            at: the words before it that have it run in another network namespace.
 
         Raises:
             MeasureError: it failed.
@@ -84,7 +89,7 @@ class Ground:
         report.unlink(missing_ok=True)
         with log.open("wb") as output:
             subprocess.run(
-                [self.measure, report, *command.words],
+                [*at, self.measure, report, *command.words],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contenders import CONTENDERS, Command, Job, environment
+from benchmarks.contenders import CONTENDERS, Command, Job
 from benchmarks.link import compile_program, linked
 from benchmarks.scale.daemon import Daemon
-from benchmarks.scale.ground import CONNECTIONS, NEVER, Ground, account, measured
+from benchmarks.scale.ground import CONNECTIONS, NEVER, Ground, account
 from benchmarks.scale.load import longest
 from benchmarks.scale.record import OURS, Case
 from benchmarks.scale.stock import make_files
@@ -113,27 +113,12 @@ def _on_link(ground: Ground, case: Case) -> None:
                     work = ground.disk / f"link-{name}-{turn}"
                     work.mkdir()
                     command = CONTENDERS[name].command(Job("upload", source, site, 1, work))
-                    told = _at(network.at_near, ground, command, work)
+                    told = ground.timed(command, work.name, network.at_near)
                     case.add(name, link_s=told["wall_s"], link_cpu_s=told["cpu_s"])
                     # curl's process does nothing else; ours starts an interpreter and reads a configuration.
                     sent = longest(work / "state/ledger.db") if name == OURS else told["wall_s"]
                     case.add(name, sending_s=sent)
                     ground.say(f"huge: on the link: {name} {told['wall_s']:.2f} s")
-
-
-def _at(place: tuple[str, ...], ground: Ground, command: Command, work: Path) -> dict[str, float]:
-    report, log = work / "measured.json", work / "output"
-    with log.open("wb") as output:
-        subprocess.run(
-            [*place, ground.measure, report, *command.words],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            cwd=work,
-            env=environment(work) | dict(command.environ),
-            check=True,
-        )
-    return measured(report, log)
 
 
 # ── many mappings ────────────────────────────────────────────────────────────────────────────────────────────────

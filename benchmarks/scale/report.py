@@ -163,18 +163,6 @@ def _case_rows(case: Case) -> Iterator[tuple[str, ...]]:
                 )
 
 
-def replace_between(text: str, content: str) -> str:
-    """The text with everything between its markers replaced.
-
-    Raises:
-        ValueError: a marker is missing, or there twice, or they are in the wrong order.
-    """
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ValueError(f"expected {BEGIN} and {END} once each, in this order")
-    before, _, rest = text.partition(BEGIN)
-    return f"{before}{BEGIN}\n\n{content}\n\n{END}{rest.partition(END)[2]}"
-
-
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> str:
     aligned = set(right)
     rule = ["---:" if number in aligned else "---" for number in range(len(head))]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import report
+from benchmarks.markers import replace_between
 from benchmarks.record import Case, Results, Run, from_json, to_json
 from benchmarks.scenarios import SCENARIOS, Scenario, Target, quick
 from benchmarks.trees import TreeSpec, dates_kept, differences, layout, make_tree, manifest
@@ -124,9 +125,9 @@ def test_every_row_of_a_table_has_as_many_cells_as_its_head() -> None:
 
 def test_text_is_replaced_between_markers_only_and_as_often_as_wanted() -> None:
     page = f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n"
-    once = report.replace_between(page, "new")
+    once = replace_between(page, report.BEGIN, report.END, "new")
     assert once == f"before\n{report.BEGIN}\n\nnew\n\n{report.END}\nafter\n"
-    assert report.replace_between(once, "new") == once
+    assert replace_between(once, report.BEGIN, report.END, "new") == once
 
 
 @pytest.mark.parametrize(
@@ -134,7 +135,7 @@ def test_text_is_replaced_between_markers_only_and_as_often_as_wanted() -> None:
 )
 def test_a_page_without_its_markers_is_left_alone(page: str) -> None:
     with pytest.raises(ValueError, match="once each"):
-        report.replace_between(page, "new")
+        replace_between(page, report.BEGIN, report.END, "new")
 
 
 def test_results_survive_their_file() -> None:

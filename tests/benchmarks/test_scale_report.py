@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from benchmarks.markers import replace_between
 from benchmarks.scale import report
 from benchmarks.scale.__main__ import PAGE, RESULTS
 from benchmarks.scale.load import _trend
@@ -84,7 +85,7 @@ def test_growth_is_judged_by_the_last_two_thirds(samples: list[float], rise: flo
 
 def test_the_page_says_what_the_results_say() -> None:
     page = PAGE.read_text()
-    assert report.replace_between(page, report.render(load(RESULTS))) == page
+    assert replace_between(page, report.BEGIN, report.END, report.render(load(RESULTS))) == page
 
 
 @pytest.mark.parametrize(
@@ -105,11 +106,3 @@ def test_the_page_says_how_much_a_daemon_keeps_in_memory(said: str, limit: int) 
 def test_targets_name_rows_that_there_are() -> None:
     keys = {row.key for row in ROWS}
     assert {each.row or row.key for row in ROWS for t in row.targets for each in (t.term, t.beside) if each} == keys
-
-
-def test_markers_must_be_there_once() -> None:
-    assert report.replace_between(f"a {report.BEGIN} old {report.END} b", "new").split() == [
-        "a", *report.BEGIN.split(), "new", *report.END.split(), "b",
-    ]  # fmt: skip
-    with pytest.raises(ValueError, match="once each"):
-        report.replace_between(f"{report.END} {report.BEGIN}", "new")
