@@ -6,33 +6,29 @@ is never given arguments to format, since names may hold braces. It is loguru's 
 brings asyncio, which takes a fifth of the start of a short run that has nothing to log.
 
 Whatever a name, a server or a library puts into a record, it stays on its line, cannot steer a terminal, and carries no
-known secret: those are replaced here as the last line of defence; nothing else may rely on it.
+known secret: those are replaced (`loglines`) as the last line of defence; nothing else may rely on it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
-import math
 import os
 import re
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TextIO, cast
-from urllib.parse import quote as percent_encode
 
 from ftpsyncd.counting import number
 
 if TYPE_CHECKING:
     from loguru import Logger
 
+from ftpsyncd.loglines import Json, Redactor, Text, text_of
 from ftpsyncd.logstream import LogStream, is_journal
-from ftpsyncd.quoting import one_line, quote, quoted
+from ftpsyncd.quoting import one_line, quote
 from ftpsyncd.typed import Typed
 
 __all__ = ["configure", "for_machines", "logger", "one_line", "quote", "reset", "wanted"]
@@ -43,15 +39,9 @@ _LEVELS = {"TRACE": 5, "DEBUG": 10, "INFO": 20, "SUCCESS": 25, "WARNING": 30, "E
 _PRIORITIES = ((50, 2), (40, 3), (30, 4), (25, 5), (20, 6))
 """From loguru's level numbers to those of syslog (sd-daemon(3)); all below is 7, debug."""
 
-_COLOURS = {"DEBUG": "2", "INFO": "32", "SUCCESS": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
-
-_TEXT_MAX = 8_000
-"""Characters; the journal cuts lines at 48 KiB, and one file must not fill the disk with its reason."""
 _SLOW_S = 0.5
 _JOURNAL_PAUSE_S = 60.0
 """A journal that has refused a record after so long, since it hangs, is given none for a minute."""
-_NESTED_MAX = 4
-_FRAMES_MAX = 8
 _NONE = 1_000
 _FIELD_NAME = re.compile("[^A-Za-z0-9_]")
 _handlers: list[int] = []
@@ -63,8 +53,6 @@ _for_machines = [False]
 _late: list[Callable[[], None]] = []
 """What was configured before loguru was loaded, to be done then."""
 _loading = threading.RLock()
-_SECRET_MIN = 4
-"""Characters; replacing shorter ones would garble every line, and so give them away."""
 
 
 def configure(
@@ -99,12 +87,12 @@ def configure(
     number = _LEVELS[level.upper()]
     target = sys.stderr if stream is None else stream
     prefixed = is_journal(target) if journald is None else journald
-    redact = _Redactor(secrets)
+    redact = Redactor(secrets)
     render: Callable[[Mapping[str, Any]], str]
     if format == "json":
-        render = _Json(redact)
+        render = Json(redact)
     else:
-        render = _Text(redact, colour=not prefixed and _is_colourful(target), times=not prefixed)
+        render = Text(redact, colour=not prefixed and _is_colourful(target), times=not prefixed)
     fields = _Fields(redact, journal) if prefixed and format == "text" else None
     _when_loaded(lambda: _add(_Sink(target, render, typed, prefixed=prefixed, fields=fields), number))
     _least[0] = number
@@ -192,17 +180,6 @@ def _nothing(_record: object) -> str:
     return ""
 
 
-def _text(value: object) -> str:
-    try:
-        return str(value)
-    except Exception:  # anybody's __str__; the record matters more
-        return f"<{type(value).__name__}>"
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _TEXT_MAX else f"{text[:_TEXT_MAX]}… ({len(text)} characters)"
-
-
 def _priority(record: Mapping[str, Any]) -> int:
     """Of syslog, from 2 to 7."""
     number = record["level"].no
@@ -216,113 +193,6 @@ def _is_colourful(stream: TextIO) -> bool:
     except (OSError, ValueError, AttributeError):
         return False
     return terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-
-
-def _failure(exception: Any) -> dict[str, Any] | None:
-    """The exception of a record: what was raised, and through which lines, innermost first."""
-    value = exception.value if exception is not None else None
-    if value is None:
-        return None
-    frames: list[str] = []
-    step = exception.traceback
-    while step is not None:
-        code = step.tb_frame.f_code
-        frames.insert(0, f"{PurePath(code.co_filename).name}:{step.tb_lineno} in {code.co_name}")
-        step = step.tb_next
-    cause = value.__cause__ or (None if value.__suppress_context__ else value.__context__)
-    causes = [] if cause is None else [f"{type(cause).__name__}: {_text(cause)}"]
-    return {"type": type(value).__name__, "message": _text(value), "frames": frames[:_FRAMES_MAX], "causes": causes}
-
-
-class _Redactor:
-    """Replaces known secrets by ``***``, in every spelling in which they could stand in a line."""
-
-    def __init__(self, secrets: Callable[[], Iterable[str]]) -> None:
-        self._secrets = secrets
-        self._known: tuple[str, ...] = ()
-        self._pattern: re.Pattern[str] | None = None
-
-    def __call__(self, text: str) -> str:
-        try:
-            known = tuple(self._secrets())
-        except Exception:  # the last known secrets still serve; without the record nobody would learn of the trouble
-            known = self._known
-        if known != self._known:
-            self._known, self._pattern = known, self._compiled(known)
-        return text if self._pattern is None else self._pattern.sub("***", text)
-
-    @staticmethod
-    def _compiled(secrets: tuple[str, ...]) -> re.Pattern[str] | None:
-        spellings: set[str] = set()
-        for secret in secrets:
-            if len(secret) >= _SECRET_MIN:
-                encoded = percent_encode(secret, safe="", errors="surrogateescape")
-                spellings |= {secret, one_line(secret), quoted(secret), repr(secret)[1:-1], encoded}
-        if not spellings:
-            return None
-        longest_first = sorted(spellings, key=len, reverse=True)
-        return re.compile("|".join(map(re.escape, longest_first)))
-
-
-class _Text:
-    """For people: time, level, sentence; only the sentence where the journal knows the rest."""
-
-    def __init__(self, redact: Callable[[str], str], *, colour: bool, times: bool) -> None:
-        self._redact = redact
-        self._colour = colour
-        self._times = times
-
-    def __call__(self, record: Mapping[str, Any]) -> str:
-        message = record["message"]
-        failure = _failure(record["exception"])
-        if failure is not None:
-            said = "; from ".join([f"{failure['type']}: {failure['message']}", *failure["causes"]])
-            message = f"{message}: {said} ({' < '.join(failure['frames'])})"
-        message = one_line(_cut(self._redact(message)))
-        if not self._times:
-            return message
-        level = f"{record['level'].name:<8}"
-        if self._colour:
-            level = f"\x1b[{_COLOURS.get(record['level'].name, '0')}m{level}\x1b[0m"
-        return f"{record['time']:YYYY-MM-DD HH:mm:ss} {level} {message}"
-
-
-class _Json:
-    """For machines: one object per line; ``ts``, ``level``, ``event``, ``message`` always, then what was bound.
-
-    Bytes of names that are not UTF-8 stand as escaped surrogates, as in the control API.
-    """
-
-    def __init__(self, redact: Callable[[str], str]) -> None:
-        self._redact = redact
-
-    def __call__(self, record: Mapping[str, Any]) -> str:
-        extra = record["extra"]
-        time: datetime = record["time"]
-        fields = {
-            "ts": time.isoformat(timespec="milliseconds"),
-            "level": record["level"].name.lower(),
-            "event": extra.get("event", "log"),
-            "message": one_line(_cut(self._redact(record["message"]))),
-        }
-        failure = _failure(record["exception"])
-        if failure is not None:
-            fields["exception"] = failure
-        return json.dumps(self._plain({**fields, **{key: extra[key] for key in extra if key not in fields}}))
-
-    def _plain(self, value: object, depth: int = 0) -> object:
-        """``value`` as JSON has it: strings redacted, numbers finite, strange objects as their text."""
-        if value is None or isinstance(value, bool):
-            return value
-        if isinstance(value, int):
-            return int(value)
-        if isinstance(value, float):
-            return float(value) if math.isfinite(value) else str(value)
-        if depth < _NESTED_MAX and isinstance(value, Mapping):
-            return {self._redact(_text(key)): self._plain(item, depth + 1) for key, item in value.items()}
-        if depth < _NESTED_MAX and isinstance(value, list | tuple | set | frozenset):
-            return [self._plain(item, depth + 1) for item in value]
-        return _cut(self._redact(_text(value)))
 
 
 class _Fields:
@@ -348,7 +218,7 @@ class _Fields:
         for key, value in record["extra"].items():
             if value is not None and not isinstance(value, Mapping | list | tuple | set | frozenset):
                 # Whole: who looks for a path has to find it as it is.
-                fields[f"FTPSYNCD_{_FIELD_NAME.sub('_', key).upper()}"] = self._redact(_text(value))
+                fields[f"FTPSYNCD_{_FIELD_NAME.sub('_', key).upper()}"] = self._redact(text_of(value))
         return self._journal(fields)
 
 
@@ -362,7 +232,7 @@ class _Sink:
         typed: Typed,
         *,
         prefixed: bool,
-        fields: _Fields | None = None,
+        fields: _Fields | None,
     ) -> None:
         self._stream = LogStream(stream)
         self._render = render
@@ -414,6 +284,6 @@ class _Intercept(logging.Handler):
         try:
             message = record.getMessage()
         except Exception:  # a library's mistake is no reason to lose its warning
-            message = _text(record.msg)
+            message = text_of(record.msg)
         level = next((name for name in ("CRITICAL", "ERROR") if record.levelno >= _LEVELS[name]), "WARNING")
         logger.bind(logger=record.name).opt(exception=record.exc_info).log(level, message)

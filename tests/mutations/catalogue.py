@@ -1478,7 +1478,7 @@ MUTATIONS = (
     Mutation(
         "G7",
         "passwords are written to the log",
-        "logs.py",
+        "loglines.py",
         '        return text if self._pattern is None else self._pattern.sub("***", text)\n',
         "        return text\n",
         "tests/test_logs.py::test_known_secrets_appear_in_no_record",
