@@ -14,9 +14,11 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
+import math
 import os
 import stat
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -37,6 +39,9 @@ SENDER = "sender"
 """A note in the state directory: whose it is, and was before."""
 SENDERS_KEPT = 4
 """Of those: one more for each boot, or other name of the machine, after a crash."""
+SENDERS_KEPT_S = 86400.0
+"""Of a boot, for so long whoever it was before is kept in mind also behind a process that ended in order: a `sync` that
+found no network has looked for nothing."""
 LOOK_EVERY_S = 3.0
 _END_S = 0.5
 """A look that hangs is waited for so long at the end."""
@@ -62,17 +67,20 @@ def whose_before(directory: Path, now: str, *, in_order: bool) -> tuple[str, ...
     Args:
         directory: it; ours.
         now: whose it is.
-        in_order: the ledger was closed in order: then it knows of all.
+        in_order: the ledger was closed in order: then it knows of all that was begun by who noted this last.
     """
     note = directory / SENDER
-    closed = False
+    closed, age_s = False, math.inf
     try:
-        closed = not note.stat().st_mode & 0o077
+        status = note.stat()
+        closed, age_s = not status.st_mode & 0o077, abs(time.time() - status.st_mtime)
         noted = json.loads(note.read_bytes())
     except (OSError, ValueError, RecursionError):
         noted = []
     known = [each for each in noted if isinstance(each, str)] if isinstance(noted, list) else []
-    before = [] if in_order else [each for each in known if each != now][: SENDERS_KEPT - 1]
+    before = [each for each in known if each != now][: SENDERS_KEPT - 1]
+    if in_order and (known[:1] != [now] or age_s > SENDERS_KEPT_S):
+        before = []
     if known != [now, *before] or not closed:
         draft = note.with_name(f"{SENDER}.new")
         # Where it cannot be written, nothing is known of this time.

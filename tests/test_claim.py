@@ -9,6 +9,7 @@ import os
 import shutil
 import stat
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -323,10 +324,17 @@ def test_what_was_sent_before_a_power_failure_is_known_by_whom(tmp_path: Path):
     assert before("third") == ("second", "first boot\0")
     assert [before(f"boot {n}") for n in range(9)][-1] == ("boot 7", "boot 6", "boot 5")
     assert before("last", in_order=True) == (), "the ledger knows of all"
+    assert before("last", in_order=True) == ()
     assert before("then") == ("last",)
+    assert before("then", in_order=True) == ("last",), "that process may have looked for nothing"
+    moment = time.time() - claim.SENDERS_KEPT_S - 60
+    os.utime(tmp_path / claim.SENDER, (moment, moment))
+    assert before("then") == ("last",), "in order it was not"
+    assert before("then", in_order=True) == (), "that was enough"
+    assert before("at last") == ("then",)
     assert stat.S_IMODE((tmp_path / claim.SENDER).stat().st_mode) == 0o600
     (tmp_path / claim.SENDER).chmod(0o644)
-    assert before("then") == ("last",)
+    assert before("at last") == ("then",)
     assert stat.S_IMODE((tmp_path / claim.SENDER).stat().st_mode) == 0o600, "nobody is to read it"
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import click
 from rich.table import Table
 
-from ftpsyncd.claim import Claim
+from ftpsyncd.claim import Claim, whose, whose_before
 from ftpsyncd.cli.completion import complete_server
 from ftpsyncd.cli.daemon import client
 from ftpsyncd.cli.interrupts import tidy_end
@@ -101,6 +101,8 @@ def _keep(config: Config, account: Account) -> tuple[bool, str]:
     """Put the profile into the ledger, or hand it to the daemon that has it; whether that was done, and a sentence."""
     try:
         with Claim(config.state_dir), Ledger(config.state_dir / LEDGER) as ledger:
+            # It is closed in order then, whatever was begun before.
+            whose_before(config.state_dir, whose(config.state_dir), in_order=ledger.in_order)
             before = ledger.profile(account.key)
             ledger.put_profile(account.key, kept(account.profile, time.time(), before))
     except LockHeldError:

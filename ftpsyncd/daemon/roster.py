@@ -64,7 +64,9 @@ class Roster:
         self._performs = performs
         state_dir = engine.ledger.path.parent
         self._whose = whose(state_dir)
-        self._was = whose_before(state_dir, self._whose, in_order=engine.ledger.in_order) if performs else ()
+        # Noted in any case: when this ends, the ledger is one that was closed in order.
+        was = whose_before(state_dir, self._whose, in_order=engine.ledger.in_order)
+        self._was = was if performs else ()
         self._crews: dict[str, Crew] = {}
         self._accounts: dict[str, ServerSpec] = {}
         self._throttles: dict[str, Throttle] = {}

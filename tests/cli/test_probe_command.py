@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ftpsyncd.claim import Claim
+from ftpsyncd.claim import SENDER, Claim
 from ftpsyncd.config import load
 from ftpsyncd.daemon.service import Service
 from ftpsyncd.inspection.stage import Stage
@@ -51,6 +51,7 @@ def test_a_person_sees_a_table_and_it_is_stored(ftpsyncd, config, server):
     assert PASSWORD not in ended.out
     assert stored(config, server)["learned"]["resuming"] == "REST"
     assert list(server.home.iterdir()) == []
+    assert (config.parent / "state" / SENDER).exists(), "whose the ledger was, which is closed in order now"
 
 
 def test_a_program_gets_one_document(ftpsyncd, config, server):

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
+import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from ftpsyncd.claim import Claim
+from ftpsyncd.claim import SENDER, Claim
 from ftpsyncd.config import load
+from ftpsyncd.core.names import temporary
 from ftpsyncd.daemon import deciding
 from ftpsyncd.daemon.onepass import Progress
 from ftpsyncd.daemon.service import Service
 from ftpsyncd.errors import CommandRefusedError, LedgerError, LockHeldError, NameRefusedError, UsageError
 from ftpsyncd.inspection.survey import offline_status
 from ftpsyncd.ledger.book import LEDGER, Ledger
+from ftpsyncd.ledger.database import _OPEN
 from ftpsyncd.local.scan import Scanner, fingerprint_of
 from ftpsyncd.mapping import looks, mirror
 from ftpsyncd.model import Failure, Hold, Intent, Kind, Listing
@@ -134,6 +139,27 @@ def test_what_is_approved_is_deleted_by_the_next_pass_and_nothing_before(held: S
     assert (passed.held, passed.deletes_done, held.published) == (0, 4, {"e", "new"})
     (status,) = offline_status(held.config).mappings
     assert (status.pending, status.message) == (0, STOPPED)
+
+
+@pytest.mark.parametrize("between", ["a decision", "a pass", "a pass, and another"])
+def test_what_a_power_failure_cut_off_is_removed_also_where_something_else_comes_first(site: Site, between: str):
+    """Each closes the ledger in order, so that nobody looked under the names of the boot before, for good."""
+    site.write("a")
+    site.sync()
+    state = site.config.state_dir
+    with closing(sqlite3.connect(state / LEDGER, isolation_level=None)) as database:
+        database.execute(f"PRAGMA application_id={_OPEN}")
+    (state / SENDER).write_text(json.dumps(["the boot before\0"]))
+    part = site.there / temporary(f"/{site.there.name}/new", "the boot before\0m").rpartition("/")[2]
+    part.write_bytes(b"cont")
+    if between == "a decision":
+        site.decide(CommandName.PAUSE)
+        site.decide(CommandName.RESUME)
+    for _ in range(between.count("pass") + between.count("another")):
+        site.sync()
+    site.write("new")
+    site.sync()
+    assert site.published == {"a", "new"}
 
 
 def test_what_was_deleted_after_an_approval_is_not_part_of_it(held: Site):
