@@ -322,17 +322,19 @@ class Intents:
         if renamed is not None:
             files = self._site.ledger.inodes.files(self._site.id, renamed)
             links = tuple(other for other, _ in files if other not in {path, intent.source})
-            self._site.moves.was_cut_off(intent.source, CutOff(path, renamed, links))
+            written = intent.fingerprints[-1]
+            self._site.moves.was_cut_off(intent.source, CutOff(path, renamed, links, written=written))
 
     def _renamed(self, intent: Intent, moved: Row) -> Fingerprint | None:
         """The file that was to be renamed, if what the ledger has under its old name is of that still."""
-        # It is in doubt already where an earlier daemon was cut off.
-        for fingerprint in reversed(intent.fingerprints):
-            if moved.fingerprint in {fingerprint, fingerprint.doubted()}:
-                return fingerprint
+        sent = intent.fingerprints[-1]
+        for each in reversed(intent.fingerprints):
+            # It may have been written in place since, and is in doubt already where an earlier daemon was cut off.
+            if (each == sent or each.inode == sent.inode != 0) and moved.fingerprint in {each, each.doubted()}:
+                return each
         # Written in place since then, and published as that, it is known by its new name only.
         of_another = (self._open.get(intent.source) or NOTHING).fingerprints
-        return intent.fingerprints[-1] if moved.fingerprint.is_doubted and not of_another else None
+        return sent if moved.fingerprint.is_doubted and not of_another else None
 
     def doubt_row(self, path: str, *, whole: bool = True) -> bool:
         """See `doubts.doubt_row`."""

@@ -53,7 +53,7 @@ def due(
     on_its_way = _is_on_its_way(site, rename, comes_to_rest)
     is_left = _is_left(site, path, rename)
     if on_its_way:
-        site.moves.is_here(rename.path, rename.fingerprint)
+        site.moves.is_here(rename.path, rename.seen)
     over = (at.now if rename.gone_since is None else rename.gone_since) + site.spec.delete_after_s
     found = on_its_way or _has_arrived(site, path, rename)
     if not found and all_seen:
@@ -111,7 +111,7 @@ def _has_arrived(site: Site, source: str, rename: CutOff) -> bool:
     row = site.ledger.row(site.id, rename.path)
     if row is not None and _is_same_file(row.fingerprint, rename):
         return True
-    files = site.ledger.inodes.files(site.id, rename.fingerprint)
+    files = site.ledger.inodes.files(site.id, rename.seen)
     return any(path != source and path not in rename.links for path, _ in files)
 
 

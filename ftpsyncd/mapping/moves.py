@@ -37,7 +37,7 @@ class CutOff(NamedTuple):
     path: str
     """The new name, or the one that it has got since."""
     fingerprint: Fingerprint
-    """Of the file."""
+    """Of the file, as it was published under the old name."""
     links: tuple[str, ...] = ()
     """Other names under which it was published then: that it is so still tells nothing of this one."""
     gone_since: float | None = None
@@ -48,6 +48,13 @@ class CutOff(NamedTuple):
     """It was seen under its new name."""
     lost_since: float | None = None
     """When it was first not found there any more, nor anywhere else (monotonic seconds)."""
+    written: Fingerprint | None = None
+    """Of the file as it was written in place since, and seen under its new name."""
+
+    @property
+    def seen(self) -> Fingerprint:
+        """Of the file as it was seen last."""
+        return self.written or self.fingerprint
 
 
 class Moves:
@@ -173,10 +180,15 @@ class Moves:
             self._cut_off[old] = rename._replace(path=path, links=tuple(links))
 
     def is_here(self, path: str, fingerprint: Fingerprint) -> None:
-        """A file is here that is not published as it is: if its rename was cut off, this is its name now."""
-        for source in self._cut_off_of.get(fingerprint.inode, ()):
-            if path != source and self._cut_off[source].fingerprint == fingerprint:
-                self._cut_off[source] = self._cut_off[source]._replace(path=path, here=True, lost_since=None)
+        """A file is here that is not published as it is: if its rename was cut off, this is its name now.
+
+        So it is, under the name that it had before, if it was written in place; under another name, an inode alone may
+        be another file's.
+        """
+        for source in self.cut_off_of(fingerprint):
+            rename = self._cut_off[source]
+            if path != source and (rename.seen == fingerprint or rename.path == path):
+                self._cut_off[source] = rename._replace(path=path, here=True, lost_since=None, written=fingerprint)
 
     def lost(self, source: str, now: float) -> float | None:
         """Since when a file that was here under its new name is not found any more; None: it was not (monotonic)."""
@@ -195,16 +207,12 @@ class Moves:
         return put_off
 
     def cut_off_of(self, fingerprint: Fingerprint) -> list[str]:
-        """The old names of a file of which the rename was cut off, and which may have been written in place since."""
-        return list(self._cut_off_of.get(fingerprint.inode, ()))
+        """The old names of a file of which the rename was cut off, however it was written since then."""
+        return list(self._cut_off_of.get(fingerprint.inode, ())) if fingerprint.inode else []
 
     def left_by(self, path: str, fingerprint: Fingerprint) -> str:
-        """The old name of a file whose rename was cut off, and which is sent to this path instead; or empty.
-
-        It may have been written in place since.
-        """
-        sources = self._cut_off_of.get(fingerprint.inode, ())
-        return next((source for source in sources if self._cut_off[source].path == path), "")
+        """The old name of a file whose rename was cut off, and which is sent to this path instead; or empty."""
+        return next((source for source in self.cut_off_of(fingerprint) if self._cut_off[source].path == path), "")
 
     def cut_off_below(self, directory: str) -> dict[str, CutOff]:
         """By old names below a directory, how files were to be renamed when that was cut off."""

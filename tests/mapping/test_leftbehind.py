@@ -112,6 +112,21 @@ def test_what_was_written_in_place_since_is_the_same_file(site: Site) -> None:
     assert leftbehind.below(site, "d", nobody, all_seen=True) == ["d/old"]
 
 
+def test_what_was_written_in_place_is_known_by_its_inode_under_that_name_only(site: Site) -> None:
+    """Under another one, the inode may be another file's by now."""
+    written, again = A._replace(size=30, mtime_ns=3), A._replace(size=40, mtime_ns=4)
+    site.moves.is_here("other", written)
+    assert site.moves.left_by("other", written) == ""
+    site.moves.is_here("new", written)
+    assert site.moves.cut_off_of(again) == ["d/old"]
+    assert site.moves.left_by("new", again) == "d/old"
+    site.moves.is_here("newer", written)
+    assert (site.moves.left_by("new", written), site.moves.left_by("newer", written)) == ("", "d/old")
+    site.moves.is_here("newest", A)
+    assert site.moves.left_by("newer", written) == "d/old", "it was so before it was written"
+    assert site.moves.cut_off_of(A._replace(inode=0)) == []
+
+
 @pytest.mark.parametrize("found", [None, B], ids=["nothing is there", "another file is there"])
 def test_what_is_not_found_under_its_new_name_counts_as_deleted_when_all_was_seen(
     site: Site, found: Fingerprint | None

@@ -270,16 +270,20 @@ class Drop:
         """Write a file in place, all at once."""
         if not self._can_be_file(path):
             return
-        content, local = self._content(size), Path(self.local(path))
+        content = self._content(size)
         self._changed(set())
-        before = local.read_bytes() if local.exists() else b""
-        with local.open("wb") as file:
+        self._is_written(path, content)
+        with Path(self.local(path)).open("wb") as file:
             file.write(content)
-        # It has been under the same names as what it was.
-        self.renamed |= {(name, content) for name, had in self.renamed if had == before}
         self.contents[fingerprint_of(self._stamp(self.local(path)))] = content
         self.finished.add(content)
         self._tell(path)
+
+    def _is_written(self, path: str, content: bytes) -> None:
+        """What is here will have this in it, and is the same file."""
+        if self.exists(path):
+            before = Path(self.local(path)).read_bytes()
+            self.renamed |= {(name, content) for name, each in self.renamed if each == before}
 
     def swap(self, path: str, size: int) -> None:
         """Write a file as careful programs do: elsewhere, then renamed over."""
@@ -299,8 +303,9 @@ class Drop:
         if not self._can_be_file(path) or len(self.writers) >= 2:
             return
         self._changed(set())
-        file = Path(self.local(path)).open("wb", buffering=0)  # noqa: SIM115 - closed by `end`
         content = self._content(size)
+        self._is_written(path, content)
+        file = Path(self.local(path)).open("wb", buffering=0)  # noqa: SIM115 - closed by `end`
         file.write(content[: size // 2])
         status = self._stamp(file.fileno())
         self.writers.append(Writer(file, os.path.realpath(self.local(path)), status.st_ino, content))

@@ -84,6 +84,37 @@ def test_they_are_no_mass_delete_where_the_daemon_dies_as_what_was_written_is_se
         _nothing_is_held(world)
 
 
+@cuts
+def test_nor_when_the_daemon_is_killed_after_they_were_written(cut: tuple[Op, ...]) -> None:
+    """Which file was to be renamed was known by how it had been: after a start, each old name counted as deleted."""
+    with World() as world:
+        _rename_all(world, cut)
+        world.all(("offline",), ("go_on", 5.0))
+        for name in MANY:
+            world.write(f"b/{name}", 33)
+            world.server.fail("STOR", FAULTS["unavailable"](), path=f"{BASE}/b/{name}", times=2)
+        world.all(("go_on", 30.0), ("online",), ("go_on", 20.0), ("offline",), ("go_on", 5.0), ("crash",), ("start",))
+        world.all(("go_on", 60.0), ("online",), ("go_on", 400.0))
+        assert world._published().keys() == {f"b/{name}" for name in MANY}
+        _nothing_is_held(world)
+
+
+@pytest.mark.parametrize("cut", [CUTS["cut off"], CUTS["killed"]], ids=["cut off", "killed"])
+def test_nor_when_they_get_yet_other_names_after_they_were_written(cut: tuple[Op, ...]) -> None:
+    with World() as world:
+        _rename_all(world, cut)
+        world.all(("offline",), ("go_on", 5.0))
+        for name in MANY:
+            world.write(f"b/{name}", 33)
+        world.do(("go_on", 30.0))
+        world.make_folder("c")
+        for name in MANY:
+            world.drop.rename(f"b/{name}", f"c/{name}")
+        world.all(("go_on", 60.0), ("online",), ("go_on", 400.0))
+        assert world._published().keys() == {f"c/{name}" for name in MANY}
+        _nothing_is_held(world)
+
+
 def test_they_are_no_mass_delete_where_the_server_would_not_rename_them() -> None:
     with World() as world:
         for name in MANY:
