@@ -84,8 +84,8 @@ class Moves:
         """Nothing can be seen: what was noted may be over."""
         self._to_come.clear()
         self._inside.clear()
-        for source in self.all_cut_off:
-            self._is_there(source)
+        for source, rename in self._cut_off.items():
+            self._cut_off[source] = rename._replace(gone_since=None)
 
     def awaits(self, source: str) -> bool:
         """Whether a rename away from a path is still to be begun."""
@@ -226,7 +226,7 @@ class Moves:
         return rename
 
     def _is_there(self, source: str) -> None:
-        """An old name is there again, or cannot be seen: for how long it has been gone counts anew."""
+        """An old name is there again: for how long it has been gone counts anew."""
         rename = self._cut_off.get(source)
         if rename is not None and rename.refused:
             # A hard link, for one: should it go some day, it is deleted.

@@ -125,6 +125,21 @@ def test_they_are_no_mass_delete_where_the_server_would_not_rename_them() -> Non
         _nothing_is_held(world)
 
 
+@pytest.mark.parametrize("where", ["nowhere", "beside"])
+def test_nor_where_the_folder_is_away_before_what_was_not_renamed_is_deleted(where: str) -> None:
+    """What nobody can see was taken for what is there again, such as another name of the file."""
+    with World() as world:
+        for name in MANY:
+            world.server.fail("RNFR", FAULTS["refused"](), path=f"{BASE}/{name}", times=10)
+        _rename_all(world, ())
+        while not {f"b/{name}" for name in MANY} <= world._published().keys():
+            world.do(("go_on", 0.1))
+        assert MANY[0] in world._published()
+        world.all(("vanish", where), ("go_on", 20.0), ("come_back",), ("go_on", 400.0))
+        assert world._published().keys() == {f"b/{name}" for name in MANY}
+        assert world._mirror.removals.hold is None
+
+
 def test_they_are_no_mass_delete_where_the_ledger_is_older_than_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
     """It was put back from a backup: the server has them under the new names already."""
     monkeypatch.setattr(World, "check_ledger", lambda _world: None)
