@@ -311,6 +311,9 @@ class Space:
         for inner in [known for known in self._refused if _holds(key, known)]:
             del self._refused[inner]
         self._lacks[key] = full
+        if any(_holds(key, freed) for freed in self._freed) or SERVER in self._freed:
+            # Files were deleted in it, or may have been: what was full then was less, or nothing.
+            self._freed.add(key)
         return key
 
     def _open(self, lack: Lack) -> None:

@@ -348,3 +348,23 @@ def test_after_a_delete_in_a_full_directory_one_file_is_tried_at_once():
     assert space.to_look_at(G, NOW + 1) == ["a"]
     assert space.admits(G, "a/3", NOW + 1)
     assert not space.admits(G, "a/1", NOW + 1)
+
+
+@pytest.mark.parametrize("deleted", ["a/9", "9"], ids=["in what was full", "in what was not"])
+def test_so_it_is_where_more_was_found_to_be_full_before_all_was_deleted(deleted: str):
+    space = full("a/1", "a/2")
+    assert space.awaits(G, "a/3", NOW)
+    space.freed(G, deleted)
+    assert refused(space, "b/1") == (G, True)
+    assert space.to_try(NOW + 1) >= {G}
+    assert space.to_look_at(G, NOW + 1) == [""]
+    assert space.admits(G, "a/3", NOW + 1)
+
+
+def test_where_nothing_was_deleted_nothing_is_tried_before_its_time():
+    space = full("a/1", "a/2")
+    space.freed(G, "a/9")
+    for path in ("b/1", "b/2"):
+        space.found(G, "c/1")
+        refused(space, path)
+    assert space.to_try(NOW + 1) == {f"{G}/a"}

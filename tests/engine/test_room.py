@@ -160,6 +160,25 @@ def test_a_full_directory_is_tried_also_where_the_last_delete_is_elsewhere(story
     assert story.queue.space.admits(M, "e/1", NOW)
 
 
+def test_so_it_is_where_all_around_it_is_found_to_be_full_between_the_deletes(story: Story):
+    """What was noted was the smaller one, which nobody knew any more: all waited for five minutes."""
+    # Of another mapping there is none that would make the server full.
+    shop = Story(story.ledger, name="shop", queue=story.queue)
+    story.outcomes = Outcomes(lambda _mirror: [shop.mirror])
+    story.queue.gate.answered()
+    story.queue.space.clear()
+    for path in ("g/e/1", "g/e/2"):
+        story.apply(Failed(other_file(path), FULL))
+    for path in ("g/e/old", "elsewhere"):
+        story.queue.offer(Delete(M, path))
+    next_deleted(story)
+    story.apply(Failed(other_file("g/f/1"), FULL))
+    assert [lack.key for lack in story.queue.space.lacks()] == [f"{M}/g"]
+    next_deleted(story)
+    assert waits_s(story, "g/e/1") == waits_s(story, "g/e/2") == waits_s(story, "g/f/1") == 0
+    assert story.queue.space.admits(M, "g/e/1", NOW)
+
+
 def test_a_removal_that_frees_nothing_has_nothing_tried(story: Story):
     story.apply(Done(RemoveDir(M, "empty"), Did.REMOVED))
     assert waits_s(story, "a") == SPACE_RETRY_S
