@@ -168,10 +168,8 @@ class Late:
             told: somebody was told that what is there stays, whatever it is.
         """
         path = action.path
-        # What one pass was told of by the server is not asked again by every other one.
-        for_good = told or (isinstance(action, Sweep) and not self._twice)
         brings = self._open.brings.get(path, ())
-        after = None if for_good else self._after(action)
+        after = None if told else self._after(action)
         if after is None and brings:
             after = NOTHING._replace(brings=brings)
         part = self._open.temporary_of(path) if self._twice and path in self.parts else ""
@@ -197,6 +195,9 @@ class Late:
 
     def _after(self, action: Action) -> Intent | None:
         """What stays noted although an action has ended, since what hung on a line may come to the final name yet."""
+        if isinstance(action, Sweep) and not self._twice:
+            # What one pass was told of by the server is not asked again by every other one.
+            return self._left_behind(action.path)
         intent = self._open.get(action.path)
         if intent is None or action.path not in self._hanging:
             return None
@@ -217,6 +218,14 @@ class Late:
         # What was sent in the place of a rename may have left something under the old name.
         source = intent.source if isinstance(action, Upload) else ""
         return Intent(Kind.FILE, "", source, prints, exposed=intent.exposed, brings=intent.brings)
+
+    def _left_behind(self, path: str) -> Intent | None:
+        """What the next pass has to know of a rename that was cut off: what it left goes when the file has arrived."""
+        intent = self._open.get(path)
+        if intent is None or not (intent.source and intent.fingerprints):
+            return None
+        left_by = self._site.moves.left_by(path, intent.fingerprints[-1])
+        return Intent(Kind.FILE, "", intent.source, intent.fingerprints) if left_by == intent.source else None
 
     def let_go(self, path: str) -> None:
         """What is under a path is no longer ours: nothing is open about it but which directories may come there."""

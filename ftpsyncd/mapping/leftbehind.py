@@ -27,7 +27,8 @@ AWAY_AGAIN_S = 300.0
 """The same while its server cannot be reached, or a person has paused it: each look is one at the disk, for days
 perhaps. That it is published has it looked at in any case (`done`), and so has that another one is here no more."""
 PAUSED_AGAIN_S = 3600.0
-"""The same in one pass of what a person has paused, which that does not wait for."""
+"""The same in one pass of what a person has paused, or what has failed and is tried once more: that is for the next
+pass."""
 
 
 def due(
@@ -63,7 +64,7 @@ def due(
         return None
     if not found:
         return over if all_seen else math.inf
-    return max(over, _look_again_at(site, path, at)) if on_its_way else over
+    return max(over, _look_again_at(site, path, rename, at)) if on_its_way else over
 
 
 def _lost_since(site: Site, path: str, at: Moment) -> float:
@@ -81,11 +82,14 @@ def _look_at_put_off(site: Site, at: Moment) -> None:
         site.dirty.mark(path, at.now)
 
 
-def _look_again_at(site: Site, path: str, at: Moment) -> float:
+def _look_again_at(site: Site, path: str, rename: CutOff, at: Moment) -> float:
     """When it is looked at again whether what is on its way has arrived (monotonic seconds)."""
     paused = bool(site.ledger.decisions.paused_ns(site.id))
     if site.one_pass:
-        return at.now + (PAUSED_AGAIN_S if paused else LOOK_AGAIN_S)
+        # Once it has arrived, that is looked at in any case.
+        failure = site.ledger.failures.of(site.id, rename.path)
+        waits = paused or (failure is not None and not failure.parked)
+        return at.now + (PAUSED_AGAIN_S if waits else LOOK_AGAIN_S)
     if not (paused or site.queue.gate.is_doubtful):
         return at.now + LOOK_AGAIN_S
     site.moves.put_off(path)
@@ -93,7 +97,7 @@ def _look_again_at(site: Site, path: str, at: Moment) -> float:
 
 
 def _is_on_its_way(site: Site, rename: CutOff, comes_to_rest: Callable[[str], bool]) -> bool:
-    """Whether it is about to be published under its new name, or is tried once more; one pass does not wait for that.
+    """Whether it is about to be published under its new name, or is tried once more, be that by the next pass.
 
     Where it lacked space, what lies under the old name may be what has to make that.
     """
@@ -101,7 +105,7 @@ def _is_on_its_way(site: Site, rename: CutOff, comes_to_rest: Callable[[str], bo
     if queue.brings(name, rename.path) or queue.occupied(name, rename.path) or comes_to_rest(rename.path):
         return True
     failure = site.ledger.failures.of(site.id, rename.path)
-    if site.one_pass or failure is None or failure.parked or failure.kind in NO_SPACE:
+    if failure is None or failure.parked or failure.kind in NO_SPACE:
         return False
     return _is_same_file(failure.fingerprint, rename)
 
@@ -174,7 +178,7 @@ def below_due(site: Site, directory: str, at: Moment, comes_to_rest: Callable[[s
     for path, rename in renames.items():
         arrives = _is_on_its_way(site, rename, comes_to_rest) and not _has_arrived(site, path, rename)
         if arrives and _is_left(site, path, rename):
-            return _look_again_at(site, directory, at)
+            return _look_again_at(site, directory, rename, at)
     if renames:
         _look_at_put_off(site, at)
     return None

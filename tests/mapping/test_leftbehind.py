@@ -187,14 +187,16 @@ def test_its_directory_waits_for_it_unless_the_server_needs_the_room(site: Site,
     assert leftbehind.below(site, "d", nobody, all_seen=True) == ([] if counted else ["d/old"])
 
 
-@pytest.mark.parametrize("kind", ["TransferFailedError", "ServerFullError", "parked", "another version", "one pass"])
-def test_while_it_is_tried_again_under_its_new_name_it_is_on_its_way(site: Site, kind: str) -> None:
-    """What lies under the old name may be what makes room for it; and one pass does not wait for tries to come."""
+@pytest.mark.parametrize("kind", ["TransferFailedError", "ServerFullError", "parked", "another version"])
+@pytest.mark.parametrize("once", [False, True], ids=["a daemon", "one pass"])
+def test_while_it_is_tried_again_under_its_new_name_it_is_on_its_way(site: Site, kind: str, *, once: bool) -> None:
+    """What lies under the old name may be what makes room for it. One pass leaves tries to come to the next one."""
     fingerprint = B if kind == "another version" else A
     failure = Failure(fingerprint, 3, kind == "parked", WALL, kind, "It failed.", "", "", WALL)
     site.ledger.failures.put(site.id, "new", failure)
-    site = site._replace(one_pass=kind == "one pass")
-    assert due(site, AFTER_S) == (NOW + LOOK_AGAIN_S if kind == "TransferFailedError" else None)
+    site = site._replace(one_pass=once)
+    again = NOW + (PAUSED_AGAIN_S if once else LOOK_AGAIN_S)
+    assert due(site, AFTER_S) == (again if kind == "TransferFailedError" else None)
 
 
 def test_what_was_here_a_moment_ago_counts_as_deleted_when_it_has_not_been_found_for_long(site: Site) -> None:

@@ -160,6 +160,34 @@ def test_a_pass_over_a_mapping_that_is_paused_ends_also_if_all_is_compared_once_
         assert world.progress.paused == 1
 
 
+@pytest.mark.parametrize("number", [2, 5], ids=["few", "more than may be deleted at once"])
+def test_what_a_rename_that_was_cut_off_has_left_stays_until_a_pass_has_sent_the_file(number: int):
+    """The only version at the server was deleted when the file had failed, or held as a mass delete."""
+    names = [f"moved{number}" for number in range(number)]
+    with _World(Sort(max_deletes=3)) as world:
+        world.adjust("delete_after_s", 0.0)
+        for name in names:
+            world.drop.write(name, 20)
+        world.time.now += 30.0
+        world.all(SYNC)
+        for name in names:
+            world.drop.rename(name, f"new-{name}")
+        world.time.now += 30.0
+        world.server.fail("STOR", FAULTS["broken"](), times=100)
+        world.all(("lose_connections", "RNTO", number))
+        for _ in range(3):
+            world.do(SYNC)
+            assert world._published().keys() >= {*names}
+            assert world.progress is not None
+            assert world.progress.held == 0
+            world.time.now += 30.0
+        world.all(("mend",), SYNC)
+        world.time.now += 3600.0
+        world.all(SYNC)
+        assert world._published().keys() >= {f"new-{name}" for name in names}
+        assert world._published().keys().isdisjoint(names)
+
+
 @pytest.mark.parametrize("failures", [0, 8])
 def test_renames_that_are_cut_off_make_no_mass_delete_for_the_next_pass_either(failures: int):
     """The pass does not wait for `delete_after` if that is long, and only it knew why those names are gone.
