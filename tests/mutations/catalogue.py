@@ -532,8 +532,8 @@ MUTATIONS = (
         "G3",
         "what came late under a final name is not looked for",
         "mapping/late.py",
-        "        after = None if for_good else self._after(action)\n",
-        "        after = None if for_good or path else self._after(action)\n",
+        "        after = None if told else self._after(action)\n",
+        "        after = None if told or path else self._after(action)\n",
         f"{DIRECT}::test_what_hung_on_a_dead_line_is_found_whenever_it_arrives[new-change0-a STOR]",
     ),
     Mutation(
