@@ -89,6 +89,8 @@ class MappingStatus(NamedTuple):
     """Directories in which no published file is left, and whose removal is withheld, besides what `held` counts."""
     comparing: bool = False
     """The folder is being looked at, or about to be: what is pending may not be all."""
+    oldest_pending: str = ""
+    """Which file that is, and what it waits for; empty if none waits, or it is among the problems."""
 
 
 class ServerStatus(NamedTuple):

@@ -38,6 +38,8 @@ NARROW, WIDE = 70, 100
 PROBLEMS_SHOWN = 5
 _WHY_CHARACTERS = 300
 TRANSFERS_SHOWN = 8
+LATE_S = 600.0
+"""A file that has waited for longer is named, whatever else is under way."""
 STILL_S = 5.0
 """A transfer that has not moved for so long has no pace any more."""
 
@@ -287,7 +289,18 @@ def _message(each: MappingStatus, server: ServerStatus | None) -> str:
     if each.held or each.state in {MappingState.SOURCE_MISSING, MappingState.PAUSED, MappingState.HELD}:
         return ""
     # What is wrong with the server is told there.
-    return each.message.removesuffix(f": {server.message}") if server is not None and server.message else each.message
+    said = each.message.removesuffix(f": {server.message}") if server is not None and server.message else each.message
+    late = _late(each)
+    # Of a folder at rest, it says what one of the files waits for that are not.
+    return "; ".join(filter(None, ("" if late and each.state is MappingState.SETTLING else said, late)))
+
+
+def _late(each: MappingStatus) -> str:
+    """Which file has been waiting for long, and what for; empty if none has, or what all wait for is told."""
+    waited_s = each.oldest_pending_s or 0.0
+    if waited_s <= LATE_S or not each.oldest_pending or each.state is MappingState.OFFLINE:
+        return ""
+    return f"{each.oldest_pending} (for {duration(waited_s)})"
 
 
 def _servers(status: Status, now: datetime, signs: Marks, typed: Typed) -> RenderableType | None:

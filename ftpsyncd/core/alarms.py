@@ -136,8 +136,9 @@ def conditions(status: Status, limits: AlertLimits) -> dict[Key, Condition]:
                 f"{name} is paused", f"`ftpsyncd resume {typed}` goes on.", limits.paused_s
             )
         elif mapping.oldest_pending_s is not None and mapping.oldest_pending_s > limits.oldest_pending_s:
+            which = f": {mapping.oldest_pending}" if mapping.oldest_pending else ""
             found[AlertKind.OLDEST_PENDING, name] = Condition(
-                f"{name}: a file or folder has been waiting for {duration(mapping.oldest_pending_s)}",
+                f"{name}: a file or folder has been waiting for {duration(mapping.oldest_pending_s)}{which}",
                 "`ftpsyncd status` tells what it waits for.",
             )
     return found

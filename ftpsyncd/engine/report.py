@@ -60,7 +60,8 @@ def mapping_status(mirror: Mirror, at: Moment) -> MappingStatus:
     failures = mirror.ledger.failures.counts(mirror.id)
     state, message = _state(mirror, failures.held, at)
     # Who may not read a folder is not to learn from its files that they never arrived: it waits as they do.
-    ages = [age for each in (mirror.waits, mirror.unreadable) if (age := each.oldest(at.now)) is not None]
+    waiting = [each for each in (mirror.waits.longest(), mirror.unreadable.longest()) if each is not None]
+    longest = min(waiting, default=None)
     waits = load.waiting + len(mirror.waits.unsettled()) + mirror.queue.space.waiting(mirror.spec.name)
     gone = 0 if mirror.removals.hold else mirror.removals.absent.files + mirror.removals.absent.empty
     return MappingStatus(
@@ -77,7 +78,8 @@ def mapping_status(mirror: Mirror, at: Moment) -> MappingStatus:
         published_bytes=totals.bytes,
         last_publish=iso(totals.last_publish_ns) if totals.last_publish_ns else None,
         message=message,
-        oldest_pending_s=round(max(ages), 1) if ages else None,
+        oldest_pending_s=None if longest is None else round(at.now - longest.since, 1),
+        oldest_pending="" if longest is None else longest.told,
         watcher=mirror.watcher.kind,
         since=_since(mirror, state, at),
         directories_held=mirror.removals.directories_held,

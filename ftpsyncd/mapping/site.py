@@ -56,6 +56,15 @@ class Moment(NamedTuple):
     since the daemon started: of before that, nobody knows."""
 
 
+class Waiting(NamedTuple):
+    """What waits in a mapping for longest."""
+
+    since: float
+    """Monotonic seconds."""
+    told: str
+    """Which path it is, and what it waits for; empty where that is told among what failed."""
+
+
 class Step(NamedTuple):
     """The wall clock was set: what was noted by it before is of another time."""
 

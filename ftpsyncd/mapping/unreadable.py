@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from ftpsyncd.errors import LocalUnreadableError
 from ftpsyncd.events import EventKind
-from ftpsyncd.mapping.site import QUEUE_ROOM, Moment, Site
+from ftpsyncd.mapping.site import QUEUE_ROOM, Moment, Site, Waiting
 from ftpsyncd.model import Kind, Listing
 from ftpsyncd.paths import basename, join, parent
 
@@ -83,10 +83,11 @@ class Unreadable:
             self._rest_again_s = FIRST_AGAIN_S
         return known
 
-    def oldest(self, now: float) -> float | None:
-        """For how many seconds what could not be read for longest could not; None if everything can."""
+    def longest(self) -> Waiting | None:
+        """What could not be read for longest; None if everything can."""
         since = next(iter(self._since.values()), None)
-        return None if since is None else now - since
+        # It is among what failed.
+        return None if since is None else Waiting(since, "")
 
     def nothing_below(self, directory: str) -> None:
         """A directory is not there: neither is anything below it."""

@@ -19,9 +19,10 @@ from ftpsyncd.core.settle import BUSY_AGAIN_S, Sighting
 from ftpsyncd.counting import exactly
 from ftpsyncd.errors import FileBusyError
 from ftpsyncd.events import EventKind
-from ftpsyncd.mapping.site import QUEUE_ROOM, Moment, Site, Slices
+from ftpsyncd.mapping.site import QUEUE_ROOM, Moment, Site, Slices, Waiting
 from ftpsyncd.model import Failure, Fingerprint, Listing
 from ftpsyncd.paths import basename, parent
+from ftpsyncd.quoting import quote
 
 LOOK_GAP_S = 0.01
 """A path that keeps changing is looked at no more often than this, and ever more rarely."""
@@ -410,22 +411,29 @@ class Waits:
         yield from self.unsettled()
         yield from ((path, pending) for path, pending in self._overtaken.items() if path not in self.pending)
 
-    def oldest(self, now: float) -> float | None:
-        """For how many seconds the file that waits longest has been waiting; None if none waits."""
+    def longest(self) -> Waiting | None:
+        """The file that has waited for longest; None if none waits."""
         while self.offered:
             path, since = next(iter(self.offered.items()))
             if self._still_waits(path):
                 break
             del self.offered[path]
-        else:
-            since = now
+        found = [Waiting(since, _told(path, self._for_server(path)))] if self.offered else []
         while self._ages:
             first, path = self._ages[0]
             if (pending := self.pending.get(path)) is not None and pending.first == first:
-                since = min(since, first)
+                found.append(Waiting(first, _told(path, pending.why) if pending.unsettled else ""))
                 break
             heapq.heappop(self._ages)
-        return now - since if self.offered or self.pending else None
+        return min(found, default=None)
+
+    def _for_server(self, path: str) -> str:
+        """What a file that is to be sent waits for; empty if its last try failed."""
+        if self._queue.space.has_put_off(self._name, path):
+            return "there is no space for it at the server"
+        if self._queue.at_work(self._name, path) is not None:
+            return "it is on its way"
+        return "it waits for its turn" if self._queue.waiting(self._name, path) is not None else ""
 
     def _still_waits(self, path: str) -> bool:
         if self._queue.waiting(self._name, path) is not None or self._queue.occupied(self._name, path):
@@ -434,3 +442,8 @@ class Waits:
             return True
         failure = self._site.ledger.failures.of(self._site.id, path)
         return path in self.pending or (failure is not None and not failure.parked)
+
+
+def _told(path: str, why: str) -> str:
+    """What is told of a path that waits; nothing if what it waits for is told elsewhere."""
+    return f"{quote(path)}: {why}" if why else ""

@@ -69,6 +69,11 @@ def test_all_is_well(tmp_path: Path) -> None:
             "CRITICAL: gallery: a file or folder has been waiting for 3 days",
         ),
         (
+            {"mappings": (GALLERY._replace(oldest_pending_s=2400.0, oldest_pending="a.mxf: it is written"),)},
+            2,
+            "CRITICAL: gallery: a file or folder has been waiting for 40 minutes: a.mxf: it is written",
+        ),
+        (
             {"mappings": (GALLERY._replace(state=MappingState.PAUSED, oldest_pending_s=2400.0),)},
             1,
             "WARNING: gallery is paused",

@@ -236,6 +236,34 @@ def test_it_is_told_at_every_width_what_a_mapping_waits_for(width):
     assert max(map(len, text.splitlines())) <= width
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"state": MappingState.SYNCING}, "syncing 3 waiting; film.mxf: it is written (for 2 h)"),
+        (
+            {"state": MappingState.SYNCING, "message": "all is polled"},
+            "; all is polled; film.mxf: it is written (for 2 h)",
+        ),
+        (
+            {"state": MappingState.SETTLING, "message": "b.jpg: why"},
+            "settling 3 waiting; film.mxf: it is written (for 2 h)",
+        ),
+        (
+            {"state": MappingState.SETTLING, "message": "b.jpg: why", "oldest_pending_s": 60.0},
+            "3 waiting; b.jpg: why\n",
+        ),
+        ({"state": MappingState.OFFLINE, "message": "the server is away"}, "3 waiting; the server is away\n"),
+        ({"state": MappingState.PAUSED, "message": "paused by a person"}, "3 waiting\n"),
+    ],
+)
+def test_what_has_waited_for_long_is_named_whatever_else_is_under_way(change, told):
+    late = GOOD._replace(pending=3, oldest_pending_s=7200.0, oldest_pending="film.mxf: it is written")._replace(
+        **change
+    )
+    text = drawn(view(WELL._replace(mappings=(late,)), NOW, UNICODE, 90), 90)
+    assert told in text.replace("syncing  ", "syncing ").replace("settling  ", "settling ")
+
+
 def test_what_is_wrong_with_a_server_is_told_once():
     air = TROUBLE.servers[1]
     radio = GOOD._replace(remote="air:/", state=MappingState.OFFLINE, pending=12)

@@ -121,6 +121,14 @@ def test_what_decides_about_deletes_is_named_once():
     assert (condition.message, condition.remedy) == (f"a: 2 deletes are held: {held.message}", "")
 
 
+def test_it_is_told_what_waits_for_so_long():
+    late = WELL._replace(oldest_pending_s=7200.0, oldest_pending="film: a program has it open for writing")
+    [condition] = conditions(status(late), LIMITS).values()
+    assert condition.message == (
+        "a: a file or folder has been waiting for 2 h: film: a program has it open for writing"
+    )
+
+
 def test_a_paused_mapping_is_not_also_late():
     paused = WELL._replace(state=MappingState.PAUSED, oldest_pending_s=1e6)
     assert conditions(status(paused), LIMITS).keys() == {(AlertKind.PAUSED, "a")}

@@ -1542,37 +1542,68 @@ def _any_failure() -> Failure:
 # ── How long files wait ──────────────────────────────────────────────────────────────────────────────────────────
 
 
+def waited_s(mirror: Mirror, now: float) -> float | None:
+    """For how long the file that waits longest has been waiting."""
+    longest = mirror.waits.longest()
+    return None if longest is None else now - longest.since
+
+
 def test_the_oldest_wait_is_that_of_a_file_that_still_waits(story: Story):
     mirror = story.mirror
-    assert mirror.waits.oldest(NOW) is None
+    assert waited_s(mirror, NOW) is None
     mirror.waits.offered = {"vanished": NOW - 50, "d/a": NOW - 10, "b": NOW - 5}
     story.queue.offer(UPLOAD)
     story.queue.offer(other_file())
-    assert mirror.waits.oldest(NOW) == 10
+    assert waited_s(mirror, NOW) == 10
     assert "vanished" not in mirror.waits.offered
     story.apply(Failed(UPLOAD, BROKEN))
     story.queue.withdraw(M, "d/a")
-    assert mirror.waits.oldest(NOW) == 10  # it is tried again
+    assert waited_s(mirror, NOW) == 10  # it is tried again
     story.apply(Done(UPLOAD, Did.PUBLISHED))
-    assert mirror.waits.oldest(NOW) == 5
+    assert waited_s(mirror, NOW) == 5
     story.queue.withdraw(M, "b")
-    assert mirror.waits.oldest(NOW) is None
+    assert waited_s(mirror, NOW) is None
 
 
 def test_a_parked_file_waits_for_a_person_and_is_not_pending(story: Story):
     story.mirror.waits.offered = {"d/a": NOW - 10}
     story.apply(Failed(UPLOAD, NameNotSendableError("No.")))
-    assert story.mirror.waits.oldest(NOW) is None
+    assert waited_s(story.mirror, NOW) is None
 
 
 def test_a_file_that_settles_waits_too(story: Story):
     mirror = story.mirror
     mirror.waits.for_writer("b", A, Moment(NOW, WALL))
     mirror.waits.for_writer("b", A, Moment(NOW + 20, WALL))
-    assert mirror.waits.oldest(NOW + 30) == 30
+    assert waited_s(mirror, NOW + 30) == 30
     mirror.waits.offered = {"d/a": NOW - 10}
     story.queue.offer(UPLOAD)
-    assert mirror.waits.oldest(NOW + 30) == 40
+    assert waited_s(mirror, NOW + 30) == 40
+
+
+def test_what_waits_for_longest_is_named_while_others_are_published(story: Story):
+    """Whoever was alerted, and asked, was told that a file is on its way, and nothing of the one that is written."""
+    mirror, later = story.mirror, Moment(NOW + 4000, WALL)
+    mirror.waits.for_writer("day 1/film", A, Moment(NOW, WALL))
+    mirror.waits.offered = {"d/a": NOW + 3990}
+    story.queue.offer(UPLOAD)
+    status = mapping_status(mirror, later)
+    assert (status.state, status.message) == (MappingState.SYNCING, "")
+    assert (status.oldest_pending_s, status.oldest_pending) == (
+        4000.0,
+        '"day 1/film": a program has it open for writing',
+    )
+    mirror.waits.present("day 1/film")
+    assert mapping_status(mirror, later).oldest_pending == "d/a: it waits for its turn"
+    story.queue.take(NOW)
+    assert mapping_status(mirror, later).oldest_pending == "d/a: it is on its way"
+
+
+def test_what_has_failed_is_named_among_the_problems_only(story: Story):
+    story.mirror.waits.offered = {"d/a": NOW - 10}
+    story.apply(Failed(UPLOAD, BROKEN))
+    status = mapping_status(story.mirror, Moment(NOW, WALL))
+    assert (status.oldest_pending_s, status.oldest_pending) == (10.0, "")
 
 
 def test_a_missing_source_has_nothing_that_waits(story: Story):

@@ -1539,7 +1539,7 @@ def test_what_cannot_be_read_waits_as_a_file_does_so_that_somebody_is_told(story
     status = mapping_status(story.mirror, Moment(NOW + 4000, WALL))
     assert (status.failed, status.parked, status.oldest_pending_s) == (2, 0, 4000.0)
     story.lists("old")
-    assert story.mirror.unreadable.oldest(NOW + 4000) == 2000.0
+    assert story.mirror.unreadable.longest() == (NOW + 2000, "")
     story.lists("", old=folder(), new=folder())
     story.lists("new")
     assert mapping_status(story.mirror, Moment(NOW + 4000, WALL)).oldest_pending_s is None

@@ -151,13 +151,13 @@ def test_nothing_is_left_of_what_was_below_a_directory_that_is_gone(story: Story
 
 
 def test_since_when_something_cannot_be_read_is_of_what_could_not_for_longest(story: Story) -> None:
-    assert story.unreadable.oldest(NOW) is None
+    assert story.unreadable.longest() is None
     for number in range(3):
         story.lists(f"{number}", now=NOW + number, directory=f"d{number}")
     story.lists("0", now=NOW + 5, directory="d0")
-    assert story.unreadable.oldest(NOW + 9) == 9
+    assert story.unreadable.longest() == (NOW, ""), "which it is is told among what failed"
     story.unreadable.over("d0/0")
-    assert story.unreadable.oldest(NOW + 9) == 8
+    assert story.unreadable.longest() == (NOW + 1, "")
 
 
 def test_of_what_was_published_it_is_known_that_it_cannot_be_read(story: Story) -> None:
