@@ -121,6 +121,8 @@ class Listing(NamedTuple):
     """Of a mount point: what is mounted there, a number as in `RootIdentity`, or 0: that is not told."""
     disk: Disk | None = None
     """What the directory is on, below its mount point; None: on the file system of the root, or that is not told."""
+    disk_told: bool = False
+    """That is told: without a disk, nothing is mounted on the way from the root to the directory."""
     mounted: frozenset[str] = frozenset()
     """Names of directories that are on another mount, whatever their device: a bind mount's is the same."""
     awaited: frozenset[str] = frozenset()

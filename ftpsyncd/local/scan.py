@@ -159,7 +159,9 @@ class Scanner:
             mounted, elsewhere = self._mounted(_Opened(descriptor, directory, real, root_fd), seen, failed.root)
             mount_point = mount_point or elsewhere
             filesystem = _filesystem_of(descriptor, status.st_dev) if mount_point else 0
-            disk = None if mount_point else self._disk_of(descriptor, self._mount_of(real), status.st_dev)
+            point = "" if mount_point else self._mount_of(real)
+            disk = self._disk_of(descriptor, point, status.st_dev)
+            told = not mount_point and bool(self._mounts[1]) and (disk is not None or not point)
         except OSError as error:
             tree.require_descriptors(error)
             if directory and error.errno in tree.GONE and self._is_gone(root_fd, directory):
@@ -182,6 +184,7 @@ class Scanner:
             mount_point=mount_point,
             filesystem=filesystem,
             disk=disk,
+            disk_told=told,
             mounted=mounted,
         )
 

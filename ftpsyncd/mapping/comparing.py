@@ -208,6 +208,7 @@ class Comparing:
         )
         below: list[str] = []
         asked: list[str] = []
+        judged = False
         for decision in plan_directory(listing, rows, failures, look):
             match decision:
                 case Enter(path, _, known):
@@ -223,6 +224,9 @@ class Comparing:
                     self._site.ledger.bear_in_mind(self._site.id, decision.path, rows.get(basename(decision.path)))
                     self._offer_present(decision, listing, at, order)
                 case Gone() | Swapped(gone=True):
+                    if not judged:
+                        self._removals.source.require_same_disk_above(listing, at)
+                        judged = True
                     self._found_gone(decision, listing, rows[basename(decision.path)], at, trusted=trusted)
                 case Settled() | Wait() | Swapped() | Forget() | Adopt():
                     self._note(decision, facts, at)

@@ -16,6 +16,7 @@ from ftpsyncd.mapping.holding import Holding
 from ftpsyncd.mapping.places import Places
 from ftpsyncd.mapping.site import Moment, Site
 from ftpsyncd.model import Disk, HoldKind, Kind, Listing, RootIdentity
+from ftpsyncd.paths import above
 from ftpsyncd.quoting import as_word
 
 _OTHER = frozenset({HoldKind.REPLACED_SOURCE, HoldKind.UNMOUNTED_SOURCE})
@@ -147,6 +148,27 @@ class Source:
                 self._site.ledger.put(self._site.id, listing.directory, row._replace(device=filesystem))
         else:
             self.swapped(swapped, at)
+
+    def require_same_disk_above(self, listing: Listing, at: Moment) -> None:
+        """Something in a directory is gone: is all that was mounted above it mounted still, and nothing else?
+
+        It may be looked at before the mount point, as where it is polled by itself, or while a pass has not come to
+        that; and what is below a mount point may have directories of the same names.
+        """
+        disk, places = listing.disk, above(listing.directory)
+        # Through a link that is followed, what a disk is mounted on has another path.
+        if not listing.disk_told or (disk is not None and disk.point not in places):
+            return
+        for each in places:
+            here = disk is not None and each == disk.point
+            filesystem, device = (disk.filesystem, listing.device) if disk is not None and here else (0, 0)
+            row = self._site.ledger.row(self._site.id, each)
+            if row is not None and row.kind is Kind.DIR:
+                swapped = swapped_directory(each, row, mount_point=here, filesystem=filesystem, device=device)
+                if swapped is not None:
+                    self.swapped(swapped, at)
+            if here:
+                return
 
     def _is_on(self, disk: Disk, device: int, at: Moment) -> None:
         """A directory is on a disk: that is back, if its mount point would tell so."""

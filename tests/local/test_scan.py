@@ -534,6 +534,29 @@ def test_a_listing_says_whether_its_directory_is_a_mount_point(root: Path, *, fo
 
 
 @as_root
+def test_it_is_told_when_nothing_is_mounted_above_a_directory_any_more(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that is bound has the device of what is around it."""
+    (root / "sub/inner").mkdir()
+    scanner = Scanner(root)
+    assert scanner.list_dir("sub/inner").disk_told
+    if subprocess.run(["mount", "--bind", root / "sub", root / "sub"], check=False).returncode != 0:
+        pytest.skip("cannot mount here")
+    try:
+        listing, point = scanner.list_dir("sub/inner"), scanner.list_dir("sub")
+    finally:
+        subprocess.run(["umount", root / "sub"], check=False)
+    assert listing.disk is not None
+    assert (listing.disk.point, listing.disk_told) == ("sub", True)
+    assert (point.mount_point, point.disk_told) == (True, False)
+    listing = scanner.list_dir("sub/inner")
+    assert (listing.disk, listing.disk_told) == (None, True)
+    monkeypatch.setattr(mounts, "current", lambda *_, **__: ())
+    assert not scanner.list_dir("sub/inner").disk_told, "nobody knows what is mounted"
+
+
+@as_root
 def test_what_a_mount_covers_is_not_told_to_be_on_it(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The disk may come between a look and the question where that was."""
     (root / "sub/inner").mkdir()
@@ -553,6 +576,7 @@ def test_what_a_mount_covers_is_not_told_to_be_on_it(root: Path, monkeypatch: py
     if came != [0]:
         pytest.skip("cannot mount here")
     assert (listing.presence, listing.disk) == (Presence.PRESENT, None)
+    assert not listing.disk_told, "it is not on the file system of the root for that, as far as is known"
 
 
 @as_root

@@ -860,6 +860,53 @@ class TestTwoDisksThatAreAway:
         return story
 
 
+@pytest.mark.parametrize(
+    ("where", "disk", "told", "held"),
+    [
+        ("card", None, True, "card was mounted when it was published and is not mounted now"),
+        ("card", Disk("card", 11), True, ""),
+        ("card", Disk("card", 12), True, "card is on another disk now than when it was published"),
+        (
+            "card",
+            Disk("card/sub", 13),
+            True,
+            "card/sub was a plain directory when it was published and is a mount point now",
+        ),
+        ("card", Disk("elsewhere", 11), True, ""),
+        ("card", None, False, ""),
+        ("plain", None, True, ""),
+        (
+            "plain",
+            Disk("plain", 11),
+            True,
+            "plain was a plain directory when it was published and is a mount point now",
+        ),
+    ],
+)
+def test_what_is_gone_far_below_a_mount_point_is_judged_by_what_is_mounted_there(
+    story: Story,
+    where: str,
+    disk: Disk | None,
+    told: bool,  # noqa: FBT001
+    held: str,
+):
+    """Where it is polled by itself, a directory of the same name below the mount point was looked at first."""
+    ledger = story.ledger
+    ledger.put(story.id, "", made(1))
+    ledger.put(story.id, "card", made(50)._replace(device=11))
+    ledger.put(story.id, "plain", made(51))
+    for directory in (f"{where}/sub", f"{where}/sub/deep"):
+        ledger.put(story.id, directory, made(52))
+    ledger.put(story.id, f"{where}/sub/deep/a", published(PICTURE))
+    there = Listing(f"{where}/sub/deep", Presence.PRESENT, {}, inode=60, device=DISK, disk=disk, disk_told=told)
+    for seconds in (0, 60):
+        story.mirror.on_answer(there, Moment(NOW + seconds, WALL + seconds * 10**9))
+    hold = story.mirror.removals.hold
+    assert ("" if hold is None else hold.message.partition(": ")[0]) == held
+    deleted = story.queue.take(NOW + 60)
+    assert (deleted is None) is bool(held)
+
+
 class TestWhatWasSeenWhileADiskWasAwayAndArrivesWhenItIsBack:
     """It is below the mount point, out of sight, and nobody has deleted it."""
 
