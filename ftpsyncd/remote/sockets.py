@@ -14,7 +14,7 @@ import termios
 
 from ftpsyncd import lacking
 from ftpsyncd.errors import NoSocketError, RemoteError, ServerUnavailableError, TlsError
-from ftpsyncd.remote.tls import CERTIFICATES
+from ftpsyncd.remote.tls import CERTIFICATES, OUR_CERTIFICATES
 
 _FOR_NAMES = 2
 """Files that the resolver, or OpenSSL for an anchor, may have to open beside what is open."""
@@ -56,7 +56,10 @@ def translate(error: Exception, doing: str, *, short: NoSocketError | None = Non
             return ServerUnavailableError(f"The server closed the connection while {doing}.")
         case ssl.SSLError() if re.search("ALERT.*(CERTIFICATE|UNKNOWN_CA)", getattr(error, "reason", None) or ""):
             # With TLS 1.3 the alert comes after the handshake: the server judges when we believe to be through.
-            return TlsError(f"The server does not accept our certificate, or the lack of one: {error.reason}.")
+            return TlsError(
+                f"The server does not accept our certificate, or the lack of one: {error.reason}.",
+                remedy=OUR_CERTIFICATES.get(error.reason),
+            )
         case ssl.SSLError():
             # On a line that had begun well: a dying vsftpd says its last words in clear text.
             return ServerUnavailableError(f"TLS failed while {doing}: {getattr(error, 'reason', None) or error}.")

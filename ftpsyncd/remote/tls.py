@@ -42,6 +42,17 @@ CERTIFICATES = {
     **dict.fromkeys((66, 67, 68), "Too weak by today's measure: have it renewed by whoever runs the server."),
 }
 """What helps against a certificate, by the code of X509_STORE_CTX_get_error(3)."""
+_OURS = "A running daemon reads it at its next try."
+OUR_CERTIFICATES = {
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED": f"By the server's clock, `client_cert` has expired: have it renewed. {_OURS}",
+    "SSLV3_ALERT_CERTIFICATE_REVOKED": f"`client_cert` was revoked: have a new one made. {_OURS}",
+    "TLSV1_ALERT_UNKNOWN_CA": (
+        "The server does not know who has signed `client_cert`: take one of an authority that it knows, with the"
+        f" certificates in between in the same file, or have that one made known to it. {_OURS}"
+    ),
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "The server wants a certificate: set `client_cert` and `client_key`.",
+}
+"""What helps where a server refuses ours, by the reason of OpenSSL, some of which have a name of long ago."""
 _UPDATE = "the server is too old for TLS that is safe by today's measure: have it updated by whoever runs it."
 HANDSHAKES = {
     "WRONG_VERSION_NUMBER": "Set `tls: explicit`, or correct `port`: what answers there does not begin with TLS.",

@@ -121,16 +121,28 @@ class TestTranslate:
         assert said in translate(error, "x").remedy
 
     @pytest.mark.parametrize(
-        "reason", ["TLSV13_ALERT_CERTIFICATE_REQUIRED", "SSLV3_ALERT_BAD_CERTIFICATE", "TLSV1_ALERT_UNKNOWN_CA"]
+        ("reason", "said", "misleads"),
+        [
+            ("TLSV13_ALERT_CERTIFICATE_REQUIRED", "set `client_cert` and `client_key`", "tls_ca"),
+            ("SSLV3_ALERT_CERTIFICATE_EXPIRED", "has expired: have it renewed", "tls_ca"),
+            ("SSLV3_ALERT_CERTIFICATE_REVOKED", "was revoked: have a new one made", "tls_ca"),
+            ("TLSV1_ALERT_UNKNOWN_CA", "does not know who has signed", "tls_ca"),
+            ("SSLV3_ALERT_BAD_CERTIFICATE", "if the server wants one, `client_cert`", "expired"),
+        ],
     )
-    def test_a_server_that_wants_another_certificate_of_ours_is_not_asked_again_and_again(self, reason):
-        """Under TLS 1.3 that is said after the handshake, wherever we are by then."""
+    def test_a_server_that_wants_another_certificate_of_ours_is_not_asked_again_and_again(self, reason, said, misleads):
+        """Under TLS 1.3 that is said after the handshake, wherever we are by then.
+
+        Who had let his own run out was told to check `host`, `tls` and `tls_ca`.
+        """
         error = ssl.SSLError(1, f"[SSL: {reason}]")
         error.reason = reason
         told = translate(error, "x")
         assert type(told) is errors.TlsError
         assert told.retry is errors.Retry.LOGIN
         assert "client_cert" in told.remedy
+        assert said in told.remedy
+        assert misleads not in told.remedy
 
     def test_a_typed_error_stays(self):
         error = errors.ServerFullError("full")
