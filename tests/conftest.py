@@ -33,6 +33,9 @@ for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIG
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, handler)
 
+# Of who starts tests with another umask: vsftpd and proftpd do not start with files that everybody may write.
+os.umask(0o022)
+
 # The descriptor by which the kernel tells of mounts is one for the life of the process.
 mounts.current()
 open_nursery()

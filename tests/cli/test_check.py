@@ -94,7 +94,7 @@ def test_a_disk_that_hangs_is_said_to_and_keeps_nothing_else_from_being_checked(
         goes_on.set()
     told = {each.subject: (each.level, each.message) for each in findings if each.area is Area.MACHINE}
     shop, gallery = (config.mappings[name].local for name in ("shop", "gallery"))
-    assert told["mapping shop"] == (Level.WARNING, f"The disk of {quote(str(shop))} has not answered for 1 s.")
+    assert told["mapping shop"] == (Level.WARNING, f"The disk of {shop} has not answered for 1 s.")
     assert told["mapping gallery"] == (Level.OK, f"{gallery} can be read.")
     assert told["inotify"][1].startswith("1 folder to watch")
     assert [each for each in findings if each.area is Area.SERVER]

@@ -217,9 +217,9 @@ def test_the_shell_completes_names(config_file, words, completed, named):
 )
 def test_the_shell_completes_files_and_behind_one_where_it_is_put(config_file, words, completed):
     """Bash makes three words of an option with its value behind an equals sign."""
-    line = f"ftpsyncd {words}".replace("{config}", str(config_file))
+    line = f"ftpsyncd {words}".replace("{config}", as_word(config_file))
     environ = {**os.environ, "_FTPSYNCD_COMPLETE": "bash_complete", "COMP_WORDS": line}
-    environ |= {"COMP_CWORD": str(len(line.split(" ")) - 1), "FTPSYNCD_CONFIG": str(config_file)}
+    environ |= {"COMP_CWORD": str(len(words.split(" "))), "FTPSYNCD_CONFIG": str(config_file)}
     ended = nursery.run([sys.executable, "-m", "ftpsyncd"], env=environ)
     assert (ended.stdout.split(), ended.stderr) == (completed, "")
 

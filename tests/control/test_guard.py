@@ -23,6 +23,7 @@ from ftpsyncd.control.server import ControlServer
 from ftpsyncd.control.tokenfile import token_in, unfit
 from ftpsyncd.errors import ControlSocketError
 from ftpsyncd.questions import CommandName
+from ftpsyncd.quoting import as_word
 from tests.control.fakes import FakeDaemon
 from tests.servers import free_port
 
@@ -425,7 +426,7 @@ def test_a_token_of_another_user_is_refused(token_file, monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: token_file.stat().st_uid + 1)
     with pytest.raises(ControlSocketError, match="it belongs to another user") as caught:
         token_in(token_file)
-    assert f"chown -R ftpsyncd: {token_file.parent}`" in caught.value.remedy
+    assert f"chown -R ftpsyncd: {as_word(token_file.parent)}`" in caught.value.remedy
     assert "Remove" not in caught.value.remedy, "that would be made anew for who runs it now, and not for the service"
 
 
@@ -442,7 +443,7 @@ def test_of_a_token_that_root_has_made_it_is_said_whose_it_has_to_be():
                 token_in(Path(place, "control.token"))
         finally:
             os.seteuid(0)
-    assert f"chown -R ftpsyncd: {place}`" in caught.value.remedy
+    assert f"chown -R ftpsyncd: {as_word(place)}`" in caught.value.remedy
 
 
 @pytest.mark.parametrize("content", ["", "short", "a" * 19, "two words are no token at all", "é" * 30, "a\x01" * 20])

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from ftpsyncd.quoting import as_word
 from tests.e2e.site import Site, site, sizes
 from tests.e2e.test_source import copies, fill, some_checks_later, watchful
 from tests.figures import Figures
@@ -165,7 +166,7 @@ def test_that_a_new_ledger_was_begun_is_told_and_nothing_is_deleted_for_it(
         (s.drop / "b.jpg").write_bytes(b"changed while nobody looked")
         before = copies(s.published)
         config = json.loads(s.config.read_text())
-        config["alerts"] = {"command": ["sh", "-c", f"cat >> {tmp_path}/told"]}
+        config["alerts"] = {"command": ["sh", "-c", f"cat >> {as_word(tmp_path)}/told"]}
         s.config.write_text(json.dumps(config))
         s.start()
         s.until_state("in_sync")

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from ftpsyncd.control.client import ControlClient
+from ftpsyncd.quoting import as_word
 from tests import servers
 from tests.e2e.site import MAPPING, Site, contents, site, sizes
 from tests.servers import Server
@@ -396,7 +397,7 @@ def test_alerts_are_told_by_the_running_daemon_and_follow_a_reload(running: Site
     s = running
     out = s.base / "alerts.jsonl"
     config = json.loads(s.config.read_text())
-    config["alerts"] = {"command": ["sh", "-c", f"cat >> {out}"], "paused": "0s"}
+    config["alerts"] = {"command": ["sh", "-c", f"cat >> {as_word(out)}"], "paused": "0s"}
     s.config.write_text(json.dumps(config))
     hang_up(s)
     s.command("pause")

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from ftpsyncd.quoting import as_word
 from tests.e2e.site import Site, site, wait_a_moment
 from tests.e2e.test_observed import ask, set_keys
 from tests.figures import Figures
@@ -147,7 +148,7 @@ def test_no_secret_is_said_or_left_anywhere(
             config["servers"][name] = {k: v for k, v in config["servers"][name].items() if v is not None}
         s.config.write_text(json.dumps(config))
         told = tmp_path / "told"
-        command = ["sh", "-c", f"(cat; env) > {told}.new; mv {told}.new {told}"]
+        command = ["sh", "-c", f"(cat; env) > {as_word(told)}.new; mv {as_word(told)}.new {as_word(told)}"]
         alerts = {"command": command, "webhook": {"env": "WEBHOOK"}, "server_offline": "1s", "remind": "1h"}
         set_keys(s, control={"http": f"127.0.0.1:{port}"}, log={"level": "debug", "format": log}, alerts=alerts)
         (s.drop / "a.jpg").write_bytes(b"a" * 1000)
