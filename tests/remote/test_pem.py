@@ -12,6 +12,7 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 
 from ftpsyncd.errors import TlsFileError
+from ftpsyncd.quoting import as_word
 from ftpsyncd.remote import pem
 from ftpsyncd.remote.sockets import translate
 from ftpsyncd.remote.tls import tls_context
@@ -83,7 +84,7 @@ def test_the_command_that_is_given_makes_one_that_is_loaded(files, key, der):
     named = {each: files[each] for each in ("tls_ca", "client_cert", "client_key")}
     with pytest.raises(TlsFileError) as caught:
         tls_context(ServerSpec("web", "h", "u", **{**named, key: files[der]}))
-    command = caught.value.remedy.split("`")[1].replace("FILE", str(files["none"]))
+    command = caught.value.remedy.split("`")[1].replace("FILE", as_word(files["none"]))
     subprocess.run(["sh", "-ec", command], check=True)
     tls_context(ServerSpec("web", "h", "u", **{**named, key: files["none"]}))
 
