@@ -189,7 +189,8 @@ class Drop:
         looks whether it is there right before a rename, and may meet it gone again.
         """
         self.renamed: set[tuple[str, bytes]] = set()
-        """The same of files that have got another name, however often, and whatever else has become of the path."""
+        """The same of files that have got another name, themselves or with a directory that they were in, however often,
+        and whatever else has become of the path."""
 
     def remove(self) -> None:
         for writer in self.writers:
@@ -393,8 +394,8 @@ class Drop:
             return
         is_folder = self.is_folder(path)
         self._leaves(path, -math.inf if is_folder else self._time.now)
-        if Path(self.local(path)).is_file():
-            self.renamed.add((path, Path(self.local(path)).read_bytes()))
+        files = (each for each in self.below(path) if Path(self.local(each)).is_file())
+        self.renamed |= {(each, Path(self.local(each)).read_bytes()) for each in files}
         self._changed(self.below(path))
         self._tell(path)
         if not (self.exists(target) and Path(self.local(path)).samefile(self.local(target))):
