@@ -43,7 +43,7 @@ engine, and the remedy shown to people.
         │   └── TlsFileError          an anchor, certificate or key of the configuration cannot be loaded
         ├── TransferFailedError       this transfer failed; another try may pass
         │   ├── VerificationError     the server holds something else than was sent
-        │   ├── UnwrittenError        all of it was sent, and the server's disk did not take it (451)
+        │   ├── UnwrittenError        all of it was sent, and the server's disk did not take it (451, 551)
         │   └── InUseError            a program at the server has the file open (550, 450)
         ├── ServerFullError           no space or quota (452, 552)
         ├── FileTooLargeError         the server takes no file of this size
@@ -427,7 +427,7 @@ class TlsFileError(TlsError):
 
 
 class TransferFailedError(RemoteError):
-    """This transfer failed; another try may pass (425, 426, 451)."""
+    """This transfer failed; another try may pass (425, 426, 451, 551)."""
 
     @property
     def stalled(self) -> bool:

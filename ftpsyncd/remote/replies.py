@@ -265,7 +265,9 @@ _NO_DATA = Expression(rb"\bconnect|\btls\b|\bssl\b|\bports?\b", re.IGNORECASE)
 _BROKEN_OFF = Expression(
     rb"\btransferr?ing\b|\btransfer (?:was )?aborted|\bconnection (?:was )?(?:closed|aborted|lost)", re.IGNORECASE
 )
-_UNWRITTEN = Expression(rb"failure writing to local file|error during write to file", re.IGNORECASE)
+_UNWRITTEN = Expression(
+    rb"failure writing to local file|error during write to file|error on output file", re.IGNORECASE
+)
 _FILTERED = Expression(
     r"(?:forbidden|prohibited) file ?name|file extension|file type|name (?:is )?not allowed", re.IGNORECASE
 )
@@ -279,6 +281,9 @@ _MEANINGFUL = Expression(
 )
 """Words that decide, whatever they decide."""
 _WORDY = Expression(r"[A-Za-z' ]+")
+_BROKE = 551
+"""What Apache's FtpServer says of a transfer that its disk, TLS or patience has ended, and BSD's ftpd of a file that it
+cannot read to its end; in RFC 959 it is about pages, which nobody has."""
 _LOGIN_VERBS = frozenset({"", "USER", "PASS", "ACCT"})
 _SENDING_VERBS = frozenset({"STOR", "APPE"})
 _TRANSFER_VERBS = _SENDING_VERBS | {"RETR"}
@@ -325,9 +330,9 @@ def says_cut(reply: Reply) -> bool:
 def says_unwritten(reply: Reply) -> bool:
     """Whether an upload failed at the server's disk: what vsftpd, its kin and pure-ftpd say where no space is left.
 
-    BusyBox says it of a broken connection, too.
+    So does Apache's FtpServer, with a code of its own (551). BusyBox says it of a broken connection, too.
     """
-    return reply.passing and bool(_UNWRITTEN.search(b" ".join(reply.lines)))
+    return (reply.passing or reply.code == _BROKE) and bool(_UNWRITTEN.search(b" ".join(reply.lines)))
 
 
 def says_no_data_connection(reply: Reply) -> bool:
@@ -451,7 +456,7 @@ def _kind_of(reply: Reply, verb: str, text: str) -> type[RemoteError]:  # noqa: 
         return ServerFullError
     if code in {450, 550} and verb in _PATH_VERBS and _IN_USE.search(text):
         return InUseError
-    if code < 500 or code == 522 or (verb in _TRANSFER_VERBS and _LINE_BROKE.search(text)):
+    if code < 500 or code == 522 or (verb in _TRANSFER_VERBS and (code == _BROKE or _LINE_BROKE.search(text))):
         # 522: the data connection's TLS was refused (vsftpd: no session reuse). A fresh connection may mend it.
         return TransferFailedError
     if code in {500, 502, 504}:

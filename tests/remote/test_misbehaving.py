@@ -913,6 +913,7 @@ class TestTheDataConnection:
             ("552 Over quota.", ServerFullError),
             ("426 Connection closed.", TransferFailedError),
             ("226 Stored.", TransferFailedError),
+            ("551 /a.0123abcd.filepart: Error on output file.", TransferFailedError),
         ],
     )
     @pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
@@ -932,12 +933,14 @@ class TestTheDataConnection:
         [
             ("451 Failure writing to local file.", UnwrittenError),
             ("451-Error during write to file\r\n451 Transfer aborted", UnwrittenError),
+            ("551 /a.0123abcd.filepart: Error on output file.", UnwrittenError),
+            ("551 Page type unknown.", TransferFailedError),
             ("451 Requested action aborted.", TransferFailedError),
             ("426 Failure reading network stream.", TransferFailedError),
         ],
     )
     def test_one_that_arrived_and_that_the_disk_of_the_server_did_not_take(self, reply, kind):
-        """A full disk, in the words of vsftpd and pure-ftpd."""
+        """A full disk, in the words of vsftpd, pure-ftpd and Apache's FtpServer."""
 
         async def unwritten(connection: Connection, _path: str) -> None:
             await connection.receive()
