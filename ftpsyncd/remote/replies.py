@@ -255,10 +255,11 @@ _IN_USE = Expression(
 """Windows says in its own language that another process uses the file."""
 _LINE_BROKE = Expression(
     r"\bE(?:CONNRESET|CONNABORTED|PIPE|TIMEDOUT)\b|\bconnection (?:was |has been )?(?:reset|aborted|timed out)"
-    r"|broken pipe|network name is no longer available",
+    r"|broken pipe|network name is no longer available|\bissue during transfer",
     re.IGNORECASE,
 )
-"""Of a transfer, whatever the code: ftp-srv, as what is made with Node.js, and IIS say 550 as for a name."""
+"""Of a transfer, whatever the code: ftp-srv, as what is made with Node.js, IIS, and SFTPGo, as what is made with the
+same library of Go, say 550 as for a name."""
 _UNREAD = Expression(rb"failed to open directory|unable to (?:read|open)|permission denied", re.IGNORECASE)
 _CUT = Expression(rb"\boutput truncated\b|\blisting (?:is |was )?truncated\b", re.IGNORECASE)
 _NO_DATA = Expression(rb"\bconnect|\btls\b|\bssl\b|\bports?\b", re.IGNORECASE)
