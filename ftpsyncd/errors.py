@@ -387,7 +387,7 @@ class TooManyTransfersError(TooManyConnectionsError):
 
 
 class LoginRefusedError(RemoteError):
-    """The server refuses user or password (530)."""
+    """The server refuses user or password (530, 430)."""
 
     exit_code = ExitCode.TEMPFAIL
     retry = Retry.LOGIN

@@ -218,6 +218,16 @@ _PASSWORD = Expression(
     re.IGNORECASE,
 )
 """With a 530 it is not the crowd, even if there are "too many failed logins" or one may "try again"."""
+_WRONG = Expression(
+    r"\b(?:invalid|incorrect|wrong|bad|unknown) (?:user|log-?in|password|credential)"
+    r"|\b(?:user ?name|log-?in|password|credentials?)\b.{0,15}\b(?:incorrect|invalid|wrong|not found)",
+    re.IGNORECASE,
+)
+"""With a 4xx (430, as a rule) it is the password all the same: told every few minutes, it would close the account."""
+_HOMELESS = Expression(r"\bOOPS:|\bhome ?dir", re.IGNORECASE)
+"""How vsftpd and IIS end a login that went well, where the account has no directory that could be entered."""
+_SITE_FIRST = Expression(r"valid host ?name is expected", re.IGNORECASE)
+"""What IIS says where several sites share an address, and it is not told which is meant."""
 _DIED = Expression(r"^500 OOPS: (?:priv_sock|child died)")
 """vsftpd's last words when one of its processes is gone; with others it refuses a login or ends the connection."""
 _FULL = Expression(
@@ -396,6 +406,10 @@ def error_of(reply: Reply, verb: str, subject: str = "", encoding: str = "utf-8"
     if kind is TooManyTransfersError:
         about = ""  # it is not about a file
     remedy = SESSION_ENDS if kind is ServerUnavailableError and _SESSION.search(reply.text) else None
+    if kind is LoginRefusedError and _HOMELESS.search(reply.text):
+        remedy = _NO_HOME
+    if kind is LoginRefusedError and _SITE_FIRST.search(reply.text):
+        remedy = _WHICH_SITE
     if kind is LoginRefusedError and verb not in _LOGIN_VERBS:
         says, remedy = "After the login, the server refuses", _NOT_LOGGED_IN
     return kind(f"{says}{about}: {reply.text}", reply=reply.text, remedy=remedy)
@@ -412,6 +426,14 @@ _NOT_LOGGED_IN = (
     " the server grant that."
 )
 """Of a 530 to anything but a login."""
+_NO_HOME = (
+    "By these words it is not the password: the server cannot give the account its directory, or not as it is set up:"
+    " ask whoever runs it."
+)
+_WHICH_SITE = (
+    "The server (IIS) has several sites: name the one that is meant before the user, as in"
+    " `user: ftp.example.com|NAME`."
+)
 _SAYS: Mapping[type[RemoteError], str] = {
     ServerUnavailableError: "The server is not available",
     TooManyConnectionsError: "The server allows no further connection",
@@ -440,7 +462,7 @@ def _kind_of(reply: Reply, verb: str, text: str) -> type[RemoteError]:  # noqa: 
     if code == 421 or verb in _LOGIN_VERBS:
         if crowded:
             return TooManyConnectionsError
-        if code == 421 or code < 500:
+        if code == 421 or (code < 500 and not (verb and _WRONG.search(text))):
             return ServerUnavailableError
         return LoginRefusedError if verb else ServerUnavailableError
     if verb == "AUTH" and says_no_tls_now(reply):

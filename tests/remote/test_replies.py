@@ -194,7 +194,11 @@ TABLE = [
     ("500 OOPS: priv_sock_get_result", "PASS", E.ServerUnavailableError),
     ("500 OOPS: priv_sock_get_result", "STOR", E.ServerUnavailableError),
     ("500 OOPS: vsf_sysutil_recv_peek: no data", "SIZE", E.ServerUnavailableError),
-    ("430 Invalid username or password", "PASS", E.ServerUnavailableError),
+    ("430 Invalid username or password", "PASS", E.LoginRefusedError),
+    ("430 Invalid username or password", "", E.ServerUnavailableError),
+    ("431 Such username/password not found.", "PASS", E.LoginRefusedError),
+    ("421 Login timeout (300 seconds): closing control connection", "PASS", E.ServerUnavailableError),
+    ("451 The password database is not available.", "PASS", E.ServerUnavailableError),
     ("554 go away", "", E.ServerUnavailableError),
     ("500 AUTH not understood", "AUTH", E.TlsError),
     ("530 Please login with USER and PASS.", "AUTH", E.TlsError),
@@ -316,6 +320,20 @@ class TestErrors:
         assert "has no right to that" in error.remedy
         assert "password" not in error.remedy
         assert "password" in replies.error_of(said, "PASS", "press").remedy
+
+    @pytest.mark.parametrize(
+        ("said", "helps"),
+        [
+            ("500 OOPS: vsftpd: refusing to run with writable root inside chroot()", "it is not the password"),
+            ("500 OOPS: cannot change directory:/home/press", "it is not the password"),
+            ("530 User cannot log in, home directory inaccessible.", "it is not the password"),
+            ("530 Valid hostname is expected.", "|NAME"),
+            ("530 Login incorrect.", "Correct `user` and `password`"),
+        ],
+    )
+    def test_a_login_that_the_password_does_not_mend_is_told_with_what_does(self, said, helps):
+        """User and password were to be corrected, which were right."""
+        assert helps in replies.error_of(reply(said), "PASS", "press").remedy
 
     def test_a_name_is_told_as_everywhere(self):
         error = replies.error_of(reply("550 File not found"), "RETR", "/caf\udce9.jpg")
