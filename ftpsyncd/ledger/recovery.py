@@ -6,7 +6,7 @@ In: the ledger's path. Out: a ledger to work with. Used by `service` at its star
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -24,7 +24,12 @@ _BEGUN_ANEW = (
     "a new one was begun: nothing is deleted at the servers for it, and what they have already is treated as `existing`"
     " says (`adopt` records it again where size and date agree; with `keep` it counts as somebody else's)"
 )
+_DRAFT = ".begun"
+"""What is appended to the name of a new ledger until it holds all that it is begun with."""
 _PAUSES_LOST = "; what a person paused is paused no more"
+
+_Paused = tuple[str, str, int]
+"""Name and destination of a mapping that a person paused, and when (wall clock, ns)."""
 
 
 def open_for_work(
@@ -50,6 +55,7 @@ def open_for_work(
     if claim is not None:
         with suppress(OSError):
             claim.close_to_others(_all_of(path))
+    _remove_draft(path)
     notice = ""
     if _is_empty(path):
         notice = f"the ledger {path} is an empty file; {_BEGUN_ANEW}{_PAUSES_LOST}"
@@ -65,10 +71,10 @@ def open_for_work(
         kept = set_aside(path, now)
         # Before there is a new one, which the next start would take for one in order: a disk that fails may take long.
         paused = _paused_in(kept)
+        _begin_with(paused or (), path)
         ledger = Ledger(path, keep_history_s=keep_history_s, claim=claim)
-        for name, destination, at_ns in paused or ():
-            ledger.decisions.set_paused(ledger.mappings.number(name, destination), at_ns)
-        ledger.commit()
+        # Once more, where there was no room for that.
+        _pause(ledger, paused or ())
         lost = _PAUSES_LOST if paused is None else ""
         return ledger, f"{damage.message}; it is kept as {kept}, and {_BEGUN_ANEW}{lost}"
 
@@ -146,7 +152,36 @@ class Checkup:
             self._tell(problem)
 
 
-def _paused_in(path: Path) -> list[tuple[str, str, int]] | None:
+def _begin_with(paused: Collection[_Paused], path: Path) -> None:
+    """Begin a ledger with what a person had paused, whole or, where that cannot be written, not at all.
+
+    Who is killed in between leaves none in its place, of which the next start tells.
+    """
+    if not paused:
+        return
+    draft = path.with_name(f"{path.name}{_DRAFT}")
+    try:
+        with Ledger(draft) as ledger:
+            _pause(ledger, paused)
+        draft.rename(path)
+    except (LedgerError, OSError):
+        _remove_draft(path)
+
+
+def _remove_draft(path: Path) -> None:
+    """Leave nothing of a ledger that somebody had begun beside its place when it was killed."""
+    for companion in COMPANIONS:
+        with suppress(OSError):
+            path.with_name(f"{path.name}{_DRAFT}{companion}").unlink(missing_ok=True)
+
+
+def _pause(ledger: Ledger, paused: Collection[_Paused]) -> None:
+    for name, destination, at_ns in paused:
+        ledger.decisions.set_paused(ledger.mappings.number(name, destination), at_ns)
+    ledger.commit()
+
+
+def _paused_in(path: Path) -> list[_Paused] | None:
     """Name and destination of the mappings that a person paused, and when; None if a damaged ledger does not tell."""
     try:
         with Ledger(path, read_only=True) as damaged:

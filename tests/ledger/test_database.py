@@ -25,6 +25,8 @@ from ftpsyncd.errors import ExitCode, LedgerDamagedError, LedgerError
 from ftpsyncd.ledger import database, recovery, sqlitefile
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.ledger.database import Database
+from ftpsyncd.ledger.decisions import Decisions
+from ftpsyncd.ledger.mappings import Mappings
 from ftpsyncd.ledger.recovery import Checkup, open_for_work, set_aside
 from ftpsyncd.ledger.tables import MIGRATIONS
 from ftpsyncd.model import Fingerprint, Intent, Kind, Row
@@ -304,6 +306,59 @@ def test_who_is_killed_while_a_damaged_ledger_is_read_is_told_at_the_next_start(
         ledger.close()
     assert notice.startswith("there is no ledger")
     assert "what a person paused is paused no more" in notice
+
+
+def test_who_is_killed_before_what_was_paused_is_paused_anew_is_told_at_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The new ledger was there, and in order: what a person had paused was published, and no word said of it."""
+    path = tmp_path / "state/ledger.db"
+
+    class Killed(BaseException):
+        """No error that anybody handles."""
+
+    def killed(*_: object) -> None:
+        raise Killed
+
+    with Claim(path.parent), Ledger(path) as ledger:
+        fill(ledger, ledger.mappings.number("gallery", "here"), 2000)
+        ledger.decisions.set_paused(ledger.mappings.number("shop", "there"), 5)
+    damage(path)
+    with monkeypatch.context() as patch, Claim(path.parent) as claim:
+        patch.setattr(Decisions, "set_paused", killed)
+        with pytest.raises(Killed):
+            open_for_work(path, keep_history_s=0, now=NOW, claim=claim)
+    with Claim(path.parent) as claim:
+        ledger, notice = open_for_work(path, keep_history_s=0, now=NOW, claim=claim)
+        ledger.close()
+    assert notice.startswith("there is no ledger")
+    assert "what a person paused is paused no more" in notice
+    assert [file.name for file in path.parent.glob("*.begun*")] == [], "nothing is left of what was begun then"
+
+
+def test_what_was_paused_stays_so_where_the_new_ledger_cannot_be_written_beside_its_place(
+    filled: Path, monkeypatch: pytest.MonkeyPatch
+):
+    abandon(Ledger(filled))
+    damage(filled)
+    number = Mappings.number
+    tries: list[str] = []
+
+    def once(mappings: Mappings, name: str, destination: str) -> int:
+        tries.append(name)
+        if len(tries) == 1:
+            raise LedgerError("No space left on device.")
+        return number(mappings, name, destination)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Mappings, "number", once)
+        ledger, notice = open_for_work(filled, keep_history_s=0, now=NOW)
+    with ledger:
+        shop = ledger.mappings.find("shop", "there")
+        assert shop is not None
+        assert ledger.decisions.paused_ns(shop) == 5
+        assert "paused no more" not in notice
+    assert list(filled.parent.glob("*.begun*")) == []
 
 
 def test_several_damaged_ledgers_are_all_kept(path: Path):
