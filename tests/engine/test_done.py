@@ -13,7 +13,8 @@ from ftpsyncd.ledger import book
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.mapping.moves import CutOff
 from ftpsyncd.mapping.site import Moment
-from ftpsyncd.model import Fingerprint, Kind, Row
+from ftpsyncd.model import Exposure, Fingerprint, Kind, Row
+from ftpsyncd.specs import PublishMode
 from tests.core.vocabulary import NOW, SHA, WALL, M, failed
 from tests.engine.test_outcomes import Story
 
@@ -259,3 +260,49 @@ def test_what_came_late_and_spoiled_what_was_published_is_published_again(story:
     assert row is not None
     assert row.fingerprint.is_doubted
     assert looks(story) == {("d/a", False)}
+
+
+@pytest.mark.parametrize(
+    ("mode", "upload", "words"),
+    [
+        (PublishMode.ATOMIC, NEW, "never published"),
+        (PublishMode.DIRECT, NEW, "never published"),
+        (PublishMode.DIRECT, NEW._replace(ours=(FRESH,)), "or a part of what"),
+        (PublishMode.ATOMIC, NEW._replace(ours=(FRESH,)), "never published"),
+        (PublishMode.ATOMIC, NEW._replace(ours=(FRESH,), exposed=Exposure(1, 2, 3)), "or a part of what"),
+    ],
+)
+def test_a_foreign_file_that_is_kept_is_told_as_what_it_may_be(
+    story: Story, mode: PublishMode, upload: Upload, words: str
+) -> None:
+    story._spec = story._spec._replace(publish=mode)
+    story.adjust()
+    done.apply(story.mirror, Done(upload, Did.KEPT), AT, lost=0)
+    failure = story.ledger.failures.of(story.id, "new")
+    assert failure is not None
+    assert failure.parked
+    assert words in failure.message
+    assert ("if it is a part" in failure.remedy) is ("part" in words)
+    assert story.events[-1].message == failure.message
+    assert "new" not in known(story)
+
+
+def test_what_was_swept_in_vain_is_told_as_such(story: Story) -> None:
+    apply(story, Sweep(M, "new", "", exposed=Exposure(1, 2, 3)), Did.KEPT)
+    assert "it stays" in story.events[-1].message
+
+
+def test_where_links_are_followed_all_names_of_what_was_done_are_looked_at(story: Story) -> None:
+    """The kernel tells of the one that was used only."""
+    story._spec = story._spec._replace(follow_symlinks=True)
+    story.adjust()
+    link = Row(Kind.DIR, DIRECTORY.fingerprint, b"", WALL)
+    for path, row in (("to d", link), ("other", FILE._replace(fingerprint=Fingerprint(3, 1, 9))), ("d/e", FILE)):
+        story.ledger.put(story.id, path, row)
+    looks(story)
+    upload = Upload(M, "d/a", FRESH)
+    apply(story, upload, Did.PUBLISHED)
+    named = {path for path, _ in looks(story)}
+    assert named == {"d/a", "d/b", "d/e", "d/e/a", "other", "to d/a"}, "as it was, as it is, and through the link"
+    apply(story, Sweep(M, "d/a", ""), Did.SWEPT)
+    assert "to d/a" not in {path for path, _ in looks(story)}
