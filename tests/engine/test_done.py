@@ -173,11 +173,16 @@ def test_a_file_that_has_arrived_waits_no_more_and_its_old_name_is_looked_at(
     assert ("d/a", False) in looks(story)
     assert late.calls == [(NEW, AT)]
     assert stalls.calls == [("new", FRESH.size, AT)]
+    assert story.ledger.row(story.id, "new") == Row(Kind.FILE, FRESH, SHA, WALL)
     apply(story, NEW, Did.ADOPTED)
     assert len(stalls.calls) == 1, "nothing was sent"
 
 
-def test_a_file_that_is_renamed_has_its_row_with_when_that_was_seen(story: Story) -> None:
+def test_a_file_that_is_renamed_has_its_row_with_when_that_was_seen(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cases = Told()
+    monkeypatch.setattr(story.mirror.other_cases, "moved", cases)
     seen = FILE._replace(ctime_ns=WALL + 5)
     story.ledger.put(story.id, "d/a", seen)
     rename = Rename(M, "f/a", "d/a", FILE.fingerprint, SHA)
@@ -185,6 +190,8 @@ def test_a_file_that_is_renamed_has_its_row_with_when_that_was_seen(story: Story
     done.apply(story.mirror, Done(rename, Did.RENAMED), AT, lost=0)
     assert {"f", "f/a"} <= known(story)
     assert "d/a" not in known(story)
+    assert cases.calls == [("d/a", "f/a")]
+    assert ("d/a", False) not in looks(story), "it is as it was published"
     row = story.ledger.row(story.id, "f/a")
     assert row is not None
     assert (row.fingerprint, row.sha256, row.ctime_ns) == (FILE.fingerprint, SHA, WALL + 5)
@@ -198,6 +205,13 @@ def test_a_file_that_was_sent_instead_of_renamed_has_its_old_name_looked_at(stor
     assert ("d/a", False) in looks(story)
     assert story.mirror.site.moves.cut_off_below("d") == {"d/a": CutOff("f", FILE.fingerprint, refused=True)}
     assert story.events[-1].source == "", "it is no rename"
+    assert story.events[-1].sha256 == SHA
+
+
+def test_what_is_published_under_the_old_name_by_then_was_left_behind_by_nobody(story: Story) -> None:
+    apply(story, Rename(M, "f", "d/a", FRESH, SHA), Did.PUBLISHED)
+    assert ("d/a", False) in looks(story)
+    assert not story.mirror.site.moves.all_cut_off
 
 
 def test_a_directory_that_is_lost_at_the_server_is_published_anew(story: Story) -> None:
@@ -208,6 +222,7 @@ def test_a_directory_that_is_lost_at_the_server_is_published_anew(story: Story) 
         assert row is not None
         assert row.fingerprint.is_doubted
     assert looks(story) == {("d", True), ("d", False), ("new", False)}
+    assert story.events[-1].path == "d", "of that it is told that it failed"
 
 
 def test_what_is_recorded_under_the_new_name_of_its_own_is_no_matter_of_doubt_then(story: Story) -> None:
