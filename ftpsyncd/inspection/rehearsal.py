@@ -23,7 +23,7 @@ from ftpsyncd.core.filters import Filter
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.engine.handout import Server
 from ftpsyncd.engine.loop import Engine
-from ftpsyncd.errors import FtpsyncdError, NameNotSendableError
+from ftpsyncd.errors import FtpsyncdError, NameNotSendableError, NotSupportedError
 from ftpsyncd.events import Event
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.local.changes import Changes, WatchReport
@@ -32,7 +32,7 @@ from ftpsyncd.local.unwatched import Unwatched
 from ftpsyncd.mapping.mirror import Mirror
 from ftpsyncd.mapping.site import Clock
 from ftpsyncd.mapping.waits import RESTLESS_S
-from ftpsyncd.model import Kind, Listing
+from ftpsyncd.model import Kind, Listing, Row
 from ftpsyncd.paths import basename
 from ftpsyncd.publishing.existing import FreshDirectories
 from ftpsyncd.publishing.lastlook import Folder
@@ -97,29 +97,41 @@ class Obedient:
     def assure(self, path: str) -> None:
         """It keeps every name."""
 
-    def fetch(self, path: str, into: Sink, *, offset: int = 0, progress: Callable[[int], None] = lambda _: None) -> int:
-        """There is nothing to be read."""
-        raise NotImplementedError(path, into, offset, progress)
+    def fetch(
+        self,
+        path: str,  # noqa: ARG002 - part of the port
+        into: Sink,  # noqa: ARG002
+        *,
+        offset: int = 0,  # noqa: ARG002
+        progress: Callable[[int], None] = lambda _: None,  # noqa: ARG002
+    ) -> int:
+        """There is nothing to be read: whoever asks goes by size and date, as where one may not read at a server.
+
+        Raises:
+            NotSupportedError: always.
+        """
+        raise NotSupportedError("Without a server, nobody knows what a file holds there.")
 
     def stat(self, path: str) -> RemoteEntry | None:
         """What the ledger says."""
         self._require_sendable(path)
         row = self._ledger.row(self._id, path.removeprefix(self._top)) if path.startswith(self._top) else None
-        if row is None:
-            return None
-        size = row.fingerprint.size if row.kind is Kind.FILE else None
-        return RemoteEntry(basename(path), row.kind, size, None)
+        return None if row is None else _entry(basename(path), row)
 
     def stat_many(self, paths: Sequence[str]) -> list[RemoteEntry | None]:
         """Likewise."""
         return [self.stat(path) for path in paths]
 
-    def list_dir(self, path: str, *, dated: bool = True) -> list[RemoteEntry]:
-        """Nobody asks for that in a pass."""
-        raise NotImplementedError(path)
+    def list_dir(self, path: str, *, dated: bool = True) -> list[RemoteEntry]:  # noqa: ARG002 - part of the port
+        """Likewise."""
+        place = f"{path.rstrip('/')}/"
+        if not place.startswith(self._top):
+            return []
+        rows = self._ledger.rows(self._id, place[len(self._top) :].rstrip("/"))
+        return [_entry(name, row) for name, row in rows.items()]
 
     def list_kinds(self, path: str) -> dict[str, Kind]:
-        """Likewise."""
+        """Nobody asks for that in a pass."""
         raise NotImplementedError(path)
 
     def make_dir(self, _path: str) -> bool:
@@ -188,6 +200,11 @@ class Obedient:
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         pass
+
+
+def _entry(name: str, row: Row) -> RemoteEntry:
+    """What the ledger says, as a server would."""
+    return RemoteEntry(name, row.kind, row.fingerprint.size if row.kind is Kind.FILE else None, None)
 
 
 class _Handed:

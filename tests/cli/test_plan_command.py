@@ -13,13 +13,14 @@ import pytest
 
 from ftpsyncd.cli import plan
 from ftpsyncd.config import load
+from ftpsyncd.core.names import temporary as temporary_name
 from ftpsyncd.errors import NameNotSendableError, NameRefusedError
 from ftpsyncd.inspection.preview import Planned
 from ftpsyncd.ledger.book import LEDGER, Ledger
 from ftpsyncd.ledger.tables import APPROVED_SINCE
 from ftpsyncd.local.scan import fingerprint_of
 from ftpsyncd.local.tree import root_identity
-from ftpsyncd.model import Fingerprint, Hold, HoldKind, Intent, Kind, RootIdentity, Row
+from ftpsyncd.model import Exposure, Fingerprint, Hold, HoldKind, Intent, Kind, RootIdentity, Row
 from ftpsyncd.publishing import lastlook
 from ftpsyncd.quoting import as_word
 from ftpsyncd.specs import destination
@@ -53,6 +54,37 @@ def test_a_file_whose_folder_moved_is_renamed_also_where_a_link_has_the_old_name
     found = planned(ftpsyncd("plan", "gallery", "--json", "-c", config_file))
     assert ("rename", "new/a.jpg") in found
     assert "upload" not in dict(found)
+
+
+def test_what_was_exposed_when_a_daemon_died_and_was_published_since_is_planned_about(ftpsyncd, config_file):
+    """Whether it is there still, the server is asked, and what it has of it is read: nobody knows here."""
+    config_file.write_text(config_file.read_text().replace("gallery:\n", "gallery:\n    publish: direct\n", 1))
+    (config_file.parent / "gallery/a.jpg").write_text("x")
+    print_ = fingerprint_of((config_file.parent / "gallery/a.jpg").stat())
+    publish(config_file, ["a.jpg"], fingerprint=print_)
+    config = load(config_file)
+    spec = config.mappings["gallery"]
+    with Ledger(config.state_dir / LEDGER) as ledger:
+        mapping = ledger.mappings.number("gallery", destination(spec, config.servers[spec.server]))
+        ledger.begun.put(mapping, "a.jpg", Intent(Kind.FILE, fingerprints=(print_,), exposed=Exposure(1, 1)))
+    ended = ftpsyncd("plan", "--json", "-c", config_file)
+    assert ended.code == 0, ended.err
+    assert planned(ended) == []
+
+
+def test_of_a_long_name_what_an_upload_left_is_planned_to_be_swept(ftpsyncd, config_file):
+    """Which file it was of, it does not tell any more: whether one that begins so is there, the server is asked."""
+    name = f"{'report ' * 20}1.jpg"
+    temporary = temporary_name(f"/gallery/{name}", "somebody")
+    publish(config_file, [])
+    config = load(config_file)
+    spec = config.mappings["gallery"]
+    with Ledger(config.state_dir / LEDGER) as ledger:
+        mapping = ledger.mappings.number("gallery", destination(spec, config.servers[spec.server]))
+        ledger.begun.put(mapping, temporary.removeprefix("/gallery/"), Intent(Kind.FILE, temporary))
+    ended = ftpsyncd("plan", "--json", "-c", config_file)
+    assert ended.code == 0, ended.err
+    assert planned(ended) == [("sweep", temporary.removeprefix("/gallery/"))]
 
 
 def test_what_is_parked_counts_as_no_action(ftpsyncd, config_file):
