@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from ftpsyncd.actions import Action, Did, Done, Failed, MakeDir, Outcome, Rename, RenameDir, Sweep, Upload
+from ftpsyncd.actions import Action, Delete, Did, Done, Failed, MakeDir, Outcome, Rename, RenameDir, Sweep, Upload
 from ftpsyncd.core import names
 from ftpsyncd.errors import (
     FileChangedError,
+    NameNotSendableError,
     NameRefusedError,
+    NotFoundError,
     NotSupportedError,
     RemoteError,
     ServerFullError,
@@ -27,6 +29,7 @@ from ftpsyncd.publishing.lastlook import Folder
 from ftpsyncd.publishing.publish import Publisher
 from ftpsyncd.remote.memory import MemoryFile, MemoryServer, MemorySession
 from ftpsyncd.remote.port import PublishJob, PublishResult
+from ftpsyncd.remote.remedies import NO_TRASH
 from ftpsyncd.specs import ExistingPolicy, MappingSpec, PublishMode
 from tests.core.vocabulary import M
 
@@ -264,6 +267,52 @@ def test_what_is_smaller_than_what_was_sent_may_be_a_part_of_it_unless_that_had_
     path = "x" if mapping else f"{BASE}/x"
     assert worker.did(Sweep(mapping, path, "", fingerprints=(OURS,), exposed=sent)) == [did]
     assert worker.there == {"x": b"abc"}
+
+
+# ── The trash ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+IN_TRASH = names.trash(BASE, "2024-05-01", "x")
+
+
+@pytest.mark.parametrize(
+    ("refusal", "places"), [(ServerFullError("Full."), 1), (NameRefusedError("No."), 2), (NotFoundError("No."), 2)]
+)
+def test_another_place_in_the_trash_is_tried_where_the_first_one_is_at_fault(
+    worker: Worker, refusal: RemoteError, places: int
+) -> None:
+    worker.put("x")
+    worker.server.fail("RNTO", refusal, path=IN_TRASH)
+    (outcome,) = worker.does(Delete(M, "x", IN_TRASH, (len(CONTENT),)))
+    assert [verb for verb, _ in worker.server.log].count("RNTO") == places
+    if places == 1:
+        assert isinstance(outcome, Failed)
+        assert outcome.error is refusal
+        assert "x" in worker.there
+    else:
+        assert isinstance(outcome, Done)
+        assert set(worker.server.files) == {names.trash_apart(IN_TRASH)}
+
+
+@pytest.mark.parametrize("refusal", [NameRefusedError("No."), NameNotSendableError("It holds a line break.")])
+def test_that_there_can_be_no_trash_is_told_unless_the_name_is_what_is_wrong(
+    worker: Worker, refusal: NameRefusedError
+) -> None:
+    worker.put("x")
+    worker.server.fail("MKD", refusal, path=names.trash(BASE, "2024-05-01", "x").rpartition("/")[0], times=9)
+    worker.server.fail("MKD", refusal, path=names.trash_apart(IN_TRASH).rpartition("/")[0], times=9)
+    (outcome,) = worker.does(Delete(M, "x", IN_TRASH, (len(CONTENT),)))
+    assert isinstance(outcome, Failed)
+    assert (NO_TRASH in outcome.error.remedy) is (type(refusal) is NameRefusedError)
+
+
+def test_of_deletes_that_were_told_together_each_took_its_share(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "monotonic", iter([100.0, 106.0]).__next__)
+    for name in "xy":
+        worker.put(name)
+    outcomes = worker.does(*(Delete(M, name, "", (len(CONTENT),)) for name in "xy"))
+    assert [outcome.duration_s for outcome in outcomes if isinstance(outcome, Done)] == [3.0, 3.0]
 
 
 # ── Directories ──────────────────────────────────────────────────────────────────────────────────────────────────
