@@ -135,10 +135,7 @@ class Crew:
             self._start(max(len(self._handed) - self._idle, expected - len(self._workers)))
             if self._idle:
                 self._ready.notify(len(actions))
-            nobody, tries = not self._workers, self.door.tries
-        if nobody:
-            lack = NoSocketError("The system lets no thread begin.", remedy=ThreadLimitError.remedy)
-            self._without_session(lack, tries)
+        self._require_somebody()
 
     def _start(self, count: int) -> None:
         """Start so many workers more, as far as there may be; `_ready` is held."""
@@ -151,6 +148,14 @@ class Crew:
                 # The system allows no further one now: those that there are do the work.
                 self._workers.discard(worker)
                 break
+
+    def _require_somebody(self) -> None:
+        """Where no worker could be started, everything handed over comes back."""
+        with self._ready:
+            nobody, tries = not self._workers, self.door.tries
+        if nobody:
+            lack = NoSocketError("The system lets no thread begin.", remedy=ThreadLimitError.remedy)
+            self._without_session(lack, tries)
 
     def _most(self) -> int:
         """How many workers may be at work, each of which needs a connection; `_ready` is held."""
@@ -191,6 +196,9 @@ class Crew:
         with self._ready:
             if not self._stopping:
                 self._start(len(self._handed) - self._idle)
+            waits = bool(self._handed)
+        if waits:
+            self._require_somebody()
 
     def recall(self, mapping: str) -> list[Action]:
         """Take back what was handed over for a mapping and no worker has begun."""

@@ -904,6 +904,39 @@ def test_what_a_worker_leaves_that_a_disk_keeps_waiting_is_answered_once_and_don
         assert crew.stop(10)
 
 
+def test_what_waits_behind_it_is_answered_where_no_other_thread_can_begin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was awaited until something else was handed over: with nobody there, nobody could be seen to hang either."""
+    hanging, answers = threading.Event(), threading.Event()
+
+    def look(_folder: Folder, _path: str, _still_there: Callable[[int], bool]) -> None:
+        hanging.set()
+        assert answers.wait(60)
+
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(deleting, "require_gone", look)
+    monkeypatch.setattr(crew_module, "HUNG_S", 0.0)
+    folder, outcomes = Folder(MappingSpec("slow", tmp_path, "web", "/slow")), list[Outcome]()
+    crew = Crew("web", MemoryServer(dirs={"/", "/slow"}).connect, 1, lambda _name: folder, outcomes.append)
+    slow, waiting = Delete("slow", "0"), Probe("web")
+    try:
+        crew.hand([slow])
+        assert hanging.wait(10)
+        crew.hand([waiting])
+        with monkeypatch.context() as limits:
+            limits.setattr(threading.Thread, "start", refuse)
+            until(lambda: given_up(crew) and outcomes, "it is given up")
+        assert [outcome.action for outcome in outcomes] == [slow, waiting]
+        assert isinstance(outcomes[1], Failed)
+        assert (outcomes[1].connecting, outcomes[1].error.retry) == (True, Retry.MACHINE)
+    finally:
+        answers.set()
+        assert crew.stop(10)
+
+
 def test_what_waits_behind_a_worker_that_is_given_up_is_done_by_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
