@@ -88,6 +88,64 @@ def test_of_many_mappings_it_is_said_once_what_was_done():
     assert steering.summed(few) == "; ".join(few)
 
 
+def test_of_a_few_mappings_each_is_said_and_of_what_few_have_in_common_all_names():
+    assert steering.summed(["a: paused"] * 10) == "; ".join(["a: paused"] * 10)
+    said = [*(f"m{number}: paused" for number in range(8)), *(f"{name}: goes on" for name in "abc")]
+    assert steering.summed(said) == "a, b, c: goes on; m0, m1, m2 and 5 more: paused"
+
+
+def test_a_command_is_about_the_mappings_that_are_meant_and_no_others(config: Config) -> None:
+    with engine_of(config) as engine:
+        mirror_of(config, engine)
+        for name, server in (("films", "web"), ("far", "other")):
+            spec = MappingSpec(name, config.path.parent / name, server, f"/{name}")
+            mapping = engine.ledger.mappings.number(name, name)
+            mirror = Mirror(
+                spec, Without(), mapping, engine.ledger, Queue(1), Folder(spec), lambda _event: None, today=lambda: "x"
+            )
+            engine.mirrors[name] = mirror
+        engine.start()
+        daemon = Steering(config, engine)
+
+        def told(command: CommandName, mapping: str | None = None, server: str | None = None) -> tuple[str, set[str]]:
+            said = daemon.command(command, mapping=mapping, server=server, path=None)
+            return said, {name for name, mirror in engine.mirrors.items() if mirror.paused}
+
+        pause, resume = CommandName.PAUSE, CommandName.RESUME
+        assert told(pause, "gallery") == ("gallery: paused", {"gallery"})
+        assert told(pause, server="web") == ("gallery: paused; films: paused", {"gallery", "films"})
+        assert told(pause, "far", "web") == ("nothing matches", {"gallery", "films"})
+        assert told(resume, "gallery", "web") == ("gallery: goes on", {"films"})
+        assert told(resume, "gallery") == ("gallery: was not paused", {"films"})
+        assert told(pause)[1] == {"gallery", "films", "far"}
+        assert told(resume, server="other")[1] == {"gallery", "films"}
+
+
+def test_what_was_measured_of_a_server_is_used_for_all_its_entries_and_for_no_other(config: Config) -> None:
+    used: list[tuple[str, object]] = []
+
+    class Keeping:
+        def __init__(self, name: str) -> None:
+            self._name = name
+
+        def adopt(self, learned: object, _now_s: float, _now: float) -> None:
+            used.append((self._name, learned))
+
+    with engine_of(config) as engine:
+        daemon = Steering(config, engine)
+        kept = [("a", "u@one:21", Keeping("a")), ("b", "u@one:21", Keeping("b")), ("c", "u@two:21", Keeping("c"))]
+        servers = [SimpleNamespace(account=account, keeper=keeper) for _, account, keeper in kept]
+        servers.append(SimpleNamespace(account="u@one:21", keeper=None))
+        told = SimpleNamespace(servers=dict(enumerate(servers)), ask=engine.ask, whole=engine.whole)
+        engine.start()
+        daemon._engine = told  # type: ignore[assignment]
+        assert daemon.learn("u@one:21", {"mlsd": False}) == "u@one:21: what was measured is used from now on"
+        assert used == [("a", {"mlsd": False}), ("b", {"mlsd": False})]
+        with pytest.raises(UsageError, match="publishes nothing to u@three:21"):
+            daemon.learn("u@three:21", {})
+        assert len(used) == 2
+
+
 def test_an_engine_that_hangs_is_not_healthy_and_one_that_goes_on_is(config: Config, monkeypatch):
     monkeypatch.setattr(steering, "ENGINE_STUCK_S", 0.5)
     monkeypatch.setattr("ftpsyncd.engine.rounds.CHECK_EVERY_S", 0.05)
@@ -480,6 +538,8 @@ def test_a_decision_about_a_folder_that_is_missing_is_refused(config: Config, na
         daemon = Steering(config, engine)
         with pytest.raises(CommandRefusedError, match=r"^gallery: nothing was decided: the folder is not there$"):
             daemon.command(name, mapping="gallery", server=None, path=None)
+        for other in (CommandName.RETRY, CommandName.RESCAN, CommandName.PAUSE):
+            assert daemon.command(other, mapping="gallery", server=None, path=None).startswith("gallery: ")
         mirror.removals.source.missing = ""
         assert daemon.command(name, mapping="gallery", server=None, path=None) == "gallery: nothing is held"
 
