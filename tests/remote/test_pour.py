@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import io
@@ -14,7 +15,7 @@ from typing import BinaryIO, cast
 import pytest
 
 from ftpsyncd.errors import FileChangedError, LocalUnreadableError, TransferFailedError
-from ftpsyncd.remote.pour import BLOCK, LARGE, RECORD, TOLD_EVERY, pour
+from ftpsyncd.remote.pour import BLOCK, LARGE, RECORD, TOLD_EVERY, _Beside, pour
 from ftpsyncd.remote.throttle import Throttle
 
 CONTENT = random.Random(5).randbytes(LARGE + 3 * BLOCK + 17)
@@ -155,3 +156,33 @@ def test_a_line_that_breaks_ends_it_at_once(path: Path):
     with opened(path) as file, pytest.raises(TransferFailedError):
         poured(line, file, len(CONTENT))
     assert len(line.got) < LARGE
+
+
+def test_what_the_kernel_sends_in_odd_pieces_is_hashed_once_and_in_order(tmp_path: Path) -> None:
+    """As with a limit of bandwidth: none of them ends where a block does."""
+    content = random.Random(1).randbytes(3 * BLOCK)
+    (tmp_path / "a").write_bytes(content)
+    digest, start = hashlib.sha256(), 0
+    beside = _Beside.begun(digest)
+    assert beside is not None
+    with (tmp_path / "a").open("rb") as file, beside:
+        for count in (1, BLOCK - 7, 2 * BLOCK - 100, 106):
+            beside.read(file.fileno(), start, count)
+            start += count
+    assert start == len(content)
+    assert digest.digest() == hashlib.sha256(content).digest()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_nobody_hashes_any_more_when_it_is_over(tmp_path: Path, *, fails: bool) -> None:
+    """The descriptor may be another file's by then."""
+    (tmp_path / "a").write_bytes(b"x")
+    beside = _Beside.begun(hashlib.sha256())
+    assert beside is not None
+    before = {thread for thread in threading.enumerate() if thread.name.startswith("ftpsyncd-hash")}
+    assert before
+    with (tmp_path / "a").open("rb") as file, contextlib.suppress(TransferFailedError), beside:
+        beside.read(file.fileno(), 0, 1)
+        if fails:
+            raise TransferFailedError("The line broke.")
+    assert not before & {*threading.enumerate()}
