@@ -311,6 +311,9 @@ def _write(file: File) -> None:
         with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, file.mode), "wb") as out:  # noqa: PTH123 - with a mode from the start
             os.fchmod(out.fileno(), file.mode)
             out.write(_encoded(file.content))
+            out.flush()
+            # Who has just set up a machine may pull its plug: an empty unit of this name would start nothing.
+            os.fsync(out.fileno())
         if file.group:
             shutil.chown(beside, group=file.group)
         beside.replace(file.path)

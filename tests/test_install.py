@@ -197,6 +197,17 @@ def test_a_file_for_a_group_that_is_not_there_is_not_written(tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_all_of_a_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Else a power failure in the half minute after leaves an empty one, and the service does not start again."""
+    kept: list[tuple[str, bool]] = []
+    monkeypatch.setattr(
+        os, "fsync", lambda fd: kept.append((Path(f"/proc/self/fd/{fd}").read_text(), (tmp_path / "f").exists()))
+    )
+    list(apply([File(tmp_path / "f", "all of it\n")]))
+    assert kept == [("all of it\n", False)]
+    assert (tmp_path / "f").read_text() == "all of it\n"
+
+
 def test_nothing_stays_of_a_file_that_was_half_written(tmp_path: Path):
     (tmp_path / ".f.new").write_text("of an earlier run")
     assert done([File(tmp_path / "f", "x")]) == ["made"]
