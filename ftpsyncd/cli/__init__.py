@@ -5,9 +5,9 @@ parts of the program that it needs, is loaded only when that command is run, so 
 completion answer at once.
 
 Read in this order: `app` (the table of commands, and where each ends), `options` and `settings` (what they share),
-`completion` and `shells`, a command's own module, with `daemon` (what a running daemon answers) or `hand`
-(``SERVER:PATH``), then what it shows: `output` and `hanging`, `progress`, `status_view`, `demo_view`; `streams` and
-`interrupts` for a reader who leaves and a person who ends it.
+`completion` and `shells`, a command's own module, with `daemon` (what a running daemon answers), `mending` (what
+`verify --repair` does) or `hand` (``SERVER:PATH``), then what it shows: `output` and `hanging`, `progress`,
+`status_view`, `demo_view`; `streams` and `interrupts` for a reader who leaves and a person who ends it.
 """
 
 from __future__ import annotations

@@ -3,42 +3,29 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Protocol
 
 import click
 
 from ftpsyncd.cli.completion import complete_mapping
 from ftpsyncd.cli.daemon import client
 from ftpsyncd.cli.interrupts import tidy_end
+from ftpsyncd.cli.mending import NOT_MENDED, Mender
 from ftpsyncd.cli.options import common_options, examples, given, json_option
 from ftpsyncd.cli.output import begun, size
 from ftpsyncd.cli.settings import check_name, load_config, start_log
 from ftpsyncd.config import Config, placed
 from ftpsyncd.control import shapes
-from ftpsyncd.control.client import ControlClient
 from ftpsyncd.core.compare import Drift
 from ftpsyncd.counting import number
-from ftpsyncd.daemon.service import Service
-from ftpsyncd.descriptors import allow_files
-from ftpsyncd.engine import again
-from ftpsyncd.errors import ControlError, DaemonNotRunningError, ExitCode, FtpsyncdError, LedgerError
+from ftpsyncd.errors import ControlError, ExitCode, FtpsyncdError, LedgerError
 from ftpsyncd.inspection.survey import open_ledger
 from ftpsyncd.inspection.verify import Checked, Finding, Verification
-from ftpsyncd.local.quiet import ignore_lease_signals
 from ftpsyncd.logs import one_line, quote
 from ftpsyncd.model import Kind
 from ftpsyncd.quoting import as_word
 from ftpsyncd.remote.remedies import remedy
-from ftpsyncd.status import MappingState, ServerState
-
-BATCH_BYTES = 32_000
-"""Of names, as JSON, in one request to the daemon."""
-TURN_S = 0.25
-PATIENCE_S = 3600.0
-"""How long a repair is awaited at most; it goes on by itself."""
 
 WORDS = {
     Drift.MISSING: "missing",
@@ -56,11 +43,6 @@ COLOURS = {
     Drift.SAME_NAME: "red",
     Drift.UNKNOWN: "cyan",
 }
-_NOT_MENDED = {Drift.SAME_NAME, Drift.UNKNOWN}
-WAITS = {MappingState.SYNCING, MappingState.SETTLING, MappingState.IN_SYNC, MappingState.HELD}
-"""States in which what is to be published is on its way, or there; of deletes that are held, nothing else waits."""
-AWAY = {ServerState.OFFLINE, ServerState.REFUSED, ServerState.FULL}
-"""States of a server in which a mapping whose deletes are held goes on some time, but not now."""
 
 
 @click.command(
@@ -164,145 +146,6 @@ def _require_recorded(config: Config) -> None:
         )
 
 
-# ── Repair ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-class Hand(Protocol):
-    """Who publishes again: a running daemon, or a pass of our own; both own the ledger while they work."""
-
-    def take(self, files: list[str], directories: list[str]) -> None:
-        """Publish these again."""
-
-    def wait(self) -> str:
-        """Until they are published, or cannot be now; why not, or nothing."""
-
-    def close(self) -> None:
-        """End."""
-
-
-class Mender:
-    """Collects what is missing or wrong and has it published again."""
-
-    def __init__(self, config: Config, mapping: str) -> None:
-        self.files = self.directories = 0
-        self._config = config
-        self._mapping = mapping
-        self._batch: dict[Kind, list[str]] = {Kind.FILE: [], Kind.DIR: []}
-        self._bytes = 0
-        self._hand: Hand | None = None
-
-    def note(self, finding: Finding) -> None:
-        """A finding; what is unknown is left alone, and what would take the place of another."""
-        if finding.drift in _NOT_MENDED or (finding.kind is Kind.DIR and finding.drift is not Drift.MISSING):
-            return
-        self._batch[finding.kind].append(finding.path)
-        self._bytes += len(json.dumps(finding.path))
-        if finding.kind is Kind.FILE:
-            self.files += 1
-        else:
-            self.directories += 1
-        if self._bytes >= BATCH_BYTES:
-            self._pass_on()
-
-    def _pass_on(self) -> None:
-        if self._hand is None:
-            self._hand = _hand(self._config, self._mapping)
-        self._hand.take(self._batch[Kind.FILE], self._batch[Kind.DIR])
-        self._batch = {Kind.FILE: [], Kind.DIR: []}
-        self._bytes = 0
-
-    def finish(self) -> bool:
-        """Have the rest published and wait for all; False if there was nothing to do."""
-        if self._bytes:
-            self._pass_on()
-        if self._hand is None:
-            return False
-        click.echo(f"Publishing {number(self.files, 'file')} again …", err=True)
-        if lets_wait := self._hand.wait():
-            click.echo(f"ftpsyncd: {one_line(given().typed.text(lets_wait))}", err=True)
-        self.close()
-        return True
-
-    def close(self) -> None:
-        """End what was begun."""
-        if self._hand is not None:
-            self._hand.close()
-
-
-class DaemonHand:
-    """The running daemon publishes."""
-
-    def __init__(self, daemon: ControlClient, mapping: str, server: str) -> None:
-        self._daemon = daemon
-        self._mapping = mapping
-        self._server = server
-
-    def take(self, files: list[str], directories: list[str]) -> None:
-        """See `Hand`."""
-        self._daemon.repair(self._mapping, files, directories)
-
-    def wait(self) -> str:
-        """See `Hand`; what the daemon cannot do now it does later, unless it is held up by a person."""
-        deadline = time.monotonic() + PATIENCE_S
-        while time.monotonic() < deadline:
-            status = shapes.status_from_json(self._daemon.status())
-            found = next((each for each in status.mappings if each.name == self._mapping), None)
-            if found is None:
-                return ""
-            if found.state not in WAITS:
-                return f"{found.name}: {found.message}"
-            is_held = found.state is MappingState.HELD
-            server = next((each for each in status.servers if each.name == self._server), None)
-            if is_held and server is not None and server.state in AWAY:
-                return f"{found.name}: waits for the server {server.name}: {server.message}"
-            at_rest = found.state is MappingState.IN_SYNC or (is_held and not found.comparing)
-            if at_rest and not found.pending + found.in_flight:
-                return ""
-            time.sleep(TURN_S)
-        return ""
-
-    def close(self) -> None:
-        """See `Hand`: the daemon goes on."""
-
-
-class OwnHand:
-    """A pass of our own, like `sync`."""
-
-    def __init__(self, config: Config, mapping: str) -> None:
-        self._mapping = mapping
-        self._service = Service(config, one_pass=True, mappings=[mapping])
-        ignore_lease_signals()
-        allow_files()
-        self._service.start()
-        self._open = True
-
-    def take(self, files: list[str], directories: list[str]) -> None:
-        """See `Hand`."""
-        engine = self._service.engine
-        self._service.asked(lambda at: again.publish(engine.mirrors[self._mapping], files, directories, at))
-
-    def wait(self) -> str:
-        """See `Hand`."""
-        while not (progress := self._service.await_end(TURN_S)).finished:
-            pass
-        return "; ".join(progress.messages)
-
-    def close(self) -> None:
-        """See `Hand`."""
-        if self._open:
-            self._open = False
-            self._service.stop()
-
-
-def _hand(config: Config, mapping: str) -> Hand:
-    try:
-        daemon = client(config)
-        daemon.status()
-    except DaemonNotRunningError:
-        return OwnHand(config, mapping)
-    return DaemonHand(daemon, mapping, config.mappings[mapping].server)
-
-
 def mended(compared: Comparison, mender: Mender | None) -> Checked | None:
     """Publish again and compare again; what was found by the second look, None if there was none."""
     if mender is None or not mender.finish():
@@ -333,7 +176,7 @@ def print_lines(_config: Config, compared: Comparison, mender: Mender | None) ->
     left = mended(compared, mender)
     if left is not None:
         click.echo(f"Published again and compared again: {told(left)}")
-    elif mender is None and any(count for drift, count in checked.drift.items() if drift not in _NOT_MENDED):
+    elif mender is None and any(count for drift, count in checked.drift.items() if drift not in NOT_MENDED):
         click.echo(f"`ftpsyncd verify {as_word(compared.mapping)} --repair{given().option}` publishes them again.")
     return code_of(checked, left)
 
