@@ -84,27 +84,21 @@ class Mirror:
         self.removals = Removals(self.site)
         # One pass does not live long enough to see what comes late.
         self.intents = Intents(self.site, sweep_twice=not one_pass)
-        self.removals.forgotten = lambda path: self.intents.forgotten(path, whatever=True)
         self.looks = Looks(self.site)
         self.answers = Answers()
-        self.removals.comparing = lambda: bool(self.answers)
         self.waits = Waits(self.site, self.removals.absent)
-        self.removals.comes_to_rest = lambda path: self.waits.sighting_of(path) is not None
         self.unreadable = Unreadable(self.site)
-        self.removals.unread = self.unreadable.published
         self.mended = Mended(self.site)
         self.stalls = Stalls(self.site)
         self.other_cases = OtherCases(self.site, self.intents, self.removals.absent)
-        places = self.removals.source.places
         self.offers = Offers(
             self.site,
             self.intents.inquiries,
             self.removals.spare,
             selection,
-            places.are_two_disks,
-            self.removals.comes_to_rest,
+            self.removals.source.places.are_two_disks,
+            self._comes_to_rest,
         )
-        self.removals.passed_over = lambda: self.offers.passed_over
         self.other_names = OtherNames(self.site, self.waits.sighting_of, self._is_known_gone, self.waits.look_at)
         self.comparing = Comparing(
             self.site,
@@ -119,6 +113,7 @@ class Mirror:
             other_names=self.other_names,
             is_native=lambda: self.watcher.kind == "native",
         )
+        self._answer_removals()
         self.takeovers = Takeovers(self.site)
         self.takeovers.take_leftovers(self.intents)
         self.paused_ns = ledger.decisions.paused_ns(mapping_id)
@@ -128,6 +123,18 @@ class Mirror:
         self.inherited = set(queue.under_way.own_paths(spec.name))
         """Own paths of actions that run since before the settings changed: they are not tried again as they are."""
         self._suspend()
+
+    def _answer_removals(self) -> None:
+        """Lead what `removals` asks of parts that are made after it, since they need it, to these."""
+        self.removals.forgotten = lambda path: self.intents.forgotten(path, whatever=True)
+        self.removals.comparing = lambda: bool(self.answers)
+        self.removals.comes_to_rest = self._comes_to_rest
+        self.removals.unread = self.unreadable.published
+        self.removals.passed_over = lambda: self.offers.passed_over
+
+    def _comes_to_rest(self, path: str) -> bool:
+        """Whether a file waits under a path until it is at rest."""
+        return self.waits.sighting_of(path) is not None
 
     def __repr__(self) -> str:
         return f"<Mirror {self.spec.name} {self.dirty!r} {self.removals!r} {self.waits!r}>"
