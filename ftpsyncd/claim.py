@@ -356,9 +356,7 @@ class Lookout:
         tend: is called each time that it holds: what else has to be looked after, and may hang.
     """
 
-    def __init__(
-        self, claim: Claim, tell: Callable[[LedgerLostError], None], tend: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, claim: Claim, tell: Callable[[LedgerLostError], None], tend: Callable[[], None]) -> None:
         self._claim = claim
         self._tell = tell
         self._tend = tend

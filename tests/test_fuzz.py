@@ -145,7 +145,7 @@ def fuzz_replies(data: bytes, step: int) -> None:
         facts.parse_257(one)
         facts.parse_hash(one)
         facts.parse_digest(one, 8)
-        replies.says_not_empty(one)
+        replies.says_not_empty(one, "/d", "utf-8")
         listings.parse_mlst(one)
 
 

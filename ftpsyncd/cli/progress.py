@@ -256,7 +256,7 @@ def summary(progress: Progress, status: Status, duration_s: float, signs: Marks,
     return Group(*(Hanging(*line.divide([2])) for line in lines))
 
 
-def summary_lines(progress: Progress, status: Status, duration_s: float, signs: Marks, option: str = "") -> list[Line]:
+def summary_lines(progress: Progress, status: Status, duration_s: float, signs: Marks, option: str) -> list[Line]:
     """What a pass has done, and what it could not do; ``option`` stands behind the commands that it names. Pure."""
     done = []
     if progress.files_done:

@@ -26,7 +26,7 @@ APPROVED_AT_ONCE = 5000
 """Paths that are approved in one go: some twenty milliseconds."""
 
 
-def gone_s(listing: Listing, row: Row | None, published_ns: int = 0) -> float:
+def gone_s(listing: Listing, row: Row | None, published_ns: int) -> float:
     """For how many seconds what a directory lacks has been gone at least; 0.0 if nothing tells that.
 
     Args:

@@ -236,7 +236,7 @@ class Engine:
 
         return answer
 
-    def renew_status(self, timeout_s: float = 30.0) -> None:
+    def renew_status(self, timeout_s: float) -> None:
         """Have `status` tell of this moment.
 
         Raises:

@@ -141,7 +141,7 @@ class History:
         read: Callable[[str, tuple[object, ...]], Cursor],
         *,
         keep_s: float,
-        last_is_indexed: bool = True,
+        last_is_indexed: bool,
     ) -> None:
         self.keep_s = keep_s
         self._by_last = "INDEXED BY history_last" if last_is_indexed else ""

@@ -116,7 +116,7 @@ class Branches:
 
     # ── What the emitter asks ──────────────────────────────────────────────────────────────────────────────────
 
-    def enter_root(self, reason: str = "") -> None:
+    def enter_root(self, reason: str) -> None:
         """Watch the root itself and queue everything below it; reported with ``reason`` when that is done.
 
         Raises:

@@ -51,7 +51,7 @@ class Comparison:
     def __len__(self) -> int:
         return len(self._names) - self._done
 
-    def some(self, most: int, *, at_once: bool = False) -> Facts:
+    def some(self, most: int, *, at_once: bool) -> Facts:
         """The next names.
 
         Args:

@@ -74,7 +74,7 @@ class PlannedFile:
         upload: Upload,
         show: Callable[[Progress], None],
         *,
-        vacant_at: float | None = None,
+        vacant_at: float | None,
     ) -> None:
         self._session = session
         self._spec = spec = folder.spec

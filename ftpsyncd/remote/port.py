@@ -41,7 +41,7 @@ class PartlyListedError(NameRefusedError):
         entries: what it lists.
     """
 
-    def __init__(self, message: str, *, reply: str = "", entries: Sequence[RemoteEntry] = ()) -> None:
+    def __init__(self, message: str, *, reply: str, entries: Sequence[RemoteEntry]) -> None:
         super().__init__(
             message,
             reply=reply,

@@ -305,12 +305,12 @@ _PATH_VERBS = frozenset({
 })  # fmt: skip
 
 
-def says_not_empty(reply: Reply, subject: str = "", encoding: str = "utf-8") -> bool:
+def says_not_empty(reply: Reply, subject: str, encoding: str) -> bool:
     """Whether a refused RMD was refused because the directory holds something."""
     return bool(_NOT_EMPTY.search(_told(reply, subject, encoding)))
 
 
-def says_denied(reply: Reply, subject: str = "", encoding: str = "utf-8") -> bool:
+def says_denied(reply: Reply, subject: str, encoding: str) -> bool:
     """Whether the reason is a lack of rights: then it tells nothing about what is there."""
     return bool(_DENIED.search(_told(reply, subject, encoding)))
 
@@ -365,7 +365,7 @@ def says_no_tls_now(refusal: Reply) -> bool:
     return refusal.passing and refusal.code != 421
 
 
-def says_filtered(reply: Reply, subject: str = "", encoding: str = "utf-8") -> bool:
+def says_filtered(reply: Reply, subject: str, encoding: str) -> bool:
     """Whether a refusal is about what a name looks like, whatever is there under it."""
     return bool(_FILTERED.search(_told(reply, subject, encoding)))
 

@@ -359,10 +359,10 @@ class TestErrors:
         ],
     )
     def test_a_lack_of_rights_is_told_from_a_name(self, text, path, denied):
-        assert replies.says_denied(reply(text), path) is denied
+        assert replies.says_denied(reply(text), path, "utf-8") is denied
 
     def test_a_directory_of_that_name_is_not_therefore_full(self):
-        assert not replies.says_not_empty(reply("550 /not empty: Permission denied"), "/not empty")
+        assert not replies.says_not_empty(reply("550 /not empty: Permission denied"), "/not empty", "utf-8")
 
     @given(
         st.integers(100, 699),
@@ -384,7 +384,7 @@ class TestErrors:
         ],
     )
     def test_a_full_directory_is_recognized(self, text, empty):
-        assert replies.says_not_empty(reply(text)) is not empty
+        assert replies.says_not_empty(reply(text), "/d", "utf-8") is not empty
 
 
 class TestFeat:
