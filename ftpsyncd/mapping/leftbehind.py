@@ -19,6 +19,7 @@ from ftpsyncd.mapping.doubts import is_in_doubt
 from ftpsyncd.mapping.moves import CutOff
 from ftpsyncd.mapping.site import Moment, Site
 from ftpsyncd.model import Fingerprint
+from ftpsyncd.paths import above
 from ftpsyncd.specs import DeletePolicy
 
 LOOK_AGAIN_S = 5.0
@@ -188,9 +189,15 @@ def _is_full(site: Site) -> bool:
     return site.queue.gate.state is Breaker.FULL
 
 
-def forget_old(site: Site) -> None:
-    """What became of these is known by now: they are published under their old names again, or not at all."""
+def forget_old(site: Site, is_gone: Callable[[str], bool]) -> None:
+    """What became of these is known by now: they are published under their old names again, or not at all.
+
+    Args:
+        site: the mapping.
+        is_gone: whether a path was seen to be gone.
+    """
     for path, rename in site.moves.all_cut_off.items():
-        # Not seen to be gone from there, it was sent as a second file.
-        if not _is_left(site, path, rename) or (rename.refused and rename.gone_since is None):
+        # Not seen to be gone from there, nor with a directory above it, it was sent as a second file.
+        stays = rename.refused and rename.gone_since is None and not any(map(is_gone, above(path)))
+        if not _is_left(site, path, rename) or stays:
             site.moves.forget_cut_off(path)

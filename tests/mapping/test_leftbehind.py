@@ -240,7 +240,7 @@ def test_what_is_known_again_is_remembered_no_more(site: Site) -> None:
     publish(site, "d/known", A)
     site.moves.was_cut_off("d/known", CutOff("elsewhere", A))
     site.moves.was_cut_off("d/dropped", CutOff("elsewhere", A))
-    leftbehind.forget_old(site)
+    leftbehind.forget_old(site, nobody)
     assert list(site.moves.all_cut_off) == ["d/old"]
 
 
@@ -325,7 +325,7 @@ def test_what_could_not_be_renamed_is_left_behind_unless_it_is_there(*, there: b
         if there:
             story.mirror.waits.settled("d/old", had_failure=False)
         else:
-            leftbehind.forget_old(site)
+            leftbehind.forget_old(site, nobody)
         assert not site.moves.all_cut_off
         assert leftbehind.due(site, "d/old", AT, AFTER_S, nobody, all_seen=True) is None
 
@@ -336,8 +336,17 @@ def test_what_could_not_be_renamed_and_was_seen_to_be_gone_is_no_delete_when_all
     publish(site, "d/other", B)
     publish(site, "elsewhere", B)
     assert leftbehind.due(site, "d/other", AT, 0.0, nobody, all_seen=True) == NOW + AFTER_S
-    leftbehind.forget_old(site)
+    leftbehind.forget_old(site, nobody)
     assert "d/other" in site.moves.all_cut_off
+
+
+def test_so_it_is_where_it_is_gone_with_its_directory(site: Site) -> None:
+    site.moves.was_refused("d/e/other", "elsewhere", B)
+    publish(site, "d/e/other", B)
+    leftbehind.forget_old(site, {"d"}.__contains__)
+    assert "d/e/other" in site.moves.all_cut_off
+    leftbehind.forget_old(site, {"c", "d/e/other2"}.__contains__)
+    assert "d/e/other" not in site.moves.all_cut_off
 
 
 def test_what_the_server_would_not_rename_is_not_found_under_its_old_name(site: Site) -> None:

@@ -115,6 +115,23 @@ def test_nor_when_they_get_yet_other_names_after_they_were_written(cut: tuple[Op
         _nothing_is_held(world)
 
 
+def test_they_are_no_mass_delete_where_the_server_would_rename_neither_them_nor_the_directory_that_they_are_in() -> (
+    None
+):
+    """Gone with the directory, none of them was seen to be gone: they counted as second files, and then as deletes."""
+    with World() as world:
+        world.make_folder("old")
+        for name in MANY:
+            world.write(f"old/{name}", 20)
+        world.do(("go_on", 30.0))
+        for path in ("old", *(f"old/{name}" for name in MANY)):
+            world.server.fail("RNFR", FAULTS["refused"](), times=100, path=f"{BASE}/{path}")
+        world.drop.rename("old", "new")
+        world.do(("go_on", 400.0))
+        assert world._published().keys() == {f"new/{name}" for name in MANY}
+        _nothing_is_held(world)
+
+
 def test_they_are_no_mass_delete_where_the_server_would_not_rename_them() -> None:
     with World() as world:
         for name in MANY:
