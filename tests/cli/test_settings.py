@@ -12,6 +12,7 @@ from ftpsyncd import logs, typed
 from ftpsyncd.cli import settings
 from ftpsyncd.cli.options import Given
 from ftpsyncd.logs import logger
+from ftpsyncd.quoting import as_word
 
 
 @pytest.fixture(autouse=True)
@@ -90,7 +91,7 @@ def test_what_starts_the_daemon_of_a_configuration_is_told_by_its_place(
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     (tmp_path / place).parent.mkdir(parents=True)
     (tmp_path / place).touch()
-    assert settings.starting(Given(config=tmp_path / place)) == expected.format(tmp_path / place)
+    assert settings.starting(Given(config=tmp_path / place)) == expected.format(as_word(tmp_path / place))
     monkeypatch.setenv("FTPSYNCD_CONFIG", str(tmp_path / place))
     asked = Given()
     assert settings.starting(asked) == expected.replace(" -c {}", "")
