@@ -1118,6 +1118,14 @@ MUTATIONS = (
     ),
     Mutation(
         "G4",
+        "what is on a disk is deleted when it is unmounted and a directory of that name is below its mount point",
+        "mapping/comparing.py",
+        "                        self._removals.source.require_same_disk_above(listing, at)\n",
+        "",
+        "tests/mapping/test_mirror.py::test_what_is_gone_far_below_a_mount_point_is_judged_by_what_is_mounted_there",
+    ),
+    Mutation(
+        "G4",
         "what was on a disk is deleted when another one is mounted in its place",
         "core/swapped.py",
         "    if mount_point and filesystem and row.device > MIXED and row.device not in {filesystem, device}:\n",
