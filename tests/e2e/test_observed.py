@@ -20,6 +20,7 @@ from ftpsyncd.control.client import ControlClient, _UnixConnection
 from ftpsyncd.errors import ControlError
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.model import Kind
+from ftpsyncd.quoting import as_word
 from ftpsyncd.receipts import HistoryQuery
 from tests.e2e.site import MAPPING, Site, site
 from tests.servers import Server, free_port, running
@@ -238,7 +239,7 @@ def test_the_command_of_the_page_tells_that_a_daemon_does_not_answer(watched: Si
     page = (Path(__file__).parents[2] / "docs/control-api.md").read_text()
     commands = re.findall(r"^(?:\$ )?(curl .* http://localhost/healthz .*)$", page, re.MULTILINE)
     assert len(commands) == 1
-    command = commands[0].replace("/run/ftpsyncd/control.sock", str(watched.base / "control.sock"))
+    command = commands[0].replace("/run/ftpsyncd/control.sock", as_word(watched.base / "control.sock"))
     command = command.replace("--max-time 20", "--max-time 2")
 
     def said() -> str:
