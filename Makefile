@@ -55,7 +55,7 @@ test-systemd: $(STAMP) ## the service in a real systemd, in a container (root; n
 	@PIP=$(BIN)/pip scripts/make-test-tree
 	@$(BIN)/python -m pytest -m long tests/systemd $(TEST_ARGS)
 
-soak: $(STAMP) ## 2,000 random sequences against the whole engine, 2,000 races, as many with troubles, with reloads, with renames alone, and twice as many of `sync` alone, 500 of plans; SOAK_ARGS='-n 2', FTPSYNCD_SEQUENCES=10000
+soak: $(STAMP) ## 2,000 random sequences against the whole engine, 2,000 races, as many with troubles, with reloads, and twice as many of `sync` alone, 500 of plans; SOAK_ARGS='-n 2', FTPSYNCD_SEQUENCES=10000
 	@base=$$(mktemp -d /tmp/ft-XXXX) && trap 'rm -rf "$$base"' EXIT && \
 	  PYTHONHASHSEED=0 $(BIN)/python -m pytest -m long -k 'many_random_sequences or for_long' --basetemp="$$base/t" tests/model $(SOAK_ARGS)
 
