@@ -217,7 +217,7 @@ _PASSWORD = Expression(
     r"|(?:log-?in|authentication) failed(?!.*(?:connections|clients|sessions|users|simultaneous))",
     re.IGNORECASE,
 )
-"""With a 530 it is not the crowd, even if there are "too many failed logins" or one may "try again"."""
+"""Of a refused login it is not the crowd, even if there are "too many failed logins" or one may "try again"."""
 _WRONG = Expression(
     r"\b(?:invalid|incorrect|wrong|bad|unknown) (?:user|log-?in|password|credential)"
     r"|\b(?:user ?name|log-?in|password|credentials?)\b.{0,15}\b(?:incorrect|invalid|wrong|not found)",
@@ -458,7 +458,7 @@ def _kind_of(reply: Reply, verb: str, text: str) -> type[RemoteError]:  # noqa: 
         return ProtocolError
     if _DIED.search(text) or (verb not in _LOGIN_VERBS and text.startswith("500 OOPS:")):
         return ServerUnavailableError
-    crowded = _CROWDED.search(text) and not (code >= 500 and _PASSWORD.search(text))
+    crowded = _CROWDED.search(text) and not _PASSWORD.search(text)
     if code == 421 or verb in _LOGIN_VERBS:
         if crowded:
             return TooManyConnectionsError

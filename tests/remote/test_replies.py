@@ -162,7 +162,10 @@ TABLE = [
     ("530 Login failed: too many connections.", "PASS", E.TooManyConnectionsError),
     ("530 Too many connection attempts.", "PASS", E.TooManyConnectionsError),
     ("530 Maximum login attempts exceeded.", "STOR", E.LoginRefusedError),
-    ("421 Too many failed logins, try again later", "PASS", E.TooManyConnectionsError),
+    ("421 Too many failed logins, try again later", "PASS", E.ServerUnavailableError),
+    ("421 Too many failed login attempts.", "", E.ServerUnavailableError),
+    ("421 Too many connection attempts.", "", E.TooManyConnectionsError),
+    ("430 Invalid username or password, please try again.", "PASS", E.LoginRefusedError),
     ("530 Not logged in.", "STOR", E.LoginRefusedError),
     ("530 Too many sessions", "STOR", E.TooManyConnectionsError),
     (
