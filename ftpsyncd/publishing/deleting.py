@@ -125,7 +125,7 @@ class Remover:
         """Move a file to where the deleted ones are kept at the server."""
         require_gone(self._folder(action.mapping), action.path, stat.S_ISREG)
         source = self._remote(action.mapping, action.path)
-        there, taken = session.stat_many([source, action.trash])
+        there, taken = _seen(session, action, source)
         changed = _changed(action, there)
         if changed is not None:
             raise changed
@@ -147,6 +147,22 @@ class Remover:
 
     def _remote(self, mapping: str, path: str) -> str:
         return remote_join(self._folder(mapping).spec.remote, path)
+
+
+def _seen(session: RemoteSession, action: Delete, source: str) -> tuple[RemoteEntry | None, RemoteEntry | None]:
+    """What the server has under a file's name, and at its place in the trash.
+
+    Raises:
+        FtpsyncdError: nobody may look, and no person has decided.
+    """
+    try:
+        there, taken = session.stat_many([source, action.trash])
+    except FtpsyncdError:
+        if action.sizes or not session.usable:
+            raise
+        # As in `_delete_ours`; what is in the trash already is not moved over in any case.
+        return None, session.stat(action.trash)
+    return there, taken
 
 
 def _free_place(session: RemoteSession, trash: str) -> str:

@@ -726,6 +726,21 @@ def test_what_was_decided_goes_also_where_nobody_may_look(worker: Worker):
     assert did(worker.does(Delete(M, "a"))) == [Did.DELETED]
 
 
+@pytest.mark.parametrize(("sizes", "unseen"), [((), "a"), ((), "trash"), ((1,), "a")])
+def test_so_it_does_into_the_trash_unless_that_may_not_be_looked_at(
+    worker: Worker, sizes: tuple[int, ...], unseen: str
+):
+    """It was refused for good, whatever a person had approved; an older one in the trash must not be replaced."""
+    trash = names.trash(BASE, "2024-05-01", "a")
+    worker.server.files[f"{BASE}/a"] = MemoryFile(CONTENT, 1)
+    path = trash if unseen == "trash" else f"{BASE}/a"
+    worker.server.fail("MLST", NameRefusedError("Denied.", reply="550 Permission denied."), path=path, times=9)
+    (outcome,) = worker.does(Delete(M, "a", trash, sizes))
+    goes = not sizes and unseen == "a"
+    assert isinstance(outcome, Done) is goes
+    assert list(worker.server.files) == [trash if goes else f"{BASE}/a"]
+
+
 def test_what_nobody_could_look_at_is_not_deleted_and_its_neighbours_are(worker: Worker):
     """Somebody may have changed it there; only a person can tell."""
     for name in "ab":
