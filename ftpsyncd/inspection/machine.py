@@ -39,6 +39,8 @@ from ftpsyncd.specs import MappingSpec, WatchMode
 SOME_BYTES = 256 * 1024
 """Room for a new ledger, what SQLite keeps beside it, and first records: a first pass could not end with 160 KiB."""
 INOTIFY = Path("/proc/sys/fs/inotify")
+FEW_WATCHES = 8192
+"""What is advised at least: the kernel's own value on small machines. Some have it set to 0."""
 RUNTIME = Path("/run")
 LASTING = ("lock", LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm")
 """Files of the state directory that outlive a process: another user may have made them."""
@@ -308,13 +310,14 @@ def _watches(mappings: Iterable[MappingSpec]) -> Iterator[Finding]:
     for mapping in watched:
         if closed[mapping]:
             yield _closed(mapping, closed[mapping])
-    if found >= limit:
+    if watched and found >= limit:
+        # Folders were counted up to the limit only: by how many it is too small is not known.
         yield Finding(
             Level.WARNING,
             Area.MACHINE,
             "inotify",
             f"There are more folders to watch than the system allows ({limit:,}); the rest is polled.",
-            f"Allow more: sysctl fs.inotify.max_user_watches={limit * 4}",
+            f"Allow more: sysctl fs.inotify.max_user_watches={max(limit * 4, FEW_WATCHES)}",
         )
     elif watched:
         message = f"{number(found, 'folder')} to watch; the system allows {limit:,}."

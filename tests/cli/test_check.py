@@ -895,6 +895,19 @@ def test_too_many_folders_are_a_warning_with_the_command_that_helps(config, tmp_
     assert "sysctl fs.inotify.max_user_watches=" in finding.remedy
 
 
+def test_where_the_system_allows_no_watch_some_are_advised_and_only_if_a_folder_is_watched(
+    config, tmp_path, monkeypatch
+):
+    """Four times as many is what was advised, which is none."""
+    (tmp_path / "max_user_watches").write_text("0\n")
+    monkeypatch.setattr("ftpsyncd.inspection.machine.INOTIFY", tmp_path)
+    [finding] = [each for each in machine(config) if each.subject == "inotify"]
+    assert finding.level is Level.WARNING
+    assert finding.remedy.endswith("sysctl fs.inotify.max_user_watches=8192")
+    monkeypatch.setattr("ftpsyncd.inspection.machine.is_network_filesystem", lambda _path: True)
+    assert "inotify" not in [each.subject for each in machine(config)]
+
+
 @pytest.mark.root
 def test_folders_that_cannot_be_read_are_a_warning_with_the_command_that_helps(config, as_nobody):
     """Root can read what the service cannot; what somebody's copy made was found closed when it was not published."""
