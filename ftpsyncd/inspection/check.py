@@ -6,7 +6,7 @@ again at once, and directories that had to be made for it, which are removed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 
@@ -141,26 +141,36 @@ def _server(server: ServerSpec, mappings: Sequence[MappingSpec], connect: Connec
             version = session.control.tls_version if isinstance(session, Session) else "TLS"
             verified = "verifies" if server.tls_verify else "is not verified"
             yield Finding(Level.OK, Area.SERVER, subject, f"Encrypted with {version}; the certificate {verified}.")
-        in_order = yield from _all_rights(mappings, session)
+        again = session.account if isinstance(session, Session) else partial(connect, server)
+        in_order = yield from _all_rights(mappings, session, again)
         if in_order:
             yield from _abilities(subject, session)
 
 
 def _all_rights(
-    mappings: Sequence[MappingSpec], session: RemoteSession, missed: int = 0
+    mappings: Sequence[MappingSpec],
+    session: RemoteSession,
+    again: Callable[[], RemoteSession],
+    missed: int = 0,
+    *,
+    in_place: bool = False,
 ) -> Generator[Finding, None, bool]:
     """Try each mapping.
 
     Args:
         mappings: of one server.
         session: there.
+        again: opens another one.
         missed: at how many addresses of the host no data connection came about.
+        in_place: this one stands in for one that has ended.
 
     Returns:
         Whether the session that was the last one is in order.
     """
     for done, mapping in enumerate(mappings):
         if not session.usable:
+            # It has ended under the mapping before, which tells nothing of this one.
+            yield from _not_tried(mappings[done:]) if in_place and done == 1 else _by_another(mappings[done:], again)
             return False
         try:
             yield rights(mapping, session)
@@ -169,8 +179,8 @@ def _all_rights(
             if isinstance(session, Session) and (isinstance(error, PathsRefusedError) or missed < others):
                 # What this one has learned counts for the next one.
                 try:
-                    with session.account() as another:
-                        return (yield from _all_rights(mappings[done:], another, missed + bool(others)))
+                    with again() as another:
+                        return (yield from _all_rights(mappings[done:], another, again, missed + bool(others)))
                 except FtpsyncdError as none:
                     yield _failure(f"mapping {mapping.name}", none)
                 return False
@@ -181,6 +191,28 @@ def _all_rights(
             area = Area.SERVER if error.exit_code == ExitCode.TEMPFAIL else Area.DIRECTORY
             yield _failure(f"mapping {mapping.name}", error, area)
     return session.usable
+
+
+def _by_another(mappings: Sequence[MappingSpec], again: Callable[[], RemoteSession]) -> Iterator[Finding]:
+    """Try what is left when a session has ended."""
+    try:
+        with again() as another:
+            yield from _all_rights(mappings, another, again, in_place=True)
+    except FtpsyncdError as error:
+        yield _failure(f"mapping {mappings[0].name}", error)
+        yield from _not_tried(mappings[1:])
+
+
+def _not_tried(mappings: Iterable[MappingSpec]) -> Iterator[Finding]:
+    """What is told where one connection after another ends: each costs a time-out, perhaps."""
+    for mapping in mappings:
+        yield Finding(
+            Level.WARNING,
+            Area.SERVER,
+            f"mapping {mapping.name}",
+            "Its remote directory was not tried, since the connections to the server end.",
+            "See to the errors of the mappings before, then run `ftpsyncd check` again.",
+        )
 
 
 def _elsewhere(mapping: MappingSpec, session: RemoteSession) -> str:

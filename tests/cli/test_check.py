@@ -190,6 +190,36 @@ def test_each_trouble_is_one_clear_error(config, server, verb, error, message):
     assert "ftpsyncd retry" not in remedy  # there may be no daemon yet
 
 
+def test_a_connection_that_ends_under_one_mapping_leaves_the_others_to_the_next_one(config, server):
+    """Nothing was told of the mappings behind it, as if there were nothing to tell."""
+    server.fail("STOR", ServerUnavailableError("The connection ended."))
+    server.fail("STOR", ServerFullError("The server is full."))
+    assert errors(found(config, server)) == [
+        ("mapping gallery", "The connection ended."),
+        ("mapping shop", "The server is full."),
+    ]
+
+
+def test_where_one_connection_after_another_ends_each_mapping_has_a_finding(config, server):
+    more = {name: config.mappings["shop"]._replace(name=name) for name in ("first", "second", "third", "fourth")}
+    server.fail("STOR", ServerUnavailableError("The connection ended."), times=9)
+    findings = found(config._replace(mappings=more), server)
+    assert errors(findings) == [(f"mapping {name}", "The connection ended.") for name in ("first", "second")]
+    assert [(each.subject, each.level) for each in findings if "was not tried" in each.message] == [
+        ("mapping third", Level.WARNING),
+        ("mapping fourth", Level.WARNING),
+    ]
+
+
+def test_where_no_further_connection_can_be_had_each_mapping_has_a_finding(config, server):
+    more = {name: config.mappings["shop"]._replace(name=name) for name in ("first", "second", "third")}
+    server.fail("STOR", ServerUnavailableError("The connection ended."))
+    server.fail("CONNECT", ServerUnavailableError("Nobody answers."), nth=2, times=9)
+    findings = found(config._replace(mappings=more), server)
+    assert errors(findings) == [("mapping first", "The connection ended."), ("mapping second", "Nobody answers.")]
+    assert [each.subject for each in findings if "was not tried" in each.message] == ["mapping third"]
+
+
 def test_a_dead_server_hides_nothing_about_the_others(config, server):
     servers = {"dead": config.servers["web"]._replace(name="dead"), **config.servers}
 
