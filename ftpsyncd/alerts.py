@@ -214,8 +214,10 @@ class Alerter:
                         process.wait(_KILLED_S)
                     return None
                 ready = readable.poll(_LOOK_S * 1000)
-                # What it said before its end is in the pipe by then.
                 ended = process.poll() is not None
+                if ended:
+                    # What it said before its end is in the pipe by now, and may not have been when that was looked at.
+                    ready = readable.poll(0)
                 if ready:
                     more = os.read(output.fileno(), _READ_BYTES)
                     said = (said + more)[:_REPLY_MAX]
