@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import errno
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,14 +16,17 @@ from ftpsyncd.errors import (
     FtpsyncdError,
     InternalError,
     LoginRefusedError,
+    NoDescriptorError,
     NoSocketError,
     ServerUnavailableError,
     TlsError,
     TooManyConnectionsError,
 )
+from ftpsyncd.publishing import door as door_module
 from ftpsyncd.publishing.door import Door, NoSessionError
 from ftpsyncd.remote.memory import MemoryServer
 from ftpsyncd.remote.port import RemoteSession
+from tests.waiting import until
 
 CONNECTIONS = 2
 DOWN = ServerUnavailableError("It is down.")
@@ -94,6 +101,112 @@ def test_what_nobody_reckoned_with_is_told_as_that_for_all(opened: Opened) -> No
     assert isinstance(opened.door.down, InternalError)
 
 
+def test_what_this_machine_lacks_is_told_as_that_and_once_only(opened: Opened) -> None:
+    opened.error = OSError(errno.EMFILE, "Too many open files")
+    with pytest.raises(NoDescriptorError):
+        opened.door.open()
+    assert opened.down is None
+    opened.error = lack = NoSocketError("There is no port left.")
+    lack.__cause__ = OSError(errno.EMFILE, "Too many open files")
+    with pytest.raises(NoSocketError) as told:
+        opened.door.open()
+    assert told.value is lack
+
+
+class Waited(threading.Condition):
+    """Notes that somebody waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.by_now = threading.Event()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.by_now.set()
+        return super().wait(timeout)
+
+
+class Knocking:
+    """Workers at a door that opens when it is to; what the server says when one of them has knocked is scripted."""
+
+    def __init__(self) -> None:
+        self.knocked: list[str] = []
+        self.refusal: FtpsyncdError | None = None
+        self.answered = threading.Event()
+        self.greets: set[str] = set()
+        self.door = Door(self._connect, CONNECTIONS, lambda: None)
+        self.door._turn = self.waited = Waited()
+        self._threads: list[threading.Thread] = []
+
+    def _connect(self) -> RemoteSession:
+        name = threading.current_thread().name
+        if name in self.greets:
+            self.door.greeted()
+        self.knocked.append(name)
+        assert self.answered.wait(60)
+        if self.refusal is not None:
+            raise self.refusal
+        return MemoryServer().connect()
+
+    def comes(self, name: str) -> None:
+        """One more worker wants a connection."""
+
+        def enter() -> None:
+            with suppress(FtpsyncdError, NoSessionError):
+                self.door.open()
+
+        self._threads.append(threading.Thread(target=enter, name=name))
+        self._threads[-1].start()
+
+    def end(self) -> None:
+        self.answered.set()
+        for thread in self._threads:
+            thread.join()
+
+
+@pytest.fixture
+def at() -> Iterator[Knocking]:
+    made = Knocking()
+    yield made
+    made.end()
+
+
+def test_a_dead_server_is_tried_by_one_and_the_others_hear_of_it(at: Knocking) -> None:
+    at.refusal = DOWN
+    at.comes("first")
+    until(lambda: at.knocked, "one tries")
+    at.comes("second")
+    until(lambda: at.waited.by_now.is_set() or len(at.knocked) > 1, "the other one waits")
+    at.end()
+    assert at.knocked == ["first"]
+
+
+def test_all_who_waited_for_a_greeting_connect_beside_each_other(at: Knocking, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not one after the other's greeting: each costs a round trip or two."""
+    monkeypatch.setattr(door_module, "time", SimpleNamespace(monotonic=lambda: 1.0))
+    at.greets = {"first"}
+    at.comes("first")
+    until(lambda: at.knocked, "one tries, and is greeted")
+    at.comes("second")
+    at.comes("third")
+    until(lambda: len(at.knocked) == 3, "nobody waits for another greeting")
+
+
+def test_a_greeting_of_another_one_does_not_let_in_who_comes_later(
+    at: Knocking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server may have died meanwhile: whether it is there is found out by one again."""
+    at.refusal = DOWN
+    times = iter([1.0, 2.0, 3.0])
+    monkeypatch.setattr(door_module, "time", SimpleNamespace(monotonic=lambda: next(times)))
+    at.comes("first")
+    until(lambda: at.knocked, "one tries")
+    at.door.greeted()
+    at.comes("second")
+    until(lambda: at.waited.by_now.is_set() or len(at.knocked) > 1, "the other one waits")
+    at.end()
+    assert at.knocked == ["first"]
+
+
 @pytest.mark.parametrize(("error", "stops"), [(LoginRefusedError("No."), True), (DOWN, False)])
 def test_who_is_greeted_goes_on_but_where_a_password_was_refused_meanwhile(
     opened: Opened, error: FtpsyncdError, *, stops: bool
@@ -129,8 +242,15 @@ def test_a_refused_password_is_told_by_nobody_else(opened: Opened) -> None:
                 == (DataUnreachableError, "No data under TLS.", "534 No.", "Ask.")
             ),
         ),
+        (
+            LoginRefusedError("Not now.", reply="530 No.", remedy="Ask."),
+            lambda error: (
+                (type(error), error.message, error.reply, error.remedy)
+                == (ServerUnavailableError, "Not now.", "530 No.", "Ask.")
+            ),
+        ),
     ],
-    ids=["ended", "without TLS for data"],
+    ids=["ended", "without TLS for data", "without a login"],
 )
 def test_one_that_lets_us_in_again_and_again_and_answers_nothing_is_down(
     opened: Opened, error: FtpsyncdError, told: Callable[[object], bool]
