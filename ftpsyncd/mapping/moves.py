@@ -169,6 +169,15 @@ class Moves:
         for source, rename in before._cut_off.items():
             self.was_cut_off(source, rename)
 
+    def may_have_left(self, source: str) -> bool:
+        """Whether a rename that was cut off, or refused, may have left something under a path."""
+        return source in self._cut_off
+
+    @property
+    def none_cut_off(self) -> bool:
+        """Whether no rename was, of those that are remembered; cheap."""
+        return not self._cut_off
+
     def moved(self, source: str, target: str) -> None:
         """A directory has another name at the server, too, with what was left in it and what was to come there."""
         for old in list(self._cut_off_inside.below(source)):

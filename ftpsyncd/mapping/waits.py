@@ -266,7 +266,8 @@ class Waits:
 
     def nothing_noted(self) -> bool:
         """Whether nothing is noted about any path; cheap."""
-        return not (self.pending or self.offered or self._absent or self._queue.load(self._name).waiting)
+        noted = self.pending or self.offered or self._absent or self._queue.load(self._name).waiting
+        return not noted and self._site.moves.none_cut_off
 
     def is_noted(self, path: str) -> bool:
         """Whether something is noted about a path that is over when it is found settled."""
@@ -275,6 +276,7 @@ class Waits:
             or path in self.offered
             or self._absent.knows(path)
             or self._absent.is_allowed(path)
+            or self._site.moves.may_have_left(path)
             or self._queue.waiting(self._name, path) is not None
         )
 

@@ -176,3 +176,32 @@ def test_what_is_sent_in_place_of_the_rename_of_its_directory_is_no_delete(then:
             assert world._mirror.removals.held == len(MANY)
         else:
             _goes_well(world, *ALWAYS, folder="new")
+
+
+@pytest.mark.parametrize("away_s", [0.0, 100.0], ids=["at once", "after the server was away"])
+@pytest.mark.parametrize("names", [("old", "new"), ("new", "old")])
+def test_what_is_there_again_as_another_name_of_the_same_file_counts_when_it_is_deleted(
+    names: tuple[str, str], away_s: float
+):
+    """As after `mv old new; cp -al new old`: as it had been published, it was passed over, and the rename stayed."""
+    old, new = names
+    with begun() as world:
+        world.make_folder(old)
+        for name in MANY:
+            world.write(f"{old}/{name}", 20)
+        world.all(("go_on", 30.0), ("lose_connections", "RNTO", LOST_CONNECTIONS))
+        world.drop.rename(old, new)
+        world.do(("go_on", 2.0))
+        if away_s:
+            world.all(("go_on", 8.0), ("offline",), ("go_on", away_s))
+        world.make_folder(old)
+        for name in MANY:
+            world.drop.link(f"{new}/{name}", f"{old}/{name}")
+        world.all(("online",), ("go_on", 400.0))
+        both = {*ALWAYS, *(f"{folder}/{name}" for folder in names for name in MANY)}
+        assert world._published().keys() == both
+        for name in MANY:
+            world.drop.delete(f"{old}/{name}")
+        world.do(("go_on", 400.0))
+        assert world._published().keys() == both
+        assert world._mirror.removals.held == len(MANY)
