@@ -40,8 +40,8 @@ SENDER = "sender"
 SENDERS_KEPT = 4
 """Of those: one more for each boot, or other name of the machine, after a crash."""
 SENDERS_KEPT_S = 86400.0
-"""Of a boot, for so long whoever it was before is kept in mind also behind a process that ended in order: a `sync` that
-found no network has looked for nothing."""
+"""For so long whoever it was before a crash is kept in mind also behind a process that ended in order, and behind the
+next boot: a `sync` that found no network has looked for nothing."""
 LOOK_EVERY_S = 3.0
 _END_S = 0.5
 """A look that hangs is waited for so long at the end."""
@@ -70,17 +70,19 @@ def whose_before(directory: Path, now: str, *, in_order: bool) -> tuple[str, ...
         in_order: the ledger was closed in order: then it knows of all that was begun by who noted this last.
     """
     note = directory / SENDER
-    closed, age_s = False, math.inf
+    closed, since_s = False, -math.inf
     try:
         status = note.stat()
-        closed, age_s = not status.st_mode & 0o077, abs(time.time() - status.st_mtime)
+        closed, since_s = not status.st_mode & 0o077, status.st_mtime
         noted = json.loads(note.read_bytes())
     except (OSError, ValueError, RecursionError):
         noted = []
     known = [each for each in noted if isinstance(each, str)] if isinstance(noted, list) else []
-    before = [each for each in known if each != now][: SENDERS_KEPT - 1]
-    if in_order and (known[:1] != [now] or age_s > SENDERS_KEPT_S):
-        before = []
+    over = {now}
+    if in_order:
+        # The one before that may not have been looked for.
+        over.update(known[:1] if abs(time.time() - since_s) <= SENDERS_KEPT_S else known)
+    before = [each for each in known if each not in over][: SENDERS_KEPT - 1]
     if known != [now, *before] or not closed:
         draft = note.with_name(f"{SENDER}.new")
         # Where it cannot be written, nothing is known of this time.
@@ -90,6 +92,9 @@ def whose_before(directory: Path, now: str, *, in_order: bool) -> tuple[str, ...
             with draft.open("wb") as file:
                 file.write(json.dumps([now, *before]).encode("ascii"))
                 file.flush()
+                if in_order and before:
+                    # Each boot of a day would keep them in mind for one more.
+                    os.utime(file.fileno(), (since_s, since_s))
                 os.fsync(file.fileno())
             draft.replace(note)
             # Its name, too: a file's own content is all that a file's fsync is about (fsync(2)).

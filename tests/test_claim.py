@@ -323,11 +323,12 @@ def test_what_was_sent_before_a_power_failure_is_known_by_whom(tmp_path: Path):
     assert before("second") == ("first boot\0",), "it may have been too short for all to be looked for"
     assert before("third") == ("second", "first boot\0")
     assert [before(f"boot {n}") for n in range(9)][-1] == ("boot 7", "boot 6", "boot 5")
-    assert before("last", in_order=True) == (), "the ledger knows of all"
+    assert before("last", in_order=True) == ("boot 7", "boot 6", "boot 5"), "the ledger knows of all of boot 8"
+    moment = time.time() - claim.SENDERS_KEPT_S - 60
+    os.utime(tmp_path / claim.SENDER, (moment, moment))
     assert before("last", in_order=True) == ()
     assert before("then") == ("last",)
     assert before("then", in_order=True) == ("last",), "that process may have looked for nothing"
-    moment = time.time() - claim.SENDERS_KEPT_S - 60
     os.utime(tmp_path / claim.SENDER, (moment, moment))
     assert before("then") == ("last",), "in order it was not"
     assert before("then", in_order=True) == (), "that was enough"
@@ -336,6 +337,18 @@ def test_what_was_sent_before_a_power_failure_is_known_by_whom(tmp_path: Path):
     (tmp_path / claim.SENDER).chmod(0o644)
     assert before("at last") == ("then",)
     assert stat.S_IMODE((tmp_path / claim.SENDER).stat().st_mode) == 0o600, "nobody is to read it"
+
+
+def test_so_it_is_where_the_machine_is_started_once_more_before_that_was_looked_for(tmp_path: Path):
+    """A `sync` that found no network closed the ledger in order, and somebody restarted the machine for that."""
+    claim.whose_before(tmp_path, "cut off", in_order=True)
+    assert claim.whose_before(tmp_path, "second boot", in_order=False) == ("cut off",)
+    moment = time.time() - claim.SENDERS_KEPT_S + 600
+    os.utime(tmp_path / claim.SENDER, (moment, moment))
+    assert claim.whose_before(tmp_path, "third boot", in_order=True) == ("cut off",)
+    assert (tmp_path / claim.SENDER).stat().st_mtime == pytest.approx(moment), "a boot a day would keep it for ever"
+    os.utime(tmp_path / claim.SENDER, (moment - 1200, moment - 1200))
+    assert claim.whose_before(tmp_path, "fourth boot", in_order=True) == ()
 
 
 @pytest.mark.parametrize("noted", ["", "[", "{}", "7", '[7, null, "old"]', "[" * 100_000])
