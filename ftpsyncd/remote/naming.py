@@ -276,5 +276,6 @@ def _store(session: Session, path: str) -> str:
         raise error
     sent = deliver(session, session.command("STOR", path), b"")
     if not sent.good:
-        raise session.error(sent, "STOR", path)
+        # An empty file: no transfer broke, nor was there much to be written.
+        raise session.error(replies.of_the_name(sent), "STOR", path)
     return "DELE"

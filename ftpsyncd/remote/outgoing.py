@@ -26,6 +26,7 @@ from ftpsyncd.errors import (
     NotFoundError,
     RemoteError,
     TransferFailedError,
+    UnwrittenError,
 )
 from ftpsyncd.model import Kind
 from ftpsyncd.quoting import named
@@ -309,6 +310,18 @@ def _renames_nothing(session: Session, upload: Outgoing, failure: RemoteError) -
         small = names.trial(upload.temporary)
         trials.learn_renaming(session, small, names.trial(small))
     return not session.profile.renames_at(upload.job.path)
+
+
+def note_unopened(session: Session, upload: Outgoing) -> None:
+    """Where the server could not write a file, see whether it has opened it at all: else its disk is not full for that.
+
+    Apache's FtpServer opens it behind its 150, and says 551 of that, too.
+    """
+    error = upload.error
+    if isinstance(error, UnwrittenError) and error.reply.startswith("551") and session.usable:
+        with contextlib.suppress(FtpsyncdError):
+            if session.stat(upload.temporary) is None:
+                upload.error = TransferFailedError(error.message, reply=error.reply, remedy=remedies.UNOPENED)
 
 
 def remove(session: Session, upload: Outgoing) -> None:

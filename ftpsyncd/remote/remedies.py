@@ -37,6 +37,11 @@ TAKEN = f"{_TAKEN} pass over names that end in `.filepart`."
 TAKEN_AT_ONCE = f"{_TAKEN} leave each file there for some seconds."
 """Of one that was stored under its final name."""
 
+UNOPENED = (
+    "Nothing of it is there: perhaps the server's system takes no such name, or does not let the server write in this"
+    " directory; the server's log tells."
+)
+"""Of a file for which a server has the words of a full disk, and of which it has stored nothing."""
 NO_TRASH = (
     "Have the server allow this directory (some refuse names that begin with a dot), or set another `deletes` for the"
     " mapping."

@@ -269,7 +269,8 @@ _LINE_BROKE = Expression(
     re.IGNORECASE,
 )
 """Of a transfer, whatever the code: ftp-srv, as what is made with Node.js, IIS, and SFTPGo, as what is made with the
-same library of Go, say 550 as for a name."""
+same library of Go, say 550 as for a name. SFTPGo does so too where that is why: a storage of others refuses a file only
+when it is closed."""
 _UNREAD = Expression(rb"failed to open directory|unable to (?:read|open)|permission denied", re.IGNORECASE)
 _CUT = Expression(rb"\boutput truncated\b|\blisting (?:is |was )?truncated\b", re.IGNORECASE)
 _NO_DATA = Expression(rb"\bconnect|\btls\b|\bssl\b|\bports?\b", re.IGNORECASE)
@@ -294,7 +295,7 @@ _MEANINGFUL = Expression(
 _WORDY = Expression(r"[A-Za-z' ]+")
 _BROKE = 551
 """What Apache's FtpServer says of a transfer that its disk, TLS or patience has ended, and BSD's ftpd of a file that it
-cannot read to its end; in RFC 959 it is about pages, which nobody has."""
+cannot read to its end; in RFC 959 it is about pages, which nobody has. ftp-srv says it of whatever it cannot fetch."""
 _LOGIN_VERBS = frozenset({"", "USER", "PASS", "ACCT"})
 _SENDING_VERBS = frozenset({"STOR", "APPE"})
 _TRANSFER_VERBS = _SENDING_VERBS | {"RETR"}
@@ -344,6 +345,11 @@ def says_unwritten(reply: Reply) -> bool:
     So does Apache's FtpServer, with a code of its own (551). BusyBox says it of a broken connection, too.
     """
     return (reply.passing or reply.code == _BROKE) and bool(_UNWRITTEN.search(b" ".join(reply.lines)))
+
+
+def of_the_name(reply: Reply) -> Reply:
+    """The last word about a transfer that was not begun (no 150), or of nothing: then 551 tells of the name, as 550."""
+    return reply._replace(code=550) if reply.code == _BROKE else reply
 
 
 def says_no_data_connection(reply: Reply) -> bool:
@@ -479,7 +485,9 @@ def _kind_of(reply: Reply, verb: str, text: str) -> type[RemoteError]:  # noqa: 
         return ServerFullError
     if code in {450, 550} and verb in _PATH_VERBS and _IN_USE.search(text):
         return InUseError
-    if code < 500 or code == 522 or (verb in _TRANSFER_VERBS and (code == _BROKE or _LINE_BROKE.search(text))):
+    says_why = _MISSING.search(text) or _EXISTS.search(text) or _DENIED.search(text)
+    broke = verb in _TRANSFER_VERBS and not says_why and (code == _BROKE or _LINE_BROKE.search(text))
+    if code < 500 or code == 522 or broke:
         # 522: the data connection's TLS was refused (vsftpd: no session reuse). A fresh connection may mend it.
         return TransferFailedError
     if code in {500, 502, 504}:

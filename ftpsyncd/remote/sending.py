@@ -28,7 +28,7 @@ from ftpsyncd.remote.opening import PASSIVE_REFUSED_REMEDY
 from ftpsyncd.remote.outgoing import Outgoing
 from ftpsyncd.remote.port import RESUMABLE
 from ftpsyncd.remote.pour import pour
-from ftpsyncd.remote.replies import Reply, says_filtered, says_no_data_connection, says_unwritten
+from ftpsyncd.remote.replies import Reply, of_the_name, says_filtered, says_no_data_connection, says_unwritten
 
 if TYPE_CHECKING:
     from ftpsyncd.remote.session import Session
@@ -244,10 +244,10 @@ class Sending:
     def _note_refusal(self, first: Reply, reply: Reply) -> None:
         """Note what the server's last word means, and what may be there."""
         session, upload = self._session, self._upload
-        error = upload.error = self._refused(reply)
+        at_once = not first.preliminary
+        error = upload.error = self._refused(of_the_name(reply) if at_once else reply)
         if stalled(self._failure) and type(error) is TransferFailedError:
             upload.error = self._failure
-        at_once = not first.preliminary
         if at_once and upload.kept.size and type(error) in _UNCONTINUED:
             # proftpd says "try again" where nothing may be continued, for ever, and that may be so in one directory
             # only: what is there goes, and the file is sent whole.

@@ -142,7 +142,7 @@ def retrieve(
     if session.blames_connection(first, reply):
         session.abandon()
     if not reply.good:
-        refusal = session.error(reply, verb, path)
+        refusal = session.error(reply if first.preliminary else replies.of_the_name(reply), verb, path)
         raise failure if failure is not None and stalled(failure) and type(refusal) is TransferFailedError else refusal
     if failure is not None:
         raise failure

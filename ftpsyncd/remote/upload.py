@@ -44,6 +44,7 @@ from ftpsyncd.remote import lengths, naming, reaching, renaming, resume, saying,
 from ftpsyncd.remote.agreeing import Offer, agree, offered, prepare, reach
 from ftpsyncd.remote.outgoing import (
     Outgoing,
+    note_unopened,
     opened,
     remove,
     rename,
@@ -197,6 +198,7 @@ class _Cycle:
             remove(self.session, upload)
         else:
             upload.close()
+            note_unopened(self.session, upload)
             if not (upload.worth_continuing and resume.worthwhile(self.session, upload.job)):
                 remove(self.session, upload)
 

@@ -378,6 +378,30 @@ def test_a_name_of_a_kind_that_is_refused_is_told_as_that_and_nothing_stays(pict
     assert result.error.reply == "553 Prohibited file name"
 
 
+def test_a_name_of_a_kind_that_is_refused_when_the_file_is_opened_is_told_as_that(picture):
+    """Apache's FtpServer says 150, then opens the file, and then 551, as for a transfer that broke."""
+
+    async def unopened(connection: Connection, path: str) -> None:
+        if '"' not in path:
+            await connection.server.default(connection, f"STOR {path}")
+            return
+        await connection.receive()
+        await connection.say(f"551 {path}: Error on output file.")
+
+    async def unmade(connection: Connection, path: str) -> None:
+        if '"' in path:
+            await connection.say(f"550 {path}: Can't create directory.")
+        else:
+            await connection.server.default(connection, f"MKD {path}")
+
+    with Scripted(STOR=unopened, MKD=unmade) as server, Ftp(Account(server.spec(), timeouts=PATIENT)()) as ftp:
+        (result,) = ftp.upload_many([(picture, '/so-called "art".jpg')])
+        assert not server.files
+    assert type(result.error) is NameRefusedError
+    assert "takes no names with" in str(result.error)
+    assert result.error.remedy == "Rename it here."
+
+
 @pytest.mark.real_server
 def test_where_nothing_may_be_stored_no_kind_of_name_is_to_blame(picture):
     with running("pure-ftpd") as server, connect(server.spec()) as ftp:

@@ -942,14 +942,37 @@ class TestTheDataConnection:
     def test_one_that_arrived_and_that_the_disk_of_the_server_did_not_take(self, reply, kind):
         """A full disk, in the words of vsftpd, pure-ftpd and Apache's FtpServer."""
 
-        async def unwritten(connection: Connection, _path: str) -> None:
+        async def unwritten(connection: Connection, path: str) -> None:
             await connection.receive()
+            connection.server.files[path] = b""
             await connection.say(reply)
 
         with Scripted(STOR=[unwritten]) as server, account(server)() as session:
             failed, well = publish(session, job("/a"), job("/b"))
             assert type(failed.error) is kind
             assert well.error is None
+            assert set(server.files) == {"/b"}
+
+    def test_one_that_was_not_even_opened_does_not_show_that_the_disk_is_full(self):
+        """Apache's FtpServer opens a file behind its 150, and has the same words where its system takes no such name.
+
+        Of two such files one would say that the server is full, and nothing new would be sent.
+        """
+
+        async def unopened(connection: Connection, _path: str) -> None:
+            await connection.receive()
+            await connection.say("551 /a|b.jpg.0123abcd.filepart: Error on output file.")
+
+        with Scripted(STOR=[unopened]) as server, account(server)() as session:
+            failed, well = publish(session, job("/a|b.jpg"), job("/b"))
+            assert type(failed.error) is TransferFailedError
+            assert "full" not in failed.error.remedy
+            assert "name" in failed.error.remedy
+            assert well.error is None
+
+    def test_one_that_is_refused_with_551_before_it_is_begun_is_refused(self):
+        with Scripted(STOR=["551 Not here."]) as server, account(server)() as session:
+            assert errors_of(publish(session, job("/a"), job("/b"))) == [NameRefusedError, None]
 
     @pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
     def test_a_small_file_of_which_a_part_was_kept_is_found_out(self, reset, monkeypatch):
@@ -3502,6 +3525,13 @@ class TestFetching:
         with Scripted() as server, account(server)() as session:
             with pytest.raises(NotFoundError):
                 session.fetch("/no", io.BytesIO())
+            session.noop()
+
+    def test_a_directory_that_is_refused_with_551_before_anything_is_begun(self):
+        """As ftp-srv refuses whatever it cannot read; behind a 150 it tells of a transfer that broke."""
+        with Scripted(RETR="551 Cannot read a directory") as server, account(server)() as session:
+            with pytest.raises(NameRefusedError):
+                session.fetch("/pictures", io.BytesIO())
             session.noop()
 
     def test_a_download_that_ends_in_the_middle(self):
