@@ -436,8 +436,11 @@ class TransferFailedError(RemoteError):
 
     @property
     def broke(self) -> bool:
-        """Whether that is about the data connection: what the server says of a file has another code, as 451."""
-        return self.reply[:3] in {"", "425", "426"}
+        """Whether that is about the data connection: what the server says of a file has another code, as 451.
+
+        With a code that refuses for good (551, 550) only its words, or that it had begun, have made it one of these.
+        """
+        return self.reply[:3] in {"", "425", "426"} or (self.reply[:1] == "5" and type(self) is TransferFailedError)
 
 
 class VerificationError(TransferFailedError):

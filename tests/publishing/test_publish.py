@@ -329,13 +329,23 @@ def test_where_nobody_may_read_size_and_date_have_to_do(worker: Worker):
     assert isinstance(outcome, Failed), "it is asked again"
 
 
+BROKEN_OFF = [
+    "426 Connection closed; transfer aborted.",
+    "551 Error on input file.",
+    "550 Issue during transfer: write tcp 10.0.0.1:2100->10.0.0.2:471: i/o timeout",
+    "550 write EPIPE",
+]
+"""What servers say of a fetch that broke."""
+
+
 @pytest.mark.parametrize("exposed", [EXPOSED, None])
-def test_a_look_that_breaks_is_not_one_that_is_not_allowed(worker: Worker, exposed: Exposure | None):
+@pytest.mark.parametrize("reply", BROKEN_OFF)
+def test_a_look_that_breaks_is_not_one_that_is_not_allowed(worker: Worker, exposed: Exposure | None, reply: str):
     """What has a hole counted as whole, and stayed on air."""
     (worker.local / "a").write_bytes(LARGE)
     seen = worker.sees("a")
     worker.server.files[f"{BASE}/a"] = MemoryFile(b"\0" * 9 + LARGE[9:], seen.mtime_ns // 10**9 + (exposed is None))
-    worker.server.fail("RETR", TransferFailedError("426 Connection closed; transfer aborted."))
+    worker.server.fail("RETR", TransferFailedError(reply, reply=reply))
     sweep = Sweep(M, "a", "", exposed=exposed, published=seen)
     [outcome] = worker.does(sweep)
     assert isinstance(outcome, Failed), "it is asked again"
@@ -1112,12 +1122,12 @@ def test_a_part_that_nobody_may_read_is_kept(worker: Worker, refusal: RemoteErro
     assert did(worker.does(Upload(M, "a", seen, ours=(seen,)))) == [Did.KEPT]
 
 
-def test_one_that_could_not_be_read_to_its_end_is_not_kept(worker: Worker):
+@pytest.mark.parametrize("reply", BROKEN_OFF)
+def test_one_that_could_not_be_read_to_its_end_is_not_kept(worker: Worker, reply: str):
     """By an accident of the data connection it counted as somebody else's, and half a file stayed on air."""
     worker.spec = worker.spec._replace(existing=ExistingPolicy.KEEP, publish=PublishMode.DIRECT)
     (worker.local / "a").write_bytes(CONTENT)
     worker.server.files[f"{BASE}/a"] = MemoryFile(CONTENT[:3], 1)
-    reply = "426 Connection closed; transfer aborted."
     worker.server.fail("RETR", TransferFailedError(reply, reply=reply))
     seen = worker.sees("a")
     upload = Upload(M, "a", seen, ours=(seen,))
