@@ -158,7 +158,7 @@ def _list_here(session: Session, path: str) -> bytes:
             text = whole.read_all(session, b"LIST -a", "LIST", path)
             asked = True
         except RemoteError as error:
-            if not session.usable or error.reply[:3] in _BROKEN:
+            if not session.usable or _broke(error):
                 raise  # without hidden names, these would be taken for absent
             refusal = error.reply
     if text:
@@ -191,7 +191,7 @@ def _names_something(session: Session, path: str) -> bool:
     try:
         text = whole.read_all(session, b"NLST", "NLST", path)
     except RemoteError as error:
-        if not session.usable or error.reply[:3] in _BROKEN or _failed(error.reply):
+        if not session.usable or _broke(error) or _failed(error.reply):
             raise  # what is in it would be taken for absent
         return False
     names = (line.rpartition(b"/")[2] for line in _lines(text))
@@ -203,6 +203,11 @@ def _names_something(session: Session, path: str) -> bool:
         # No command tells of files: words with a space may be those of a program, all others are a name.
         return visit.good or any(b" " not in name for name in told)
     return size.good or visit.good
+
+
+def _broke(error: RemoteError) -> bool:
+    """Whether a listing failed with its data connection, or for want of one."""
+    return error.reply[:3] in _BROKEN or (isinstance(error, TransferFailedError) and error.broke)
 
 
 def _failed(reply: str) -> bool:
@@ -220,7 +225,7 @@ def _lists_itself(session: Session) -> bool:
         try:
             text = whole.read_all(session, b"LIST -a", "LIST", "/")
         except (NameRefusedError, TransferFailedError) as error:
-            if error.reply[:3] in _BROKEN:
+            if _broke(error):
                 raise  # what may not be read would be empty from then on
             session.shown.lists_itself = False
         else:

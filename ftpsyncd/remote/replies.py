@@ -299,6 +299,7 @@ cannot read to its end; in RFC 959 it is about pages, which nobody has. ftp-srv 
 _LOGIN_VERBS = frozenset({"", "USER", "PASS", "ACCT"})
 _SENDING_VERBS = frozenset({"STOR", "APPE"})
 _TRANSFER_VERBS = _SENDING_VERBS | {"RETR"}
+_DATA_VERBS = _TRANSFER_VERBS | {"MLSD", "LIST", "NLST"}
 _TLS_VERBS = frozenset({"AUTH", "PBSZ", "PROT"})
 _PATH_VERBS = frozenset({
     "STOR", "APPE", "RETR", "DELE", "RNFR", "RNTO", "MKD", "RMD", "CWD", "SIZE", "MDTM", "MFMT", "MLST", "MLSD",
@@ -486,7 +487,7 @@ def _kind_of(reply: Reply, verb: str, text: str) -> type[RemoteError]:  # noqa: 
     if code in {450, 550} and verb in _PATH_VERBS and _IN_USE.search(text):
         return InUseError
     says_why = _MISSING.search(text) or _EXISTS.search(text) or _DENIED.search(text)
-    broke = verb in _TRANSFER_VERBS and not says_why and (code == _BROKE or _LINE_BROKE.search(text))
+    broke = verb in _DATA_VERBS and not says_why and (code == _BROKE or _LINE_BROKE.search(text))
     if code < 500 or code == 522 or broke:
         # 522: the data connection's TLS was refused (vsftpd: no session reuse). A fresh connection may mend it.
         return TransferFailedError

@@ -3174,7 +3174,16 @@ class TestListings:
             again = ["LIST"] if reply.startswith("5") else ["LIST -a", "LIST"]
             assert [line for line in server.log if line.startswith("LIST")] == ["LIST -a", "LIST", *again]
 
-    @pytest.mark.parametrize("reply", ["425 No data connection.", "426 Connection closed; transfer aborted."])
+    @pytest.mark.parametrize(
+        "reply",
+        [
+            "425 No data connection.",
+            "426 Connection closed; transfer aborted.",
+            "551 Error listing files.",
+            "550 Issue during transfer: write tcp 10.0.0.1:2100->10.0.0.2:471: i/o timeout",
+            "550 write EPIPE",
+        ],
+    )
     def test_a_listing_with_hidden_names_that_breaks_is_not_one_without_them(self, reply):
         """LIST alone leaves them away, as at vsftpd, and what is not listed would be taken for absent."""
 
@@ -3192,7 +3201,8 @@ class TestListings:
             with pytest.raises(TransferFailedError, match=reply[:3]):
                 session.list_dir("/")
 
-    def test_one_that_may_not_be_read_is_not_empty_where_the_listing_that_shows_that_breaks(self):
+    @pytest.mark.parametrize("reply", ["426 Connection closed; transfer aborted.", "551 Error listing files."])
+    def test_one_that_may_not_be_read_is_not_empty_where_the_listing_that_shows_that_breaks(self, reply):
         """proftpd shows nothing of it, not even itself; that the root shows itself is found out once in a session."""
         whole = [False, True]
         itself = b"drwxr-xr-x 2 u u 4096 Jan 1 2020 .\r\n"
@@ -3204,11 +3214,11 @@ class TestListings:
             await writer.drain()
             await connection.end_data()
             broken = connection.directory == "/" and not whole.pop(0)
-            await connection.say("426 Connection closed; transfer aborted." if broken else "226 Done.")
+            await connection.say(reply if broken else "226 Done.")
 
         with Scripted(LIST=of_root_only) as server, account(server)() as session:
             server.dirs.add("/d")
-            with pytest.raises(TransferFailedError, match="426"):
+            with pytest.raises(TransferFailedError, match=reply[:3]):
                 session.list_dir("/d")
             with pytest.raises(NameRefusedError, match="not even itself: it may not be read"):
                 session.list_dir("/d")
@@ -3234,7 +3244,15 @@ class TestListings:
             assert server.log[-1] == "CWD /"
             assert session.list_dir("/empty") == []
 
-    @pytest.mark.parametrize("end", ["426 Connection closed; transfer aborted.", "451 Local error in processing."])
+    @pytest.mark.parametrize(
+        "end",
+        [
+            "426 Connection closed; transfer aborted.",
+            "451 Local error in processing.",
+            "551 Error listing files.",
+            "550 write EPIPE",
+        ],
+    )
     def test_nor_has_it_where_the_names_that_show_that_break(self, end):
         """What is in it would be taken for absent."""
 

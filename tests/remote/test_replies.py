@@ -220,6 +220,8 @@ TABLE = [
     ("551 Error on input file.", "RETR", E.TransferFailedError),
     ("551 ENOENT: no such file or directory, open '/x'", "RETR", E.NotFoundError),
     ("551 EACCES: permission denied, open '/x'", "RETR", E.NameRefusedError),
+    ("551 LIST: Error listing files.", "LIST", E.TransferFailedError),
+    ("550 read ECONNRESET", "MLSD", E.TransferFailedError),
     ("551 Not here.", "DELE", E.NameRefusedError),
     ("550 Issue during transfer: read tcp 10.0.0.1:2100->10.0.0.2:471: i/o timeout", "STOR", E.TransferFailedError),
     ("550 Issue during transfer: unexpected EOF", "APPE", E.TransferFailedError),
