@@ -162,7 +162,7 @@ class Service:
             stack.enter_context(Lookout(claim, engine.lost, tend))
             if self._outside is not None:
                 if ledger.in_order:
-                    # One that was not closed in order has been checked before anything else.
+                    # One that was not closed in order has been checked before anything else, or is new.
                     stack.enter_context(Checkup(ledger.path, engine.damaged))
                 stack.callback(self._outside.stop)
                 self._outside.start(self.config, engine)

@@ -143,7 +143,7 @@ class Ledger:
 
     @property
     def in_order(self) -> bool:
-        """Whether it had been closed in order; if not, it was checked when it was opened."""
+        """Whether it had been closed in order; if not, it is new, or was checked when it was opened."""
         return self._db.in_order
 
     def distrust(self) -> None:

@@ -103,7 +103,7 @@ class Database:
         self.trouble = ""
         """Why nothing can be written now, in words; empty if all is well."""
         self.in_order = True
-        """It was closed in order when it was last used (or it is new)."""
+        """It was closed in order when it was last used; one that is new was not: another may have been there before."""
         self._read_only = read_only
         self._scratch = scratch
         self._writing = False
@@ -167,8 +167,8 @@ class Database:
     def _prepare(self, migrations: Sequence[str]) -> None:
         # Of a copy it is asked whoever works with the file.
         found = self._db.execute("PRAGMA application_id").fetchone()[0]
-        self.in_order = self._scratch or not self.version or found == _CLOSED
-        if not self.in_order:
+        self.in_order = self._scratch or found == _CLOSED
+        if self.version and not self.in_order:
             # What is in an index and not in its table, or the reverse, shows nowhere else: it would be met for ever.
             problem = sqlitefile.problem_of(self._db, indexes=found == _DOUBTED)
             if problem:

@@ -163,6 +163,8 @@ def _begin_with(paused: Collection[_Paused], path: Path) -> None:
     try:
         with Ledger(draft) as ledger:
             _pause(ledger, paused)
+            # It knows no more of what was begun than any other new one.
+            ledger.distrust()
         draft.rename(path)
     except (LedgerError, OSError):
         _remove_draft(path)

@@ -141,9 +141,8 @@ def test_what_is_approved_is_deleted_by_the_next_pass_and_nothing_before(held: S
     assert (status.pending, status.message) == (0, STOPPED)
 
 
-@pytest.mark.parametrize("between", ["a decision", "a pass", "a pass, and another"])
-def test_what_a_power_failure_cut_off_is_removed_also_where_something_else_comes_first(site: Site, between: str):
-    """Each closes the ledger in order, so that nobody looked under the names of the boot before, for good."""
+def cut_off_by_power(site: Site) -> None:
+    """``a`` was published; of ``new`` a part is at the server, of which the power failure left no note."""
     site.write("a")
     site.sync()
     state = site.config.state_dir
@@ -152,11 +151,44 @@ def test_what_a_power_failure_cut_off_is_removed_also_where_something_else_comes
     (state / SENDER).write_text(json.dumps(["the boot before\0"]))
     part = site.there / temporary(f"/{site.there.name}/new", "the boot before\0m").rpartition("/")[2]
     part.write_bytes(b"cont")
+
+
+@pytest.mark.parametrize("between", ["a decision", "a pass", "a pass, and another"])
+def test_what_a_power_failure_cut_off_is_removed_also_where_something_else_comes_first(site: Site, between: str):
+    """Each closes the ledger in order, so that nobody looked under the names of the boot before, for good."""
+    cut_off_by_power(site)
     if between == "a decision":
         site.decide(CommandName.PAUSE)
         site.decide(CommandName.RESUME)
     for _ in range(between.count("pass") + between.count("another")):
         site.sync()
+    site.write("new")
+    site.sync()
+    assert site.published == {"a", "new"}
+
+
+@pytest.mark.parametrize("became", ["damaged", "damaged, with what was paused in it", "empty", "gone"])
+def test_what_a_power_failure_cut_off_is_removed_also_where_it_took_the_ledger(site: Site, became: str):
+    """A new one counted as one that knows of all that was begun."""
+    cut_off_by_power(site)
+    ledger = site.config.state_dir / LEDGER
+    with closing(sqlite3.connect(ledger, isolation_level=None)) as database:
+        if "paused" in became:
+            database.execute("UPDATE mapping SET paused=1")
+        database.execute("PRAGMA journal_mode=DELETE")
+        [[page]] = database.execute("SELECT rootpage FROM sqlite_master WHERE name='history'")
+        [[size]] = database.execute("PRAGMA page_size")
+    if became == "gone":
+        ledger.unlink()
+    elif became == "empty":
+        ledger.write_bytes(b"")
+    else:
+        content = bytearray(ledger.read_bytes())
+        content[(page - 1) * size : page * size] = b"\xff" * size
+        ledger.write_bytes(content)
+    if "paused" in became:
+        assert site.sync().paused
+        site.decide(CommandName.RESUME)
     site.write("new")
     site.sync()
     assert site.published == {"a", "new"}
