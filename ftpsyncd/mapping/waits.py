@@ -435,7 +435,12 @@ class Waits:
             return "there is no space for it at the server"
         if self._queue.at_work(self._name, path) is not None:
             return "it is on its way"
-        return "it waits for its turn" if self._queue.waiting(self._name, path) is not None else ""
+        if self._queue.waiting(self._name, path) is None:
+            return ""
+        if self._queue.gate.is_doubtful:
+            # What is wrong with that is told of the server.
+            return f"it waits for the server {self._site.spec.server}"
+        return "it waits for its turn"
 
     def _still_waits(self, path: str) -> bool:
         if self._queue.waiting(self._name, path) is not None or self._queue.occupied(self._name, path):

@@ -1595,6 +1595,9 @@ def test_what_waits_for_longest_is_named_while_others_are_published(story: Story
     )
     mirror.waits.present("day 1/film")
     assert mapping_status(mirror, later).oldest_pending == "d/a: it waits for its turn"
+    story.queue.gate.failed(NOW + 3990, Breaker.OFFLINE, "away")
+    assert mapping_status(mirror, later).oldest_pending == f"d/a: it waits for the server {mirror.spec.server}"
+    story.queue.gate.answered()
     story.queue.take(NOW)
     assert mapping_status(mirror, later).oldest_pending == "d/a: it is on its way"
 
