@@ -286,11 +286,14 @@ def _message(each: MappingStatus, server: ServerStatus | None) -> str:
     """What a mapping waits for, or what is wrong with it, as far as nothing below says it."""
     if each.message.startswith(STOPPED):
         return each.message if each.message != STOPPED else ""
-    if each.held or each.state in {MappingState.SOURCE_MISSING, MappingState.PAUSED, MappingState.HELD}:
+    if each.state in {MappingState.SOURCE_MISSING, MappingState.PAUSED}:
         return ""
+    late = _late(each)
+    if each.held or each.state is MappingState.HELD:
+        # What is to be published waits for no decision.
+        return late
     # What is wrong with the server is told there.
     said = each.message.removesuffix(f": {server.message}") if server is not None and server.message else each.message
-    late = _late(each)
     # Of a folder at rest, it says what one of the files waits for that are not.
     return "; ".join(filter(None, ("" if late and each.state is MappingState.SETTLING else said, late)))
 

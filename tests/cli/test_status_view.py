@@ -253,6 +253,11 @@ def test_it_is_told_at_every_width_what_a_mapping_waits_for(width):
             "3 waiting; b.jpg: why\n",
         ),
         ({"state": MappingState.OFFLINE, "message": "the server is away"}, "3 waiting; the server is away\n"),
+        (
+            {"state": MappingState.HELD, "message": "many deletes", "held": 60},
+            "held 3 waiting, 60 held; film.mxf: it is written (for 2 h)",
+        ),
+        ({"held": 60}, "3 waiting, 60 held; film.mxf: it is written (for 2 h)"),
         ({"state": MappingState.PAUSED, "message": "paused by a person"}, "3 waiting\n"),
     ],
 )
@@ -261,7 +266,7 @@ def test_what_has_waited_for_long_is_named_whatever_else_is_under_way(change, to
         **change
     )
     text = drawn(view(WELL._replace(mappings=(late,)), NOW, UNICODE, 90), 90)
-    assert told in text.replace("syncing  ", "syncing ").replace("settling  ", "settling ")
+    assert told in text.replace("syncing  ", "syncing ").replace("settling  ", "settling ").replace("held  ", "held ")
 
 
 def test_what_is_wrong_with_a_server_is_told_once():
