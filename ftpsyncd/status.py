@@ -91,6 +91,8 @@ class MappingStatus(NamedTuple):
     """The folder is being looked at, or about to be: what is pending may not be all."""
     oldest_pending: str = ""
     """Which file that is, and what it waits for; empty if none waits, or it is among the problems."""
+    settling: int = 0
+    """Those of `pending` that are not at rest: a program writes them, or has just done so."""
 
 
 class ServerStatus(NamedTuple):

@@ -34,10 +34,14 @@ BATCH_BYTES = 32_000
 TURN_S = 0.25
 PATIENCE_S = 3600.0
 """How long a repair is awaited at most; it goes on by itself."""
+SETTLES_S = 60.0
+"""What is not at rest so long after `settle` may be written for ever, and is not awaited."""
 NOT_MENDED = {Drift.SAME_NAME, Drift.UNKNOWN}
 """Publishing again would take the place of another file, or there is nothing to publish."""
 WAITS = {MappingState.SYNCING, MappingState.SETTLING, MappingState.IN_SYNC, MappingState.HELD}
 """States in which what is to be published is on its way, or there; of deletes that are held, nothing else waits."""
+_RESTS = {MappingState.SETTLING, MappingState.HELD}
+"""Those of these in which nothing may be under way."""
 AWAY = {ServerState.OFFLINE, ServerState.REFUSED, ServerState.FULL}
 """States of a server in which a mapping whose deletes are held goes on some time, but not now."""
 
@@ -105,12 +109,20 @@ class Mender:
 
 
 class DaemonHand:
-    """The running daemon publishes."""
+    """The running daemon publishes.
 
-    def __init__(self, daemon: ControlClient, mapping: str, server: str) -> None:
+    Args:
+        daemon: it.
+        mapping: the name.
+        server: of that.
+        settle_s: seconds in which what is to be published comes to rest, if anything does.
+    """
+
+    def __init__(self, daemon: ControlClient, mapping: str, server: str, settle_s: float) -> None:
         self._daemon = daemon
         self._mapping = mapping
         self._server = server
+        self._settles_s = settle_s + SETTLES_S
 
     def take(self, files: list[str], directories: list[str]) -> None:
         """See `Hand`."""
@@ -118,7 +130,7 @@ class DaemonHand:
 
     def wait(self) -> str:
         """See `Hand`; what the daemon cannot do now it does later, unless it is held up by a person."""
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = settles_by = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             status = shapes.status_from_json(self._daemon.status())
             found = next((each for each in status.mappings if each.name == self._mapping), None)
@@ -130,9 +142,13 @@ class DaemonHand:
             server = next((each for each in status.servers if each.name == self._server), None)
             if is_held and server is not None and server.state in AWAY:
                 return f"{found.name}: waits for the server {server.name}: {server.message}"
-            at_rest = found.state is MappingState.IN_SYNC or (is_held and not found.comparing)
-            if at_rest and not found.pending + found.in_flight:
-                return ""
+            at_rest = found.state is MappingState.IN_SYNC or (found.state in _RESTS and not found.comparing)
+            if at_rest and not found.pending - found.settling + found.in_flight:
+                settles_by = min(settles_by, time.monotonic() + self._settles_s)
+                if not found.settling:
+                    return ""
+                if time.monotonic() >= settles_by:
+                    return f"{found.name}: {found.oldest_pending}" if found.oldest_pending else ""
             time.sleep(TURN_S)
         return ""
 
@@ -175,4 +191,5 @@ def _hand(config: Config, mapping: str) -> Hand:
         daemon.status()
     except DaemonNotRunningError:
         return OwnHand(config, mapping)
-    return DaemonHand(daemon, mapping, config.mappings[mapping].server)
+    spec = config.mappings[mapping]
+    return DaemonHand(daemon, mapping, spec.server, spec.settle_s)

@@ -84,6 +84,7 @@ def mapping_status(mirror: Mirror, at: Moment) -> MappingStatus:
         since=_since(mirror, state, at),
         directories_held=mirror.removals.directories_held,
         comparing=_is_comparing(mirror, at.now) or mirror.dirty.due_by(at.now + RELIST_GAP_S),
+        settling=len(mirror.waits.unsettled()),
     )
 
 
