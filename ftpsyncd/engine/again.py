@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from ftpsyncd.actions import MakeDir
 from ftpsyncd.counting import number
 from ftpsyncd.events import EventKind
 from ftpsyncd.mapping.mirror import Mirror
@@ -71,8 +70,8 @@ def publish(mirror: Mirror, files: Collection[str], directories: Collection[str]
     for path in directories:
         row = ledger.row(mirror.id, path)
         if row is not None and row.kind is Kind.DIR and not queue.occupied(name, path):
+            # It is made where it is found on disk: it may be gone here, too, and its delete be held.
             ledger.put(mirror.id, path, row._replace(fingerprint=MISSING))
-            queue.offer(MakeDir(name, path, 0, why="missing at the server"))
             known += 1
     for path in files:
         # What runs right now makes it right by itself.

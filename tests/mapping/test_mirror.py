@@ -708,7 +708,14 @@ class TestADirectoryMadeAgainForARepair:
         assert self.inode(repair) == 0
         assert isinstance(repair.starts("old"), MakeDir)
 
+    def test_one_that_is_gone_here_too_is_not_made(self, repair: Story):
+        """Its delete is held, say: it was made at the server, empty, at once."""
+        assert repair.queue.take(NOW) is None
+        repair.sees("", old=None)
+        assert repair.queue.take(NOW) is None
+
     def test_it_is_known_again_when_it_has_been_made(self, repair: Story):
+        repair.sees("", old=folder())
         making = repair.starts("old")
         repair.queue.finish(making)
         # As the outcome has it.
@@ -717,6 +724,7 @@ class TestADirectoryMadeAgainForARepair:
         assert self.inode(repair) == folder().fingerprint.inode
 
     def test_it_is_tried_again_when_the_server_refused(self, repair: Story):
+        repair.sees("", old=folder())
         repair.queue.finish(repair.starts("old"))
         repair.ledger.failures.put(repair.id, "old", failed(None, next_try_s=5.0))
         repair.sees("", old=folder())
