@@ -150,6 +150,11 @@ class Space:
         lack = self.lack(mapping, path)
         self._freed.add(SERVER if lack is None else lack.key)
 
+    @property
+    def is_freed(self) -> bool:
+        """Whether `to_try` was not asked since a file was deleted."""
+        return bool(self._freed)
+
     def to_try(self, now: float) -> set[str]:
         """What may have space, as files were deleted there since this was asked: full directories, tried from now on.
 

@@ -51,6 +51,10 @@ class UnderWay:
         """All paths that are taken up."""
         return set(self._at)
 
+    def any_of(self, kinds: tuple[type[Action], ...]) -> bool:
+        """Whether an action of some kinds runs."""
+        return any(isinstance(action, kinds) for action in self._at.values())
+
     def of(self, mapping: str) -> Iterator[tuple[str, Action]]:
         """The paths and actions of one mapping, each of both paths if it has two."""
         return ((own[1], action) for own, action in self._at.items() if own[0] == mapping)

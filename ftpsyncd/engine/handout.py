@@ -90,7 +90,7 @@ def take(
         mirrors: all there are, by name.
         ledger: as it is now.
         at: now.
-        took: is told of each mapping of which something does not wait any more.
+        took: is told of each mapping of which something does not wait any more, or is to be looked at.
     """
     taken: list[Action] = []
     q = server.queue
@@ -107,6 +107,8 @@ def take(
                 mirror.offers.not_performed(action, at)
         else:
             taken.append(_begun(mirror, action, at))
+    for name in room.left(q, mirrors.values(), at):
+        took(name)
     asks = q.wants_probe(at.now) and not room.shows_by_files(q, mirrors.values(), at.now)
     probe = Probe(server.name) if asks else _to_tidy(server, at)
     if probe is not None:

@@ -1,15 +1,15 @@
 """Files for which there was no space at the server: what is full because of them, and when they are tried again.
 
-In: such a failure, or a delete that has made room. Out: what `core.space` and the gate know, events, marks on what is
-looked at next. Used by `outcomes`, and by `handout` for a full server with nothing to be tried there.
+In: such a failure, a delete that has made room, or one that will not. Out: what `core.space` and the gate know, events,
+marks on what is looked at next. Used by `outcomes`, and by `handout` for what shows by no outcome.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from ftpsyncd.actions import Action
-from ftpsyncd.core.extent import LARGE_BYTES, is_large
+from ftpsyncd.core.extent import LARGE_BYTES, MAKES_ROOM, is_large
 from ftpsyncd.core.gate import Breaker
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.space import SERVER, SPACE_RETRY_S
@@ -67,9 +67,32 @@ def made(mirror: Mirror, beside: Collection[Mirror], action: Action, at: Moment,
     Returns:
         The names of mappings of which something is looked at now.
     """
-    queue, every = mirror.queue, (mirror, *beside)
+    queue = mirror.queue
     if deleted:
         queue.space.freed(mirror.spec.name, action.path)
+    return _use(queue, (mirror, *beside), at)
+
+
+def left(queue: Queue, mirrors: Iterable[Mirror], at: Moment) -> list[str]:
+    """What waited to make more room is not to be done any more, or is paused: what was made is used as in `made`.
+
+    Not while such a thing runs: its end sees to that.
+
+    Args:
+        queue: of the server, from which what may begin was taken.
+        mirrors: all there are.
+        at: now.
+
+    Returns:
+        The names of mappings of which something is looked at now.
+    """
+    if not queue.space.is_freed or queue.makes_room or queue.under_way.any_of(MAKES_ROOM):
+        return []
+    return _use(queue, [mirror for mirror in mirrors if mirror.queue is queue], at)
+
+
+def _use(queue: Queue, every: Sequence[Mirror], at: Moment) -> list[str]:
+    """Try what may have space if nothing more waits that makes room; of a server's mappings, the first one first."""
     if queue.makes_room:
         return []
     places = queue.space.to_try(at.now)
@@ -79,7 +102,7 @@ def made(mirror: Mirror, beside: Collection[Mirror], action: Action, at: Moment,
     if queue.gate.state is Breaker.FULL:
         queue.gate.retry_now(at.now)
         return [each.spec.name for each in every if _try_again(each, "", at)]
-    stirred = _try_next(mirror, beside, at) if SERVER in places else []
+    stirred = _try_next(every, at) if SERVER in places else []
     for each in every:
         name = each.spec.name
         full = [key[len(name) + 1 :] for key in places if key == name or key.startswith(f"{name}/")]
@@ -104,7 +127,7 @@ def found(mirror: Mirror, beside: Collection[Mirror], action: Action, at: Moment
     mirror.queue.space.found(action.mapping, action.path)
     failures = mirror.ledger.failures
     failure = failures.of(mirror.id, action.path) if failures.tries(mirror.id, action.path) else None
-    return _try_next(mirror, beside, at) if failure is not None and failure.kind in NO_SPACE else []
+    return _try_next((mirror, *beside), at) if failure is not None and failure.kind in NO_SPACE else []
 
 
 def is_overtaken(mirror: Mirror, action: Action, at: Moment) -> bool:
@@ -158,13 +181,13 @@ def _try_again(mirror: Mirror, directory: str, at: Moment) -> bool:
     return bool(found)
 
 
-def _try_next(mirror: Mirror, beside: Collection[Mirror], at: Moment) -> list[str]:
-    """Look at the file that found no space by itself and has waited longest, here or else in another mapping.
+def _try_next(every: Iterable[Mirror], at: Moment) -> list[str]:
+    """Look at the file that found no space by itself and has waited longest, in the first mapping that has one.
 
     Not at all of them: a server that takes no file beyond some size has them sent in vain, however much is deleted. So
     large ones wait for their time.
     """
-    for each in (mirror, *beside):
+    for each in every:
         if each.suspended:
             continue  # nothing would be sent, nor be tried after that
         failures = each.ledger.failures

@@ -19,7 +19,7 @@ from ftpsyncd.errors import RemoteError, UnwrittenError
 from ftpsyncd.events import EventKind
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.mapping.site import Moment
-from ftpsyncd.model import Fingerprint
+from ftpsyncd.model import Fingerprint, Kind, Row
 from tests.core.vocabulary import NOW, SHA, WALL, M, S
 from tests.engine.test_outcomes import BROKEN, FULL, REFUSED, Story, other_file
 
@@ -145,6 +145,40 @@ def test_what_a_delete_has_freed_is_used_whatever_ends_the_deletes(story: Story,
     assert waits_s(story, "a") == waits_s(story, "d/b") == 0
     story.queue.offer(other_file("a"))
     assert story.queue.take(NOW + 1) == other_file("a")
+
+
+@pytest.mark.parametrize("how", ["taken back", "paused", "not wanted any more"])
+def test_so_it_is_where_what_waited_to_be_deleted_is_not_to_be_any_more(story: Story, how: str):
+    """Nothing ended then, and room that was made was tried by nobody for five minutes."""
+    shop = Story(story.ledger, name="shop", queue=story.queue)
+    story.outcomes = Outcomes(lambda _mirror: [shop.mirror])
+    shop.outcomes = Outcomes(lambda _mirror: [story.mirror])
+    story.queue.offer(Delete(M, "old"))
+    if how != "not wanted any more":
+        story.ledger.put(shop.id, "old", Row(Kind.FILE, Fingerprint(1, 1, 1), SHA, WALL))
+    story.queue.offer(Delete("shop", "old"))
+    next_deleted(story)
+    assert waits_s(story, "a") == SPACE_RETRY_S
+    if how == "taken back":
+        story.queue.withdraw("shop", "old")
+    if how == "paused":
+        story.queue.suspend("shop", suspended=True)
+    assert handed(story, NOW + 1) == []
+    assert waits_s(story, "a") == waits_s(story, "d/b") == 0
+    story.queue.offer(other_file("a"))
+    assert story.queue.take(NOW + 1) == other_file("a")
+
+
+def test_what_is_being_deleted_is_awaited(story: Story):
+    story.ledger.put(story.id, "old 2", Row(Kind.FILE, Fingerprint(1, 1, 1), SHA, WALL))
+    for path in ("old 1", "old 2"):
+        story.queue.offer(Delete(M, path))
+    next_deleted(story)
+    [last] = handed(story, NOW + 1)
+    assert handed(story, NOW + 1) == []
+    assert waits_s(story, "a") == SPACE_RETRY_S, "more may be free in a moment"
+    story.apply(Done(last, Did.DELETED), NOW + 1)
+    assert waits_s(story, "a") == 0
 
 
 def test_a_full_directory_is_tried_also_where_the_last_delete_is_elsewhere(story: Story):
