@@ -103,15 +103,14 @@ def agree(session: Session, reply: Reply, listener: Listener | None, *, joined: 
         joined: it came together with others.
     """
     if listener is not None:
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.enter_context(contextlib.closing(listener))
             if not reply.good and ":" not in session.control.local:
                 low = f"{listener.port // 256},{listener.port % 256}"
                 reply = session.exchange([f"PORT {session.control.local.replace('.', ',')},{low}".encode()])[0]
             if not reply.good:
                 raise _no_connection(session, reply)
-        except RemoteError:
-            listener.close()
-            raise
+            undo.pop_all()
         return Offer(listener=listener, number=session.offers)
     if session.extended:
         if reply.code == 229 and (port := facts.find_epsv(reply)):
@@ -225,7 +224,7 @@ def offered(session: Session) -> Offer:
     command, listener = prepare(session)
     try:
         reply = session.exchange([command])[0]
-    except RemoteError:
+    except BaseException:
         Offer(listener=listener).drop()
         raise
     return agree(session, reply, listener)

@@ -471,9 +471,13 @@ class Control:
         """Close at once, without a word.
 
         Args:
-            orderly: what was sent last shall still arrive; else it is taken back, as far as that is possible.
+            orderly: what was sent last shall still arrive; else it is taken back, as far as that is possible. What is
+                on a data line that nobody has ended (a signal came before its user could) is taken back in any case.
         """
         self.broken = True
+        if self.data is not None and self.data.fileno() >= 0:
+            end_by_reset(self.data)
+            self.data.close()
         if self._sock.fileno() >= 0 and (orderly or not undelivered(self._sock)):
             end_by_reset(self._sock, yes=False)
         self._sock.close()

@@ -32,6 +32,8 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Self
 
+import pytest
+
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.profile import Profile, Removing
 from ftpsyncd.remote.wire import Timeouts
@@ -41,6 +43,11 @@ QUICK = Timeouts(connect_s=1, reply_s=1, stall_s=1, final_s=1, close_s=0.3)
 """For servers that are silent on purpose: not shorter, since they answer the most of what they are asked."""
 PATIENT = Timeouts(connect_s=20, reply_s=20, stall_s=20, final_s=20, close_s=0.3)
 """A server that answers may be kept from it for a while, where the machine is busy."""
+
+AT_ANY_MOMENT = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+"""For tests in which a signal comes when it comes: where that is between `socket.socket` and the name that it is to
+have, nobody can close the socket, which Python then does by itself, and tells.
+"""
 
 Act = Callable[["Connection", str], Awaitable[None]]
 Behaviour = str | Act | Sequence[str | Act | None]

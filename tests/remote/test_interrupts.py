@@ -14,11 +14,14 @@ from ftpsyncd.config import load
 from ftpsyncd.errors import NotFoundError
 from ftpsyncd.inspection.check import check
 from ftpsyncd.inspection.probe import Probing
-from ftpsyncd.remote import Ftp
+from ftpsyncd.remote import Ftp, agreeing
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.data import DataLine
+from ftpsyncd.remote.opening import Listener
 from ftpsyncd.remote.wire import Control, Timeouts
-from tests.remote.scripted import Connection, Scripted
+from ftpsyncd.specs import DataMode
+from tests.contract.remotes import job, publish
+from tests.remote.scripted import AT_ANY_MOMENT, Connection, Scripted, account
 from tests.servers import KINDS, available, running
 
 QUICK = Timeouts(connect_s=5, reply_s=5, stall_s=5, final_s=5, close_s=1)
@@ -37,6 +40,7 @@ def once(verb: str, nth: int = 1):
     return act
 
 
+@AT_ANY_MOMENT
 @pytest.mark.parametrize(("verb", "nth"), [("RNFR", 1), ("RNTO", 1), ("MFMT", 1), ("REST", 1)])
 def test_a_measurement_that_is_interrupted_leaves_nothing_at_the_server(verb, nth):
     """It deleted its files over the same connection, and took the answer that was still to come for that to DELE."""
@@ -56,6 +60,7 @@ def give_up(_number: int, _frame: object) -> None:
     raise Impatient
 
 
+@AT_ANY_MOMENT
 @pytest.mark.parametrize("call", ["exists", "stat", "list", "delete", "rename", "make_dirs"])
 def test_a_call_that_is_broken_off_lends_its_answer_to_no_other(call):
     """The next one took it for its own: what is not at the server existed, what could not be done was done."""
@@ -139,6 +144,46 @@ def test_a_handshake_that_is_broken_off_leaves_no_socket_open(monkeypatch):
         assert session.control.data.fileno() == -1
 
 
+@pytest.mark.parametrize("act", ["fetch", "publish"])
+def test_nor_does_one_that_was_secured_and_is_not_used_yet(act, monkeypatch):
+    def interrupt(_line: DataLine) -> None:
+        raise KeyboardInterrupt
+
+    with Scripted() as server, Account(server.spec(), timeouts=QUICK)() as session:
+        server.files["/a"] = b"content"
+        monkeypatch.setattr(DataLine, "keep_alive" if act == "fetch" else "hold_back", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            session.fetch("/a", io.BytesIO()) if act == "fetch" else publish(session, job("/b"))
+        session.abandon()
+        assert session.control.data is not None
+        assert session.control.data.fileno() == -1
+
+
+@AT_ANY_MOMENT
+@pytest.mark.parametrize("verb", ["EPRT", "PORT"])
+def test_nobody_listens_any_more_where_the_answer_is_not_awaited(verb, monkeypatch):
+    made: list[Listener] = []
+
+    class Noted(Listener):
+        def __init__(self, control: Control) -> None:
+            super().__init__(control)
+            made.append(self)
+
+    async def late(_connection: Connection, _argument: str) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(agreeing, "Listener", Noted)
+    with (
+        Scripted({"EPRT": "500 What?", verb: late}) as server,
+        account(server, mode=DataMode.ACTIVE)() as session,
+    ):
+        with pytest.raises(KeyboardInterrupt):
+            session.list_dir("/")
+        (listener,) = made
+        assert listener._sock.fileno() == -1
+
+
+@AT_ANY_MOMENT
 @pytest.mark.parametrize("verb", ["RNFR", "RNTO"])
 def test_a_check_that_is_interrupted_leaves_nothing_at_the_server(tmp_path: Path, verb):
     (tmp_path / "drop").mkdir()

@@ -19,7 +19,7 @@ from ftpsyncd.remote.library import Ftp
 from ftpsyncd.specs import MappingSpec
 from tests.contract.remotes import job, publish
 from tests.publishing.test_publish import Actions
-from tests.remote.scripted import Act, Connection, Scripted, account, hang_up
+from tests.remote.scripted import AT_ANY_MOMENT, Act, Connection, Scripted, account, hang_up
 from tests.waiting import until
 
 ASIDE = names.aside("/a")
@@ -94,6 +94,7 @@ class Impatient(Scripted):
         return "550 File exists." if path in self.files else await super().do_rnto(c, path)
 
 
+@AT_ANY_MOMENT
 @pytest.mark.parametrize("verb", ["RNFR", "RNTO"])
 @pytest.mark.parametrize("nth", [1, 2, 3, 4])
 @pytest.mark.parametrize("way", WAYS)
@@ -107,6 +108,7 @@ def test_it_comes_back_after_ctrl_c(way: str, nth: int, verb: str, path):
         assert server.files == {"/a": b"new"} or (server.files == {"/a": b"old"} and not new)
 
 
+@AT_ANY_MOMENT
 @pytest.mark.parametrize("way", WAYS)
 def test_else_it_is_told_after_ctrl_c_too(way: str, path):
     with Impatient(verb="RNTO", nth=3) as server:
