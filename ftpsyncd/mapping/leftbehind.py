@@ -11,7 +11,7 @@ mapping.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from ftpsyncd.core.gate import Breaker
 from ftpsyncd.ledger.failures import NO_SPACE
@@ -144,6 +144,8 @@ def awaited(site: Site, path: str, comes_to_rest: Callable[[str], bool]) -> str:
 def below(site: Site, directory: str, comes_to_rest: Callable[[str], bool], *, all_seen: bool) -> list[str]:
     """What is not deleted with a directory that is gone, since a rename that was cut off may have left it there.
 
+    So it is with what was here under its new name until `below_due` has not found it for long.
+
     Args:
         site: the mapping.
         directory: it.
@@ -154,12 +156,16 @@ def below(site: Site, directory: str, comes_to_rest: Callable[[str], bool], *, a
     found = (
         (path, rename)
         for path, rename in renames.items()
-        if not all_seen or (waits and _is_on_its_way(site, rename, comes_to_rest)) or _has_arrived(site, path, rename)
+        if not all_seen
+        or (waits and (rename.here or _is_on_its_way(site, rename, comes_to_rest)))
+        or _has_arrived(site, path, rename)
     )
     return [path for path, rename in found if _is_left(site, path, rename)]
 
 
-def below_due(site: Site, directory: str, at: Moment, comes_to_rest: Callable[[str], bool]) -> float | None:
+def below_due(
+    site: Site, directory: str, at: Moment, comes_to_rest: Callable[[str], bool], *, all_seen: bool
+) -> float | None:
     """When a directory that is gone is looked at again, as something in it is still to be published under its new name.
 
     Else nothing of that would be at the server meanwhile, perhaps for good, and nobody be asked.
@@ -169,6 +175,7 @@ def below_due(site: Site, directory: str, at: Moment, comes_to_rest: Callable[[s
         directory: it.
         at: now.
         comes_to_rest: as for `due`.
+        all_seen: likewise.
 
     Returns:
         Monotonic seconds; None: nothing in it has to stay, or the server is full, and needs the room.
@@ -176,13 +183,33 @@ def below_due(site: Site, directory: str, at: Moment, comes_to_rest: Callable[[s
     if _is_full(site):
         return None
     renames = site.moves.cut_off_below(directory)
-    for path, rename in renames.items():
-        arrives = _is_on_its_way(site, rename, comes_to_rest) and not _has_arrived(site, path, rename)
-        if arrives and _is_left(site, path, rename):
+    to_come = {
+        path: rename
+        for path, rename in renames.items()
+        if _is_left(site, path, rename) and not _has_arrived(site, path, rename)
+    }
+    for rename in to_come.values():
+        if _is_on_its_way(site, rename, comes_to_rest):
+            site.moves.is_here(rename.path, rename.seen)
             return _look_again_at(site, directory, rename, at)
     if renames:
         _look_at_put_off(site, at)
-    return None
+    return _lost_until(site, to_come, at) if all_seen else None
+
+
+def _lost_until(site: Site, paths: Iterable[str], at: Moment) -> float | None:
+    """When the last of what was here, and is not found, counts as deleted (monotonic seconds); None: all of it does."""
+    until = None
+    for path in paths:
+        since = site.moves.lost(path, at.now)
+        if since is None:
+            continue
+        over = since + site.spec.delete_after_s
+        if over > at.now:
+            until = over if until is None else max(until, over)
+        else:
+            site.moves.forget_cut_off(path)
+    return until
 
 
 def _is_full(site: Site) -> bool:

@@ -223,7 +223,10 @@ class Removals:
         due = since + self._site.spec.delete_after_s
         if kind is not Kind.DIR or due > at.now:
             return due
-        again = leftbehind.below_due(self._site, path, at, self.comes_to_rest)
+        again = leftbehind.below_due(self._site, path, at, self.comes_to_rest, all_seen=self._all_seen)
+        if again is None:
+            # What is not found by now counts.
+            self._noted(path, kind, since)
         return due if again is None else again
 
     def _awaits_pass(self, path: str, kind: Kind) -> bool:

@@ -181,10 +181,38 @@ def test_its_directory_waits_for_it_unless_the_server_needs_the_room(site: Site,
         site.queue.gate.failed(NOW, Breaker.FULL, "No space left.", connects=True)
     elif found == "not in doubt":
         publish(site, "d/old", A)
-    assert leftbehind.below_due(site, "d", AT, nobody) == (NOW + LOOK_AGAIN_S if found == "on its way" else None)
-    assert leftbehind.below_due(site, "e", AT, nobody) is None
+    assert leftbehind.below_due(site, "d", AT, nobody, all_seen=True) == (
+        NOW + LOOK_AGAIN_S if found == "on its way" else None
+    )
+    assert leftbehind.below_due(site, "e", AT, nobody, all_seen=True) is None
     counted = found in {"", "full", "not in doubt"}
     assert leftbehind.below(site, "d", nobody, all_seen=True) == ([] if counted else ["d/old"])
+
+
+def test_its_directory_waits_for_what_was_here_a_moment_ago_until_it_has_not_been_found_for_long(site: Site) -> None:
+    """It may be about to get yet another name: its directory was deleted, or counted, between two looks."""
+    site.moves.was_cut_off("d/second", CutOff("second", B))
+    publish(site, "d/second", B.doubted())
+    site.moves.is_here("second", B)
+    again = {"all_seen": False}, {"all_seen": True}
+    assert [leftbehind.below_due(site, "d", AT, nobody, **each) for each in again] == [None, NOW + AFTER_S]
+    later = Moment(NOW + AFTER_S - 1, WALL)
+    site.moves.is_here("new", A)
+    assert leftbehind.below_due(site, "d", later, nobody, all_seen=True) == later.now + AFTER_S, "the last one counts"
+    assert sorted(leftbehind.below(site, "d", nobody, all_seen=True)) == ["d/old", "d/second"]
+    later = Moment(NOW + AFTER_S, WALL)
+    assert leftbehind.below_due(site, "d", later, nobody, all_seen=True) == later.now - 1 + AFTER_S
+    assert leftbehind.below(site, "d", nobody, all_seen=True) == ["d/old"], "it counts as deleted"
+    later = Moment(NOW + 2 * AFTER_S, WALL)
+    assert leftbehind.below_due(site, "d", later, nobody, all_seen=True) is None
+    assert leftbehind.below(site, "d", nobody, all_seen=True) == []
+
+
+def test_what_was_about_to_be_sent_was_here_too(site: Site) -> None:
+    site.queue.offer(Upload(M, "new", A))
+    assert leftbehind.below_due(site, "d", AT, nobody, all_seen=True) == NOW + LOOK_AGAIN_S
+    site.queue.withdraw(M, "new")
+    assert leftbehind.below_due(site, "d", AT, nobody, all_seen=True) == NOW + AFTER_S
 
 
 @pytest.mark.parametrize("kind", ["TransferFailedError", "ServerFullError", "parked", "another version"])

@@ -205,3 +205,20 @@ def test_what_is_there_again_as_another_name_of_the_same_file_counts_when_it_is_
         world.do(("go_on", 400.0))
         assert world._published().keys() == both
         assert world._mirror.removals.held == len(MANY)
+
+
+@pytest.mark.parametrize("away", [False, True], ids=["at once", "the server is away"])
+def test_a_directory_that_is_gone_is_not_deleted_while_they_get_yet_other_names(*, away: bool):
+    """Between two looks they were under neither name, and counted as deleted with it, or went before they had arrived."""
+    with begun() as world:
+        world.make_folder("old")
+        for name in MANY:
+            world.write(f"old/{name}", 20)
+        world.all(("go_on", 30.0), *NOT_DONE["cut off"])
+        for name in MANY:
+            world.drop.rename(f"old/{name}", f"b/{name}")
+        world.drop.delete("old")
+        world.all(("go_on", 5.0), *((("offline",), ("go_on", 20.0)) if away else ()))
+        world.drop.rename("b", "new")
+        world.do(("go_on", 100.0))
+        _goes_well(world, "new/1", *ALWAYS - {"b/1"}, folder="new")
