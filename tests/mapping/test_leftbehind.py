@@ -13,7 +13,7 @@ from ftpsyncd.core.gate import Breaker
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.mapping import leftbehind
 from ftpsyncd.mapping.leftbehind import AWAY_AGAIN_S, LOOK_AGAIN_S, PAUSED_AGAIN_S
-from ftpsyncd.mapping.moves import CutOff
+from ftpsyncd.mapping.moves import CutOff, Moves
 from ftpsyncd.mapping.site import Moment, Site
 from ftpsyncd.model import Failure, Fingerprint, Intent, Kind, Row
 from ftpsyncd.specs import DeletePolicy
@@ -238,6 +238,54 @@ def test_what_was_here_a_moment_ago_counts_as_deleted_when_it_has_not_been_found
     assert leftbehind.due(site, "d/old", later, 0.0, nobody, all_seen=True) is None
 
 
+def test_so_it_does_if_it_was_only_about_to_be_sent(site: Site) -> None:
+    site.queue.offer(Upload(M, "new", A))
+    assert due(site, AFTER_S) == NOW + LOOK_AGAIN_S
+    site.queue.withdraw(M, "new")
+    assert due(site, AFTER_S) == NOW + AFTER_S
+
+
+def test_what_is_not_found_before_all_has_been_looked_at_is_not_lost_then(site: Site) -> None:
+    site.moves.is_here("other", A)
+    assert due(site, AFTER_S, all_seen=False) == math.inf
+    later = Moment(NOW + AFTER_S, WALL)
+    assert leftbehind.due(site, "d/old", later, 0.0, nobody, all_seen=True) == later.now + AFTER_S
+
+
+def test_what_is_sent_in_one_pass_though_it_was_parked_is_looked_at_soon(site: Site) -> None:
+    site.queue.offer(Upload(M, "new", A))
+    failure = Failure(B, 3, True, WALL, "NameRefusedError", "It was refused.", "", "", WALL)  # noqa: FBT003
+    site.ledger.failures.put(site.id, "new", failure)
+    assert due(site._replace(one_pass=True), AFTER_S) == NOW + LOOK_AGAIN_S
+
+
+def test_a_delete_that_failed_under_the_new_name_is_no_try_to_publish_it(site: Site) -> None:
+    failure = Failure(None, 3, False, WALL, "TransferFailedError", "It failed.", "", "", WALL)  # noqa: FBT003
+    site.ledger.failures.put(site.id, "new", failure)
+    assert due(site, AFTER_S) is None
+
+
+@pytest.mark.parametrize(("path", "found"), [("link", False), ("elsewhere", True)])
+def test_another_name_that_it_had_before_does_not_show_that_it_has_arrived(
+    site: Site, path: str, *, found: bool
+) -> None:
+    site.moves.was_cut_off("d/old", CutOff("new", A, ("link",)))
+    publish(site, path, A)
+    assert due(site, AFTER_S) == (NOW if found else None)
+
+
+@pytest.mark.parametrize("now_there", [None, A], ids=["nothing", "another file"])
+def test_what_the_server_would_not_rename_is_left_as_long_as_it_is_published_so(
+    site: Site, now_there: Fingerprint | None
+) -> None:
+    site.moves.was_refused("d/other", "elsewhere", B)
+    publish(site, "elsewhere", B)
+    if now_there is not None:
+        publish(site, "d/other", now_there)
+    assert leftbehind.due(site, "d/other", AT, AFTER_S, nobody, all_seen=True) is None
+    assert "d/other" not in site.moves.all_cut_off
+
+
 def test_what_was_put_off_is_looked_at_when_one_is_lost(site: Site) -> None:
     """Each found gone in its time, minutes apart, none of them would be one of too many deletes."""
     site.moves.was_cut_off("d/second", CutOff("second", B))
@@ -255,6 +303,7 @@ def test_where_it_is_by_now_is_where_it_was_seen_last(site: Site) -> None:
     site.moves.is_here("newer", B)
     assert site.moves.left_by("newer", B) == ""
     site.moves.is_here("d/old", A)
+    assert site.moves.left_by("new", A) == "d/old", "it is there under its old name, which is no new one"
     site.moves.is_here("e/newer", A)
     assert (site.moves.left_by("new", A), site.moves.left_by("e/newer", A)) == ("", "d/old")
     site.moves.moved("e", "f")
@@ -402,3 +451,65 @@ def test_it_is_awaited_while_it_comes_to_rest_or_waits_for_the_server_until_it_i
     site.ledger.forget(site.id, "new")
     publish(site, "d/old", A)
     assert leftbehind.awaited(site, "d/old", nobody) == "", "it was sent there again"
+
+
+class TestWhatIsRemembered:
+    """Of renames that were cut off, by old names and by files."""
+
+    def test_the_last_rename_from_a_name_counts(self, site: Site) -> None:
+        site.moves.was_cut_off("d/old", CutOff("there", B))
+        assert (site.moves.cut_off_of(A), site.moves.cut_off_of(B)) == ([], ["d/old"])
+
+    def test_a_rename_of_another_file_does_not_go_on_from_it(self, site: Site) -> None:
+        site.moves.was_cut_off("first", CutOff("d/old", B))
+        assert site.moves.left_by("d/old", B) == "first"
+        site.moves.was_cut_off("new", CutOff("newer", B))
+        assert (site.moves.left_by("new", A), site.moves.left_by("newer", B)) == ("d/old", "new")
+
+    def test_nor_does_one_of_the_same_file_from_another_name(self, site: Site) -> None:
+        site.moves.was_cut_off("second", CutOff("elsewhere", A))
+        assert site.moves.left_by("new", A) == "d/old"
+
+    def test_the_first_are_forgotten_where_there_are_very_many(
+        self, site: Site, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("ftpsyncd.mapping.moves.CUT_OFF_KEPT", 2)
+        site.moves.was_cut_off("second", CutOff("there", B))
+        assert list(site.moves.all_cut_off) == ["d/old", "second"]
+        site.moves.was_cut_off("third", CutOff("there too", B))
+        assert list(site.moves.all_cut_off) == ["second", "third"]
+        assert site.moves.cut_off_below("d") == {}
+
+    def test_other_settings_do_not_make_a_delete_of_it(self, site: Site) -> None:
+        after = Moves(site.queue, M)
+        after.go_on_from(site.moves)
+        assert after.all_cut_off == {"d/old": CutOff("new", A)}
+
+    @pytest.mark.parametrize("refused", [False, True])
+    def test_what_is_there_again_has_been_gone_since_it_goes_once_more(self, site: Site, *, refused: bool) -> None:
+        site.moves.was_cut_off("d/old", CutOff("new", A, refused=refused))
+        assert site.moves.cut_off("d/old", NOW) is not None
+        site.moves.back("d/other")
+        site.moves.back("d/old")
+        rename = site.moves.cut_off("d/old", NOW + AFTER_S)
+        assert (rename is None) is refused
+        assert rename is None or rename.gone_since == NOW + AFTER_S
+
+    def test_what_stays_behind_does_not_take_the_place_of_what_is_known(self, site: Site) -> None:
+        site.moves.stays_behind("d/old", "elsewhere", B, NOW)
+        site.moves.stays_behind("d/second", "elsewhere", B, NOW)
+        assert site.moves.all_cut_off == {
+            "d/old": CutOff("new", A),
+            "d/second": CutOff("elsewhere", B, gone_since=NOW, refused=True),
+        }
+
+    def test_what_is_dealt_with_is_not_looked_at_again(self, site: Site) -> None:
+        site.moves.was_cut_off("d/second", CutOff("second", B))
+        for path in ("d", "d/old", "d/second"):
+            site.moves.put_off(path)
+        site.moves.forget_cut_off("d/old")
+        assert list(site.moves.cut_off_below("d")) == ["d/second"]
+        assert site.moves.take_put_off() == {"d", "d/second"}
+        site.moves.put_off("d")
+        site.moves.forget_cut_off("d/second")
+        assert site.moves.take_put_off() == set()

@@ -21,7 +21,7 @@ from ftpsyncd.mapping.moves import CutOff
 from ftpsyncd.mapping.removals import Removals
 from ftpsyncd.mapping.site import Moment
 from ftpsyncd.model import Failure, Fingerprint, Hold, HoldKind, Kind, RootIdentity, Row
-from ftpsyncd.specs import DeleteLimit
+from ftpsyncd.specs import DeleteLimit, DeletePolicy
 from tests.core.vocabulary import NOW, SHA, WALL, M, S
 from tests.engine.test_outcomes import Story
 
@@ -568,3 +568,57 @@ def test_a_repair_leaves_what_was_changed_at_the_server_to_a_person(story: Delet
 def test_a_repair_of_a_file_that_is_gone_here_does_not_forget_its_size(story: Deleting) -> None:
     assert again.publish(story.mirror, ["d/a"], [], at(NOW)) == 1
     assert story.look(LATER)[0] == Delete(M, "d/a", sizes=(10,))
+
+
+def held(story: Deleting) -> Removals:
+    """More is gone than may be deleted at once."""
+    removals = story.mirror.removals
+    removals.holding.put(HoldKind.MASS_DELETE, "too many", at(NOW))
+    return removals
+
+
+def test_a_hold_is_about_what_nobody_can_look_at_where_the_folder_or_a_part_of_it_cannot_be_read(
+    story: Deleting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    removals = story.mirror.removals
+    monkeypatch.setattr(type(removals.source), "is_published", property(lambda _self: published))
+
+    def may_hold_more(*unread: str) -> bool:
+        removals.unread = lambda: unread
+        return removals.may_hold_more
+
+    published = False
+    assert not may_hold_more("e"), "nothing is held"
+    held(story)
+    assert may_hold_more()
+    published = True
+    assert not may_hold_more("e"), "it is looked at yet"
+    removals.pass_ended(at(NOW))
+    assert may_hold_more("e")
+    assert not may_hold_more()
+    removals.pass_ended(at(NOW))
+    assert not may_hold_more("e"), "all that it is about is known by now"
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+def test_where_nothing_is_deleted_any_more_nothing_is_held(*, keeps: bool) -> None:
+    with Ledger(Path(":memory:")) as ledger:
+        story = Deleting(ledger)
+        if keeps:
+            story._spec = story._spec._replace(deletes=DeletePolicy.KEEP)
+            story.adjust()
+        story.look(NOW)
+        removals = held(story)
+        assert removals.held == 2
+        removals.pass_ended(at(NOW))
+        assert (removals.hold is None) is keeps
+
+
+def test_a_discard_is_about_what_is_found_gone_when_the_folder_is_back(story: Deleting) -> None:
+    """What it was about is not known any more, and was gone when a person decided all the same."""
+    removals = held(story)
+    removals.pass_ended(at(NOW))
+    removals.discard(at(NOW))
+    assert not removals.discarded.is_about("d", LATER, known_source=True)
+    removals.source.lost("It is not there.", NOW + 1)
+    assert removals.discarded.is_about("d", LATER, known_source=True)
