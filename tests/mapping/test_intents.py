@@ -522,6 +522,26 @@ def test_what_may_come_late_is_looked_at_though_the_server_always_has_something_
     assert story.queue.at_work(M, "a film") == film
 
 
+def test_what_may_come_late_is_awaited_until_the_server_has_told(story: Story):
+    sent_again(story)
+    assert looks(story.asked()) == []
+    assert looks(story.asked(after_s=LATE_S)) == [("a", NEWER)]
+    story.crash()
+    assert looks(story.asked()) == []
+    assert looks(story.asked(after_s=LATE_S)) == [("a", NEWER)]
+
+
+@pytest.mark.parametrize("before", [None, A, A.doubted()], ids=["nothing", "a file", "a file in doubt"])
+def test_what_is_found_at_the_server_is_recorded_where_the_ledger_knows_nothing_better(
+    story: Story, before: Fingerprint | None
+):
+    if before is not None:
+        story.published("a", before)
+    story.intents.inquiries.found(Sweep(M, "a", ""), NEWER, AT)
+    assert story.believes("a") == (A if before == A else Fingerprint(NEWER.size, 0, 0))
+    assert story.dirty.awaits("a") is (before != A)
+
+
 def test_what_is_cut_off_is_asked_about_only_when_nothing_is_left_that_may_settle_it(story: Story):
     story.intents.begin(Upload(M, "a", NEWER, temporary="/site/.a.x.filepart"))
     story.intents.doubt(Upload(M, "a", NEWER), AT)
@@ -530,8 +550,8 @@ def test_what_is_cut_off_is_asked_about_only_when_nothing_is_left_that_may_settl
     assert [each.path for each in story.asked(2 * LATE_S)] == ["a"]
 
 
-@pytest.mark.parametrize(
-    "waits",
+other_actions = pytest.mark.parametrize(
+    "other",
     [
         Upload(M, "d/a", B),
         Upload(M, "d/a/b", B),
@@ -541,13 +561,28 @@ def test_what_is_cut_off_is_asked_about_only_when_nothing_is_left_that_may_settl
     ],
     ids=["of its own", "of what is below", "of what leaves", "of its folder that gets another name", "of its folder"],
 )
-def test_what_may_come_late_is_not_looked_at_before_an_action_that_waits(story: Story, waits: Action):
+
+
+@other_actions
+def test_what_may_come_late_is_not_looked_at_before_an_action_that_waits(story: Story, other: Action):
     sent_again(story, path="d/a")
     story.asked_meanwhile()
-    story.queue.offer(waits)
+    story.queue.offer(other)
     story.intents.inquiries.ask_meanwhile((), NOW + LATE_S)
-    assert story.queue.take(NOW) == waits
+    assert story.queue.take(NOW) == other
     assert story.queue.take(NOW) is None
+
+
+@other_actions
+def test_nor_is_it_while_that_is_under_way(story: Story, other: Action):
+    sent_again(story, path="d/a")
+    story.asked_meanwhile()
+    story.queue.offer(other)
+    assert story.queue.take(NOW) == other
+    story.intents.inquiries.ask_meanwhile((), NOW + LATE_S)
+    assert story.queue.waiting(M, "d/a") is None
+    story.queue.finish(other)
+    assert looks(story.asked_meanwhile(LATE_S + MEANWHILE_S)) == [("d/a", NEWER)]
 
 
 def test_of_much_that_may_come_late_little_is_looked_at_at_a_time_while_others_wait(story: Story):

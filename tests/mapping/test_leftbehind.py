@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from ftpsyncd.actions import Did, Done, Rename, Upload
+from ftpsyncd.actions import Did, Done, Rename, Sweep, Upload
 from ftpsyncd.core.gate import Breaker
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.mapping import leftbehind
+from ftpsyncd.mapping.intents import Intents
 from ftpsyncd.mapping.leftbehind import AWAY_AGAIN_S, LOOK_AGAIN_S, PAUSED_AGAIN_S
 from ftpsyncd.mapping.moves import CutOff, Moves
 from ftpsyncd.mapping.site import Moment, Site
@@ -451,6 +452,26 @@ def test_it_is_awaited_while_it_comes_to_rest_or_waits_for_the_server_until_it_i
     site.ledger.forget(site.id, "new")
     publish(site, "d/old", A)
     assert leftbehind.awaited(site, "d/old", nobody) == "", "it was sent there again"
+
+
+@pytest.mark.parametrize("gone_on", [False, True], ids=["it is here", "it has another name"])
+def test_what_one_pass_was_told_of_it_does_not_have_the_next_one_forget_what_it_left(*, gone_on: bool) -> None:
+    """The server has no such file: what is under the old name may be all that there is of it, until it is sent."""
+    with Ledger(Path(":memory:")) as ledger:
+        mirror = Story(ledger).mirror
+        moves = mirror.site.moves
+        intents = Intents(mirror.site._replace(one_pass=True), sweep_twice=False)
+        publish(mirror.site, "d/old", A)
+        intents.begin(Rename(M, "new", "d/old", A, SHA, False))  # noqa: FBT003 - as planned
+        moves.was_cut_off("d/old", CutOff("new", A))
+        if gone_on:
+            moves.is_here("newer", A)
+        intents.end(Sweep(M, "new", ""))
+        left = {} if gone_on else {"new": Intent(Kind.FILE, "", "d/old", (A,))}
+        assert dict(ledger.begun.of(mirror.id)) == left
+        intents.begin(Upload(M, "other", B))
+        intents.end(Sweep(M, "other", ""))
+        assert dict(ledger.begun.of(mirror.id)) == left, "of what is new nothing is left anywhere"
 
 
 class TestWhatIsRemembered:

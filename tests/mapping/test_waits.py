@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from ftpsyncd.actions import Upload
+from ftpsyncd.actions import Delete, Upload
 from ftpsyncd.core.settle import Sighting
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.mapping import waits as waits_module
-from ftpsyncd.mapping.site import Moment
+from ftpsyncd.mapping.site import Moment, Slices
 from ftpsyncd.mapping.waits import AGES_MORE, GAP_OF_ONE_S, LONGEST_GAP_S, LOOK_GAP_S, Waits
-from ftpsyncd.model import Failure, Fingerprint
+from ftpsyncd.model import Failure, Fingerprint, Listing, Presence
 from tests.core.vocabulary import NOW, WALL, M
 from tests.engine.test_outcomes import Story
+from tests.mapping.test_mirror import PICTURE
 
 A = Fingerprint(10, 1, 7)
 AT = Moment(NOW, WALL)
@@ -76,6 +78,28 @@ def test_of_many_that_are_written_each_is_looked_at_more_rarely(waits: Waits) ->
     assert gap_s(waits, "0") == pytest.approx(LONGEST_GAP_S)
 
 
+def test_what_is_told_of_a_file_that_is_not_written_has_it_looked_at(waits: Waits) -> None:
+    assert gap_s(waits, "new") == 0
+    wait(waits, "failed", None)
+    assert gap_s(waits, "failed") == 0, "what changed may bring its next try forward"
+    waits._site.dirty.clear()
+    wait(waits, "a")
+    assert gap_s(waits, "a") == pytest.approx(LONG_S), "it has its next look"
+    assert gap_s(waits, "a") == pytest.approx(LONGEST_GAP_S), "that has begun"
+
+
+def test_nothing_is_known_of_a_folder_that_cannot_be_seen(waits: Waits) -> None:
+    wait(waits, "d/a")
+    waits.for_late("d/b", NOW + LONG_S, "it may come late", AT)
+    wait(waits, "d/failed", None)
+    waits.for_server("d/c", NOW)
+    waits.overtaken("d/e", AT)
+    assert {path for path, _ in waits.restless()} == {"d/a", "d/b", "d/e"}
+    waits.clear()
+    assert not [*waits.restless(), *waits.pending, *waits.offered, *waits._inside.below("d"), *waits._ages]
+    assert not waits.any_unsettled()
+
+
 def test_the_old_name_is_looked_at_when_nothing_waits_any_more_to_be_renamed_from_it(waits: Waits) -> None:
     moves, dirty = waits._site.moves, waits._site.dirty
     wait(waits, "new", source="old")
@@ -88,6 +112,58 @@ def test_the_old_name_is_looked_at_when_nothing_waits_any_more_to_be_renamed_fro
     wait(waits, "new")
     assert dirty.awaits("older")
     assert not moves.awaits("older")
+
+
+@pytest.mark.parametrize(
+    ("directory", "there", "lacks"), [("", {"d"}, ["e", "other"]), ("d", {"kept"}, ["a", "in"]), ("f", set(), [])]
+)
+def test_a_directory_lacks_what_is_to_be_sent_from_it_or_from_below(
+    waits: Waits, monkeypatch: pytest.MonkeyPatch, directory: str, there: set[str], lacks: list[str]
+) -> None:
+    """Some paths at a time: whatever else is to be done at the server."""
+    monkeypatch.setattr(waits_module, "PATHS_AT_ONCE", 2)
+    for path in ("d/a", "d/in/a", "d/in/b", "d/kept", "d/strange", "d/f/a", "e/in/a", "other"):
+        waits._site.queue.offer(Upload(M, path, A))
+    waits._site.queue.offer(Delete(M, "d/gone"))
+    unreadable = {"strange": "", "f": ""}
+    listing = Listing(directory, Presence.PRESENT, dict.fromkeys(there, PICTURE), unreadable=unreadable)
+    found: list[tuple[list[str], Moment]] = []
+
+    def all_of_it() -> Slices[None]:
+        found.append((yield from waits.vanished(listing, AT)))
+        return None, AT
+
+    slices, turns = all_of_it(), 0
+    with contextlib.suppress(StopIteration):
+        next(slices)
+        while True:
+            turns += 1
+            slices.send(Moment(NOW + turns, WALL))
+    [(names, at)] = found
+    assert (sorted(names), at.now) == (lacks, NOW + turns)
+    assert turns == (0 if directory == "f" else 4)
+
+
+def test_a_delete_waits_since_it_was_seen_to_be_due_and_nothing_else_does(waits: Waits) -> None:
+    waits.for_late("d/a", NOW + LONG_S, "it may come late", AT, gone_since=NOW - 5)
+    wait(waits, "d/b")
+    assert [waits.is_gone(path) for path in ("d/a", "d/b", "d/c")] == [True, False, False]
+    assert [waits.gone(path) for path in ("d/a", "d/b", "d/c")] == [NOW - 5, None, None]
+
+
+@pytest.mark.parametrize("directory", ["d", "e"])
+def test_what_is_not_there_any_more_waits_no_more_unless_it_has_failed(waits: Waits, directory: str) -> None:
+    for path in ("d/a", "d/there"):
+        wait(waits, path)
+        waits.for_server(f"{path}-sent", NOW)
+    wait(waits, "d/failed", None)
+    for path in ("d/over", "d/there-over"):
+        waits.overtaken(path, AT)
+        waits.for_server(path, NOW)
+    waits.listed(Listing(directory, Presence.PRESENT, {"there": PICTURE, "there-over": PICTURE}))
+    gone = directory == "d"
+    assert waits.pending.keys() == {"d/there", "d/failed", *(() if gone else ("d/a",))}
+    assert waits.offered.keys() == {"d/a-sent", "d/there-sent", "d/there-over", *(() if gone else ("d/over",))}
 
 
 def test_what_becomes_a_directory_waits_no_more_and_is_not_gone(waits: Waits) -> None:
