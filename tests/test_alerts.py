@@ -675,6 +675,19 @@ def test_a_command_starts_with_the_signals_and_limits_of_a_shell(
     assert lines(out) == [f"{min(1024, allowed[0])} {allowed[1]} {int(signal.SIG_DFL)}"]
 
 
+def test_a_command_may_not_have_more_files_open_than_the_daemon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a limit that is below that of a shell it could not be run at all: no soft limit is above the hard one."""
+    given: list[tuple[int, int]] = []
+
+    def prlimit(_pid: int, _what: int, limits: tuple[int, int] | None = None) -> tuple[int, int]:
+        given.extend([limits] if limits is not None else [])
+        return (512, 512)
+
+    monkeypatch.setattr(resource, "prlimit", prlimit)
+    assert Alerter(AlertSpec(limits=LIMITS, command=("true",)), status)._run_command({}) == ""
+    assert given == [(512, 512)]
+
+
 def test_another_secret_variable_is_kept_from_the_command_after_a_reload(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alerter: Callable[..., Alerter]
 ) -> None:
@@ -912,16 +925,47 @@ def test_a_look_for_which_there_is_no_memory_is_told_once_and_another_one_follow
 ) -> None:
     """Nobody was told of anything any more, for as long as the daemon ran."""
     command, out = noting(tmp_path)
-    looks = iter(range(3))
+    looks = iter([False, False, False, True, False])
 
     def shown() -> Status:
-        if next(looks, None) is not None:
+        if not next(looks, True):
             raise MemoryError
         return status(HELD)
 
+    def told() -> int:
+        return "".join(log).count("it cannot be seen whether to alert anybody")
+
     alerter(shown, command=command)
     until(lambda: lines(out), "the message", 30)
-    assert "".join(log).count("it cannot be seen whether to alert anybody") == 1
+    until(lambda: told() == 2, "it is told again after one that went well")
+
+
+def test_one_that_could_not_begin_is_ended_and_no_thread_outlives_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no thread may begin the start fails, and all that there is by then is stopped."""
+    Alerter(AlertSpec(limits=LIMITS), status).stop()
+    looking, on = threading.Event(), threading.Event()
+
+    def shown() -> Status:
+        looking.set()
+        assert on.wait(60)
+        return status()
+
+    begun = Alerter(AlertSpec(limits=LIMITS), shown, look_every_s=0.01)
+    begun.start()
+    assert looking.wait(60)
+    join = threading.Thread.join
+
+    def joined(thread: threading.Thread, timeout: float | None = None) -> None:
+        on.set()
+        join(thread, timeout)
+
+    monkeypatch.setattr(threading.Thread, "join", joined)
+    try:
+        begun.stop()
+        assert on.is_set(), "the look that is under way is waited for"
+    finally:
+        on.set()
+        begun.stop()
 
 
 def test_a_message_that_cannot_be_made_keeps_no_other_waiting_and_is_made_again(
