@@ -457,6 +457,19 @@ def test_a_part_that_cannot_be_renamed_is_deleted_and_the_file_sent_whole():
         assert nothing_else(s)
 
 
+def test_where_one_part_is_continued_the_others_are_deleted():
+    """Whoever sent them last may still give them their final name."""
+    other = "/a.00000000.filepart"
+    with Resumable() as s, account(s)() as session:
+        s.files |= {OLD: CONTENT[:BREAK], other: CONTENT[:1000]}
+        (result,) = publish(session, again(parts=[other, OLD]))
+        assert result.error is None
+        assert result.kept == BREAK - REPEATED
+        assert s.log.index(f"DELE {other}") < s.log.index(f"STOR {TEMPORARY}")
+        assert f"DELE {OLD}" not in s.log
+        assert nothing_else(s)
+
+
 def test_where_nothing_may_be_continued_parts_are_deleted():
     with Resumable() as s, account(s)() as session:
         session.profile.resuming, session.profile.hashing = Resuming.NONE, Hashing.NONE
