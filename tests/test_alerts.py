@@ -287,20 +287,25 @@ def test_what_a_command_says_right_before_its_end_is_in_the_log(monkeypatch: pyt
     """It was read only where it had come when that was looked at last, before it was seen that the command had ended."""
 
     class LateTalker(subprocess.Popen[bytes]):
-        """Says a word, and ends, between the look at what it has said and the one whether it has ended."""
+        """Says another word, and ends, between the look at what it has said and the one whether it has ended."""
+
+        looks = 0
 
         def poll(self) -> int | None:
+            self.looks += 1
+            if self.looks == 1:
+                return None
             if self.returncode is None and self.stdin is not None:
                 self.stdin.close()
                 return self.wait()
             return super().poll()
 
     def popen(_command: tuple[str, ...], **how: Any) -> LateTalker:
-        return LateTalker(("sh", "-c", "read _; echo no luck; exit 3"), **how | {"stdin": subprocess.PIPE})
+        return LateTalker(("sh", "-c", "echo today; read _; echo no luck; exit 3"), **how | {"stdin": subprocess.PIPE})
 
     monkeypatch.setattr(subprocess, "Popen", popen)
     alerter = Alerter(AlertSpec(limits=LIMITS, command=("sh",)), lambda: status(HELD))
-    assert alerter._run_command({}) == "the command ended with 3: no luck"
+    assert alerter._run_command({}) == "the command ended with 3: today no luck"
 
 
 def test_a_command_that_fails_without_a_word_is_told_by_its_exit_code(
