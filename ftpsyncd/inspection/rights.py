@@ -147,6 +147,8 @@ def _judged(mapping: MappingSpec, session: RemoteSession, trial: _Trial) -> Find
     if trial.unseen is not None and (lacks := _hidden(mapping, trial.unseen)):
         return lacks
     how = " (the directory is made at the first publish)" if trial.made and trial.stays is None else ""
+    # Where it was sent under its final name nothing was renamed, and that is not known.
+    does = "takes and deletes files" if trial.temporary == trial.path else "takes, renames and deletes files"
     if trial.temporary != trial.path and not hides:
         trash = "; `deletes: trash` cannot work" if mapping.deletes is DeletePolicy.TRASH else ""
         return Finding(
@@ -162,7 +164,7 @@ def _judged(mapping: MappingSpec, session: RemoteSession, trial: _Trial) -> Find
             Level.WARNING,
             Area.DIRECTORY,
             f"mapping {mapping.name}",
-            f"{mapping.remote} takes, renames and deletes files, but directories stay there: {trial.stays.message}",
+            f"{mapping.remote} {does}, but directories stay there: {trial.stays.message}",
             "Have the server allow RMD: else a folder that is deleted here stays there, empty, and is parked.",
         )
     if trial.private:
@@ -170,13 +172,11 @@ def _judged(mapping: MappingSpec, session: RemoteSession, trial: _Trial) -> Find
             Level.WARNING,
             Area.DIRECTORY,
             f"mapping {mapping.name}",
-            f"{mapping.remote} takes, renames and deletes files{how}, but the server lets nobody else read them: to a "
-            "web server that is another user there, they are closed.",
+            f"{mapping.remote} {does}{how}, but the server lets nobody else read them: to a web server that is "
+            "another user there, they are closed.",
             f"If others are to read them, have the server set another umask ({_UMASKS}).",
         )
-    return Finding(
-        Level.OK, Area.DIRECTORY, f"mapping {mapping.name}", f"{mapping.remote} takes, renames and deletes files{how}."
-    )
+    return Finding(Level.OK, Area.DIRECTORY, f"mapping {mapping.name}", f"{mapping.remote} {does}{how}.")
 
 
 def _keeps(mapping: MappingSpec, kept: Mapping[str, FtpsyncdError], *, renames: bool) -> Finding:

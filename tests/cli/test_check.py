@@ -162,9 +162,18 @@ def test_the_scratch_file_is_never_visible_half(config, server):
 
 
 def test_a_direct_mapping_is_checked_directly(config, server):
+    """Without a temporary name, and without a rename, which the server may not allow."""
+    seen: set[str] = set()
+    server.observer = lambda _verb, path: seen.add(path)
+    server.fail("RNTO", NameRefusedError("No."))
     mappings = {name: spec._replace(publish=PublishMode.DIRECT) for name, spec in config.mappings.items()}
-    assert errors(found(config._replace(mappings=mappings), server)) == []
+    findings = found(config._replace(mappings=mappings), server)
+    assert errors(findings) == []
+    told = {each.message for each in findings if each.area is Area.DIRECTORY}
+    assert told == {f"{spec.remote} takes and deletes files." for spec in mappings.values()}, "nothing was renamed"
     assert server.files == {}
+    assert seen
+    assert not [path for path in seen if path.endswith(".filepart")]
 
 
 @pytest.mark.parametrize(
