@@ -50,6 +50,8 @@ class _Trial(NamedTuple):
     """Why nobody may look at it."""
     private: bool
     """Nobody may read it at the server but the account itself."""
+    unmoved: FtpsyncdError | None
+    """Why it could not be renamed, where it was sent under its final name and `deletes: trash` renames files."""
     made: list[str]
     """Directories that were made for it."""
     stays: FtpsyncdError | None
@@ -102,6 +104,10 @@ def rights(mapping: MappingSpec, session: RemoteSession) -> Finding:
     left: list[FtpsyncdError | None] = []
     stays: list[FtpsyncdError | None] = []
     ours = [path] if temporary == path else [temporary, path]
+    unmoved: FtpsyncdError | None = None
+    moves = temporary == path and mapping.deletes is DeletePolicy.TRASH
+    if moves:
+        ours.append(f"{path}-moved")
     with _removed_anyway(session, ours, made):
         make_missing(session, mapping.remote, made)
         there = list(made)
@@ -109,6 +115,8 @@ def rights(mapping: MappingSpec, session: RemoteSession) -> Finding:
             error, taken = _publish(session, path, temporary)
             unseen = None if error else _unseen(session, path)
             private = not (error or unseen) and _is_private(session, path)
+            if moves and not (error or unseen):
+                unmoved = _try_rename(session, *ours)
         except (KeyboardInterrupt, SystemExit):
             if isinstance(session, Session):
                 # It was cut off in the middle of a word: what comes next would be taken for another answer.
@@ -123,7 +131,7 @@ def rights(mapping: MappingSpec, session: RemoteSession) -> Finding:
         if error is not None and not session.usable:
             raise error
     stay = next((each for each in stays if each is not None), None)
-    trial = _Trial(path, temporary, error, taken, left, unseen, private, there, stay)
+    trial = _Trial(path, temporary, error, taken, left, unseen, private, unmoved, there, stay)
     return _judged(mapping, session, trial)
 
 
@@ -147,8 +155,18 @@ def _judged(mapping: MappingSpec, session: RemoteSession, trial: _Trial) -> Find
     if trial.unseen is not None and (lacks := _hidden(mapping, trial.unseen)):
         return lacks
     how = " (the directory is made at the first publish)" if trial.made and trial.stays is None else ""
-    # Where it was sent under its final name nothing was renamed, and that is not known.
-    does = "takes and deletes files" if trial.temporary == trial.path else "takes, renames and deletes files"
+    if trial.unmoved is not None:
+        return Finding(
+            Level.WARNING,
+            Area.DIRECTORY,
+            f"mapping {mapping.name}",
+            f"{mapping.remote} takes and deletes files, but renames none{how}: `deletes: trash` cannot work:"
+            f" {trial.unmoved.message}",
+            "Have the server allow RNFR and RNTO, or set another `deletes` for the mapping.",
+        )
+    # Where it was sent under its final name, it is not known whether files can be renamed, but for the trash.
+    renames = trial.temporary != trial.path or mapping.deletes is DeletePolicy.TRASH
+    does = "takes, renames and deletes files" if renames else "takes and deletes files"
     if trial.temporary != trial.path and not hides:
         trash = "; `deletes: trash` cannot work" if mapping.deletes is DeletePolicy.TRASH else ""
         return Finding(
@@ -241,6 +259,16 @@ def _hidden(mapping: MappingSpec, refused: NameRefusedError) -> Finding | None:
         f"{mapping.remote} {what}, so that {' and '.join(lost)}: {refused.message}",
         f"Have the server allow SIZE and LIST, or set {' and '.join(settings)}.",
     )
+
+
+def _try_rename(session: RemoteSession, path: str, moved: str) -> FtpsyncdError | None:
+    """Give the scratch file another name, and its own again; returns why that is refused."""
+    try:
+        session.rename(path, moved)
+        session.rename(moved, path)
+    except _REFUSALS as error:
+        return error
+    return None
 
 
 def _try_trash(

@@ -176,6 +176,23 @@ def test_a_direct_mapping_is_checked_directly(config, server):
     assert not [path for path in seen if path.endswith(".filepart")]
 
 
+@pytest.mark.parametrize("verb", ["RNFR", "RNTO", ""])
+def test_a_trash_into_which_nothing_can_be_moved_is_told_also_where_files_are_sent_directly(config, server, verb):
+    """It was found good, and each delete was parked."""
+    spec = config.mappings["gallery"]._replace(publish=PublishMode.DIRECT, deletes=DeletePolicy.TRASH)
+    if verb:
+        server.fail(verb, NameRefusedError("No."))
+    findings = found(config._replace(mappings={"gallery": spec}), server)
+    assert errors(findings) == []
+    (told,) = [each for each in findings if each.area is Area.DIRECTORY]
+    if verb:
+        assert told.level is Level.WARNING
+        assert told.message == "/gallery takes and deletes files, but renames none: `deletes: trash` cannot work: No."
+    else:
+        assert (told.level, told.message) == (Level.OK, "/gallery takes, renames and deletes files.")
+    assert (server.files, server.dirs) == ({}, {"/", "/gallery", "/shop"})
+
+
 @pytest.mark.parametrize(
     ("verb", "error", "message"),
     [
