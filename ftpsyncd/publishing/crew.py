@@ -172,7 +172,7 @@ class Crew:
         with self._ready:
             at_work = [worker for worker in self._workers if worker.is_at_work()]
             hung = [worker for worker in at_work if worker.hangs(now, STUCK_S)]
-            return bool(hung) and len(hung) == len(at_work) and not all(worker.waits_for_disk() for worker in hung)
+            return len(hung) == len(at_work) and not all(worker.waits_for_disk() for worker in hung)
 
     def give_up(self, mapping: str) -> None:
         """The disk of a mapping does not answer: do without the workers that wait for it, and cut their connections.

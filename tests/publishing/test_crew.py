@@ -37,7 +37,7 @@ from ftpsyncd.model import Fingerprint
 from ftpsyncd.publishing import crew as crew_module
 from ftpsyncd.publishing import deleting
 from ftpsyncd.publishing.batches import Stream
-from ftpsyncd.publishing.crew import STUCK_S, Crew
+from ftpsyncd.publishing.crew import ENTERING_S, STUCK_S, Crew
 from ftpsyncd.publishing.lastlook import Folder, open_planned
 from ftpsyncd.publishing.planned import Progress
 from ftpsyncd.publishing.publish import Publisher
@@ -904,6 +904,37 @@ def test_what_a_worker_leaves_that_a_disk_keeps_waiting_is_answered_once_and_don
         assert crew.stop(10)
 
 
+def test_a_worker_that_hangs_is_not_given_up_for_the_disk_of_another_mapping(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connection would be cut, and what it does begun anew: it may be at a server that takes its time."""
+    hanging, answers = threading.Event(), threading.Event()
+
+    def look(_folder: Folder, _path: str, _still_there: Callable[[int], bool]) -> None:
+        hanging.set()
+        assert answers.wait(60)
+
+    monkeypatch.setattr(deleting, "require_gone", look)
+    monkeypatch.setattr(crew_module, "HUNG_S", 0.0)
+    folder, outcomes = Folder(MappingSpec("slow", tmp_path, "web", "/")), list[Outcome]()
+    server = MemoryServer(files={"/a": MemoryFile(b"", 0)})
+    crew = Crew("web", server.connect, 1, lambda _name: folder, outcomes.append)
+    try:
+        crew.hand([Delete("slow", "a")])
+        assert hanging.wait(10)
+        (worker,) = crew._workers
+        until(lambda: worker.hangs(time.monotonic(), 0.0), "it hangs")
+        crew.give_up("another")
+        assert not worker.given_up
+        assert (outcomes, crew.connections) == ([], 1)
+        answers.set()
+        until(lambda: outcomes, "it ends what it does")
+        assert isinstance(outcomes[0], Done)
+    finally:
+        answers.set()
+        assert crew.stop(10)
+
+
 def test_what_waits_behind_it_is_answered_where_no_other_thread_can_begin(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1118,6 +1149,56 @@ def test_what_runs_still_when_a_crew_ends_does_nothing_more_at_the_server(
     assert not worker.thread.is_alive()
     assert sorted(server.files) == ["/a"]
     assert not outcomes
+
+
+@pytest.mark.parametrize("patient", [False, True])
+@pytest.mark.parametrize("has_taken", [False, True])
+def test_who_was_not_let_in_yet_is_not_waited_for_at_the_end_of_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, has_taken: bool, patient: bool
+) -> None:
+    """A server that takes half a minute to greet would keep the end waiting; what has begun is waited for in any case."""
+    busy, goes_on = threading.Event(), threading.Event()
+
+    def look(_folder: Folder, _path: str, _still_there: Callable[[int], bool]) -> None:
+        busy.set()
+        assert goes_on.wait(60)
+
+    def connect() -> RemoteSession:
+        if not has_taken:
+            busy.set()
+            assert goes_on.wait(60)
+        return server.connect()
+
+    monkeypatch.setattr(deleting, "require_gone", look)
+    folder, waits = Folder(MappingSpec("gallery", tmp_path, "web", "/")), list[float]()
+    server = MemoryServer(files={"/a": MemoryFile(b"", 0)})
+    crew = Crew("web", connect, 1, lambda _name: folder, lambda _outcome: None)
+    crew.hand([Delete("gallery", "a")])
+    try:
+        assert busy.wait(10)
+        (worker,) = crew._workers
+        with monkeypatch.context() as limits:
+            limits.setattr(worker.thread, "join", waits.append)
+            assert crew.stop(600.0, patient=patient) is not (patient or has_taken)
+        (waited,) = waits
+        assert (waited > ENTERING_S) is (patient or has_taken)
+    finally:
+        goes_on.set()
+    worker.thread.join(10)
+    assert not worker.thread.is_alive()
+
+
+def test_one_connection_is_asked_for_whatever_is_known_of_the_server() -> None:
+    """Else it would be told that the system lets no thread begin."""
+    server, outcomes = MemoryServer(), list[Outcome]()
+    crew = Crew("web", server.connect, 1, dict[str, Folder]().__getitem__, outcomes.append, allowed=lambda: 0)
+    try:
+        crew.hand([Probe("web")])
+        until(lambda: outcomes, "the outcome")
+        assert isinstance(outcomes[0], Done)
+    finally:
+        assert crew.stop(10)
+    assert server.sessions == 0, "it is closed at the end"
 
 
 def test_no_connection_outlives_the_last_thread(monkeypatch: pytest.MonkeyPatch) -> None:
