@@ -225,7 +225,9 @@ class Late:
         if intent is None or not (intent.source and intent.fingerprints):
             return None
         left_by = self._site.moves.left_by(path, intent.fingerprints[-1])
-        return Intent(Kind.FILE, "", intent.source, intent.fingerprints) if left_by == intent.source else None
+        if left_by != intent.source:
+            return None
+        return Intent(Kind.FILE, "", intent.source, intent.fingerprints, brings=intent.brings)
 
     def let_go(self, path: str) -> None:
         """What is under a path is no longer ours: nothing is open about it but which directories may come there."""

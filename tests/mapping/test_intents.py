@@ -137,6 +137,14 @@ def test_of_a_pass_that_ends_it_is_asked_at_once_what_was_brought_late(story: St
     assert not story.intents
 
 
+def test_what_may_be_brought_late_stays_noted_beside_what_a_rename_has_left_for_the_next_pass(story: Story):
+    story.published("old", A)
+    story.ledger.begun.put(story.id, "new", Intent(Kind.FILE, "", "old", (A,), brings=("folder",)))
+    story.crash(one_pass=True)
+    story.intents.end(Sweep(M, "new", "", fingerprints=(A,)))
+    assert dict(story.ledger.begun.of(story.id))["new"] == Intent(Kind.FILE, "", "old", (A,), brings=("folder",))
+
+
 def test_of_a_delete_that_was_cut_off_nobody_knows_whether_it_was_done_though_an_earlier_try_is_awaited_there(
     story: Story,
 ):
