@@ -44,8 +44,17 @@ def batched(session: Session, commands: Sequence[bytes]) -> None:
 
 
 def said(session: Session, commands: Sequence[bytes], timeout_s: float | None = None) -> Generator[Reply, None, None]:
-    """See `Session.said`."""
+    """See `Session.said`.
+
+    A refused RNFR, said alone, is the answer to the RNTO behind it, too, which is not said: at some servers it would be
+    of the RNFR before that, and some do not answer it.
+    """
+    refused: Reply | None = None
     for part in _writes(session, commands):
+        if refused is not None and part[0].startswith(b"RNTO "):
+            yield refused
+            refused = None
+            continue
         session.batching = session.usable and len(part) > 1
         answered = 0
         try:
@@ -58,6 +67,7 @@ def said(session: Session, commands: Sequence[bytes], timeout_s: float | None = 
                 lengths.judge(session, part[answered], reply)
                 undecoded.answered(session, part[answered])
                 session.unmet.heard(part[answered], reply)
+                refused = reply if len(part) == 1 and part[0].startswith(b"RNFR ") and reply.code >= 400 else None
                 yield reply
                 answered += 1
         except ServerUnavailableError as error:

@@ -1993,6 +1993,16 @@ class TestRenaming:
             server.files["/another"] = b"something else"
             assert errors_of(publish(session, job("/a"))) == [NotFoundError]
 
+    def test_what_takes_one_command_at_a_time_is_told_no_new_name_after_a_refused_rnfr(self):
+        """Some do not answer that: each such rename was a time-out, for ever, and another file's name at others."""
+        with Scripted(RNFR="550 No such file.", RNTO=silence) as server:
+            with account(server, Profile(pipelining=False))() as session:
+                assert errors_of(publish(session, job("/a"))) == [NotFoundError]
+                with pytest.raises(NotFoundError):
+                    session.rename("/gone", "/b")
+                assert session.usable
+            assert "RNTO" not in server.verbs()
+
     def test_a_vanished_temporary_is_not_found(self):
         with Scripted(RNFR=[None, "550 No such file."]) as server:
             results, _, _ = publish_three(server)
