@@ -349,6 +349,11 @@ def stalled(failure: Exception | None) -> bool:
     return isinstance(failure, TransferFailedError) and failure.stalled
 
 
+def broke(failure: Exception | None) -> bool:
+    """Whether a data connection was reset, by whoever it was; not where it ended as the server had said why."""
+    return isinstance(failure, TransferFailedError) and isinstance(failure.__cause__, ConnectionError)
+
+
 def unanswered(failure: RemoteError | None, silence: RemoteError) -> RemoteError:
     """The error where a transfer failed, and no answer to it came.
 

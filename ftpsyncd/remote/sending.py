@@ -23,12 +23,19 @@ from ftpsyncd.errors import (
 )
 from ftpsyncd.remote import crowded, remedies
 from ftpsyncd.remote.agreeing import Offer, agree
-from ftpsyncd.remote.data import DataLine, stalled, unanswered
+from ftpsyncd.remote.data import DataLine, broke, stalled, unanswered
 from ftpsyncd.remote.opening import PASSIVE_REFUSED_REMEDY
 from ftpsyncd.remote.outgoing import Outgoing
 from ftpsyncd.remote.port import RESUMABLE
 from ftpsyncd.remote.pour import pour
-from ftpsyncd.remote.replies import Reply, of_the_name, says_filtered, says_no_data_connection, says_unwritten
+from ftpsyncd.remote.replies import (
+    Reply,
+    of_the_name,
+    says_denied,
+    says_filtered,
+    says_no_data_connection,
+    says_unwritten,
+)
 
 if TYPE_CHECKING:
     from ftpsyncd.remote.session import Session
@@ -248,6 +255,9 @@ class Sending:
         error = upload.error = self._refused(of_the_name(reply) if at_once else reply)
         if stalled(self._failure) and type(error) is TransferFailedError:
             upload.error = self._failure
+        if not at_once and type(error) is NameRefusedError and broke(self._failure) and not self._is_of_the_name(reply):
+            # IIS and ESP servers say 550 of a line that broke, in words of their own; a person would have to see to it.
+            error = upload.error = TransferFailedError(error.message, reply=error.reply)
         if at_once and upload.kept.size and type(error) in _UNCONTINUED:
             # proftpd says "try again" where nothing may be continued, for ever, and that may be so in one directory
             # only: what is there goes, and the file is sent whole.
@@ -277,6 +287,11 @@ class Sending:
             return error
         said = f"The server refuses each file a data connection: {error.reply}"
         return DataUnreachableError(said, reply=error.reply, remedy=remedy)
+
+    def _is_of_the_name(self, reply: Reply) -> bool:
+        """Whether the words of a refusal show that it is about the file, whatever became of the line."""
+        about = self._upload.job.path, self._session.account.spec.encoding
+        return says_denied(reply, *about) or says_filtered(reply, *about)
 
     def _refused(self, reply: Reply) -> RemoteError:
         """What the server's last word means, which is not that it has the file."""

@@ -62,6 +62,7 @@ from ftpsyncd.remote import (
     upload,
 )
 from ftpsyncd.remote.account import Account
+from ftpsyncd.remote.data import DataLine
 from ftpsyncd.remote.keeping import Keeper, kept, refusals
 from ftpsyncd.remote.library import Ftp
 from ftpsyncd.remote.opening import dial
@@ -921,6 +922,41 @@ class TestTheDataConnection:
         async def part(connection: Connection, path: str) -> None:
             connection.server.files[path] = await connection.receive(1000)
             await connection.end_data(reset=reset)
+            await connection.say(reply)
+
+        with Scripted(STOR=[part]) as server, account(server)() as session:
+            results = publish(session, job("/a", b"x" * LARGE), job("/b"))
+            assert errors_of(results) == [kind, None]
+            assert set(server.files) == {"/b"}
+
+    @pytest.mark.parametrize(
+        ("reply", "kind"),
+        [
+            (
+                "550 The I/O operation has been aborted because of either a thread exit or an application request.",
+                TransferFailedError,
+            ),
+            ("550 Fail", TransferFailedError),
+            ("550 Permission denied.", NameRefusedError),
+            ("550 File type not allowed.", NameRefusedError),
+        ],
+    )
+    def test_what_a_server_says_of_a_line_that_broke_is_of_the_name_only_where_the_words_are(
+        self, reply, kind, monkeypatch
+    ):
+        """IIS and small devices have no other code for it: after two tries, the file waited for a person."""
+        noticed, abort = threading.Event(), DataLine.abort
+
+        def noted(line: DataLine) -> None:
+            abort(line)
+            noticed.set()
+
+        monkeypatch.setattr(DataLine, "abort", noted)
+
+        async def part(connection: Connection, path: str) -> None:
+            connection.server.files[path] = await connection.receive(1000)
+            await connection.end_data(reset=True)
+            await asyncio.to_thread(noticed.wait, 20)
             await connection.say(reply)
 
         with Scripted(STOR=[part]) as server, account(server)() as session:
