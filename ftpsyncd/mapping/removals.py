@@ -130,7 +130,9 @@ class Removals:
         if self.holding.kind is HoldKind.MASS_DELETE and (keeps or (self._all_read and not self.absent.files)):
             self.holding.release("nothing is left to delete", at)
         self.source.pass_ended(at)
-        leftbehind.forget_old(self._site, self.absent.knows)
+        if self.source.is_published:
+            # In another folder nothing is seen to be gone from where it was.
+            leftbehind.forget_old(self._site, self.absent.knows)
 
     def all_compared(self, at: Moment) -> None:
         """All that can be looked at has been: what was not found under another name by now is dealt with as gone."""

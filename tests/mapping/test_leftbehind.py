@@ -16,7 +16,7 @@ from ftpsyncd.mapping.intents import Intents
 from ftpsyncd.mapping.leftbehind import AWAY_AGAIN_S, LOOK_AGAIN_S, PAUSED_AGAIN_S
 from ftpsyncd.mapping.moves import CutOff, Moves
 from ftpsyncd.mapping.site import Moment, Site
-from ftpsyncd.model import Failure, Fingerprint, Intent, Kind, Row
+from ftpsyncd.model import Failure, Fingerprint, Hold, HoldKind, Intent, Kind, Row
 from ftpsyncd.specs import DeletePolicy
 from tests.core.vocabulary import NOW, SHA, WALL, M
 from tests.engine.test_outcomes import Story
@@ -416,6 +416,21 @@ def test_what_could_not_be_renamed_and_was_seen_to_be_gone_is_no_delete_when_all
     assert leftbehind.due(site, "d/other", AT, 0.0, nobody, all_seen=True) == NOW + AFTER_S
     leftbehind.forget_old(site, nobody)
     assert "d/other" in site.moves.all_cut_off
+
+
+def test_what_a_pass_over_another_folder_does_not_see_is_remembered_for_its_own() -> None:
+    """When that was back, each file that had been sent anew counted as deleted under its old name: a mass delete."""
+    with Ledger(Path(":memory:")) as ledger:
+        story = Story(ledger)
+        site, removals = story.mirror.site, story.mirror.removals
+        publish(site, "old", A)
+        site.moves.was_refused("old", "new", A)
+        removals.holding.hold = Hold(HoldKind.REPLACED_SOURCE, WALL, "It is another folder.")
+        removals.pass_ended(AT)
+        assert set(site.moves.all_cut_off) == {"old"}
+        removals.holding.hold = None
+        removals.pass_ended(AT)
+        assert not site.moves.all_cut_off, "it is there still"
 
 
 def test_so_it_is_where_it_is_gone_with_its_directory(site: Site) -> None:
