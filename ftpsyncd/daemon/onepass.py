@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ftpsyncd.counting import deletes, number
 from ftpsyncd.engine.loop import Engine
-from ftpsyncd.engine.report import changed_message, no_space_message, unreadable_message
+from ftpsyncd.engine.report import changed_message, no_space_message, or_published_first, unreadable_message
 from ftpsyncd.mapping.mirror import Mirror
 from ftpsyncd.mapping.site import Moment
 from ftpsyncd.model import Hold
@@ -109,7 +109,7 @@ def _later_message(mirror: Mirror) -> str:
     files, directories = mirror.removals.absent.files, mirror.removals.absent.empty
     if mirror.removals.hold is not None or not (files or directories):
         return ""
-    waits = f"{deletes(files, directories, 'waits', 'wait')} for `delete_after`"
+    waits = f"{deletes(files, directories, 'waits', 'wait')} for `delete_after`{or_published_first(mirror)}"
     if (directory := mirror.removals.may_be_in) is not None:
         gone = number(files, "file is", "files are") if files else deletes(0, directories, "is", "are")
         waits = f"{gone} gone here, or in {quote(directory)}, which is renamed first"

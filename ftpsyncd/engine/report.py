@@ -185,11 +185,18 @@ def _state_of_rest(mirror: Mirror, now: float) -> tuple[MappingState, str]:
     if mirror.queue.space.waiting(mirror.spec.name):
         return MappingState.OFFLINE, _without_space(mirror)
     if (gone := mirror.removals.absent).files or gone.empty:
-        return MappingState.SETTLING, f"{deletes(gone.files, gone.empty, 'waits', 'wait')} for delete_after"
+        waits = f"{deletes(gone.files, gone.empty, 'waits', 'wait')} for delete_after"
+        return MappingState.SETTLING, f"{waits}{or_published_first(mirror)}"
     if mirror.dirty.due_by(now + RELIST_GAP_S):
         # Such as a file that changed while it was sent: it is looked at again in a moment.
         return MappingState.SYNCING, mirror.watcher.problem
     return MappingState.IN_SYNC, unreadable_message(mirror) or mirror.watcher.problem
+
+
+def or_published_first(mirror: Mirror) -> str:
+    """What is to be put behind that deletes wait for `delete_after`; empty if they wait for nothing else."""
+    first = mirror.removals.published_first
+    return f", or until what has other names now is published ({quote(first)})" if first else ""
 
 
 def no_space_message(lack: Lack) -> str:

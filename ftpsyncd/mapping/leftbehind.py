@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from itertools import islice
 
 from ftpsyncd.core.gate import Breaker
 from ftpsyncd.ledger.failures import NO_SPACE
@@ -22,6 +23,8 @@ from ftpsyncd.model import Fingerprint
 from ftpsyncd.paths import above
 from ftpsyncd.specs import DeletePolicy
 
+LOOKED_THROUGH = 100
+"""Files of which it is found out whether they are awaited, to say so: for each, the ledger is asked."""
 LOOK_AGAIN_S = 5.0
 """Whether it is published under its new name is not looked at more often than this."""
 AWAY_AGAIN_S = 300.0
@@ -139,6 +142,18 @@ def awaited(site: Site, path: str, comes_to_rest: Callable[[str], bool]) -> str:
     if rename is None or not _is_left(site, path, rename) or _has_arrived(site, path, rename):
         return ""
     return rename.path if _is_on_its_way(site, rename, comes_to_rest) else ""
+
+
+def first_awaited(site: Site, is_noted: Callable[[str], bool], comes_to_rest: Callable[[str], bool]) -> str:
+    """One of the names under which files are to be published before what is left of them goes; empty: there is none.
+
+    Args:
+        site: the mapping.
+        is_noted: whether a path is noted as gone.
+        comes_to_rest: as for `due`.
+    """
+    noted = (path for path in site.moves.all_cut_off if any(map(is_noted, (path, *above(path)))))
+    return next(filter(None, (awaited(site, path, comes_to_rest) for path in islice(noted, LOOKED_THROUGH))), "")
 
 
 def below(site: Site, directory: str, comes_to_rest: Callable[[str], bool], *, all_seen: bool) -> list[str]:

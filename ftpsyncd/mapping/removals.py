@@ -153,6 +153,11 @@ class Removals:
         full = self._site.queue.gate.state is Breaker.FULL
         return None if full else self.passed_over()
 
+    @property
+    def published_first(self) -> str:
+        """A name under which a file is published before it is deleted under its old one; empty: no delete waits so."""
+        return leftbehind.first_awaited(self._site, self.absent.knows, self.comes_to_rest)
+
     def _forget_decisions(self) -> None:
         """What is no longer ours (newly excluded, for instance) will not be deleted, whatever was allowed."""
         ledger, mapping = self._site.ledger, self._site.id

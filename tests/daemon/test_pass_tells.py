@@ -14,10 +14,11 @@ from ftpsyncd.core.gate import Breaker
 from ftpsyncd.daemon.onepass import Progress, progress_of
 from ftpsyncd.engine.counters import Counters
 from ftpsyncd.engine.loop import Engine
+from ftpsyncd.engine.report import mapping_status
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.ledger.failures import CHANGED
 from ftpsyncd.mapping.site import Moment
-from ftpsyncd.model import Hold, HoldKind
+from ftpsyncd.model import Hold, HoldKind, Kind, Row
 from tests.core.vocabulary import NOW, WALL, M, failed, file
 from tests.mapping.test_mirror import Story
 
@@ -183,6 +184,19 @@ def test_what_is_gone_and_not_waited_for_is_told(a_pass: Pass, gone: tuple[int, 
     a_pass.notes_gone(*gone)
     assert a_pass.tells().messages == ((f"{M}: {words}{LATER}",) if words else ())
     assert a_pass.tells().failed == 0
+
+
+@pytest.mark.parametrize("old", ["f0", "f0/old"], ids=["itself", "with its directory"])
+def test_what_waits_for_a_file_that_is_tried_again_under_another_name_is_told_so(a_pass: Pass, old: str) -> None:
+    """It was told to wait for `delete_after`, which had been over for long."""
+    renamed = file(10).fingerprint
+    a_pass.ledger.put(a_pass.id, old, Row(Kind.FILE, renamed, b"", WALL))
+    a_pass.mirror.site.moves.was_refused(old, "new", renamed)
+    a_pass.fails("new", fingerprint=renamed)
+    a_pass.notes_gone(2, 0)
+    words = "2 deletes wait for {}, or until what has other names now is published (new)"
+    assert a_pass.tells().messages == (f"{M}: {words.format('`delete_after`')}{LATER}",)
+    assert mapping_status(a_pass.mirror, AT).message == words.format("delete_after")
 
 
 @pytest.mark.parametrize(
