@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-PATIENCE_S = 1200
+PATIENCE_S = 900
 """Dozens of stories on end take a test a quarter of a minute, and twenty times that on a machine that is busy."""
 
 
