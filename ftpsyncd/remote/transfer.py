@@ -75,7 +75,7 @@ def deliver(session: Session, command: bytes, content: bytes, *, rest: int | Non
     reply = crowded.explained(session, first, session.check(first, session.control.timeouts.final_s))
     if replies.says_too_many_transfers(reply):
         raise session.error(reply, "STOR")
-    return reply
+    return reply if first.preliminary else replies.of_the_name(reply)
 
 
 # ── Fetching ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -23,6 +23,7 @@ from ftpsyncd.errors import (
     RemoteError,
     ServerFullError,
     TooManyTransfersError,
+    TransferFailedError,
 )
 from ftpsyncd.paths import basename, parent
 from ftpsyncd.remote import facts, hashes, renaming, replies, scratch
@@ -46,7 +47,7 @@ FORBIDDEN = (NameRefusedError, NotSupportedError)
 """What a rename may be refused with where none is allowed; those derived from them are about the names."""
 NOT_KNOWN = frozenset({500, 502, 504})
 """Replies that are about a command, whatever it is to be done to (RFC 959 §4.2)."""
-_PASSING = frozenset({425, 426, 450})
+_PASSING = frozenset({425, 450})
 """Refusals that pass; proftpd says 451 where it is told to let nothing be continued."""
 _OF_THE_MOMENT = (InUseError, ServerFullError)
 MOST_TRIALS = 2
@@ -323,7 +324,9 @@ def _stored(session: Session, path: str) -> Reply:
 
 def _passes(session: Session, refusal: Reply) -> bool:
     """Whether it says nothing about another time."""
-    return refusal.code in _PASSING or isinstance(session.error(refusal, "STOR"), _OF_THE_MOMENT)
+    error = session.error(refusal, "STOR")
+    broke = isinstance(error, TransferFailedError) and error.broke
+    return broke or refusal.code in _PASSING or isinstance(error, _OF_THE_MOMENT)
 
 
 def beyond(session: Session, path: str) -> Beyond:

@@ -110,7 +110,17 @@ class Scanned(Scripted):
 
 
 class TestResuming:
-    @pytest.mark.parametrize("words", [IN_USE, "450 File busy.", "425 No port is free.", "452 No space."])
+    @pytest.mark.parametrize(
+        "words",
+        [
+            IN_USE,
+            "450 File busy.",
+            "425 No port is free.",
+            "452 No space.",
+            "150 Here.\n551 Error on output file.",
+            "150 Here.\n550 Issue during transfer: read tcp 10.0.0.1:2100->10.0.0.2:471: i/o timeout",
+        ],
+    )
     def test_a_refusal_that_passes_does_not_mean_that_nothing_is_continued(self, words):
         with Scanned(1, words) as server:
             acc = account(server)
