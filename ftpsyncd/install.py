@@ -298,6 +298,9 @@ def _place(file: File, *, dry_run: bool) -> Taken:
         note = f"the one before is {old.name}"
         if not dry_run:
             shutil.copy2(file.path, old)
+            with old.open("rb") as copy:
+                # What somebody wrote into it is nowhere else in a moment.
+                os.fsync(copy.fileno())
     if not dry_run:
         _make_directories(file.path.parent, file.above, file.above)
         _write(file)

@@ -208,6 +208,20 @@ def test_all_of_a_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, mon
     assert (tmp_path / "f").read_text() == "all of it\n"
 
 
+def test_the_one_before_is_on_the_disk_before_the_new_one_takes_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Else a power failure in the half minute after takes what somebody had written into it."""
+    (tmp_path / "f").write_text("a person's own")
+    kept: list[tuple[str, str]] = []
+    monkeypatch.setattr(
+        os, "fsync", lambda fd: kept.append((Path(f"/proc/self/fd/{fd}").read_text(), (tmp_path / "f").read_text()))
+    )
+    list(apply([File(tmp_path / "f", "new\n")]))
+    assert kept == [("a person's own", "a person's own"), ("new\n", "a person's own")]
+    assert (tmp_path / "f.old").read_text() == "a person's own"
+
+
 def test_nothing_stays_of_a_file_that_was_half_written(tmp_path: Path):
     (tmp_path / ".f.new").write_text("of an earlier run")
     assert done([File(tmp_path / "f", "x")]) == ["made"]
