@@ -12,6 +12,8 @@ from tests.model.stage import Op
 from tests.model.stories import begun
 from tests.model.world import BASE, World
 
+pytestmark = pytest.mark.lasting(20)
+
 ALWAYS = {"1", "a/1", "a/2", "b/1"}
 NOT_DONE = {name: cut for name, cut in CUTS.items() if name != "done, and not heard of"}
 
