@@ -15,6 +15,7 @@ from ftpsyncd.cli import plan
 from ftpsyncd.config import load
 from ftpsyncd.core.names import temporary as temporary_name
 from ftpsyncd.errors import NameNotSendableError, NameRefusedError
+from ftpsyncd.inspection import rehearsal
 from ftpsyncd.inspection.preview import Planned
 from ftpsyncd.ledger.book import LEDGER, Ledger
 from ftpsyncd.ledger.tables import APPROVED_SINCE
@@ -387,6 +388,7 @@ def test_a_plan_ends_where_a_file_is_never_what_it_was_when_it_was_listed(ftpsyn
 
     first = (config_file.parent / "gallery" / "a.jpg").stat().st_ino
     monkeypatch.setattr(lastlook, "fingerprint_of", unstable)
+    monkeypatch.setattr(rehearsal, "RESTLESS_S", 20.0)  # ten minutes are gone through look by look
     found = planned(ftpsyncd("plan", "gallery", "--json", "-c", config_file))
     assert ("upload", "b.jpg") in found
     assert found[-1] == ("wait", "a.jpg")
