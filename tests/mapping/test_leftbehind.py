@@ -209,6 +209,16 @@ def test_its_directory_waits_for_what_was_here_a_moment_ago_until_it_has_not_bee
     assert leftbehind.below(site, "d", nobody, all_seen=True) == []
 
 
+def test_of_a_directory_too_what_was_put_off_is_looked_at_when_something_in_it_is_lost(site: Site) -> None:
+    site.moves.put_off("e/old")
+    assert leftbehind.below_due(site, "e", AT, nobody, all_seen=True) is None
+    assert not site.dirty.awaits("e/old"), "nothing is lost"
+    assert leftbehind.below_due(site, "d", AT, ["new"].__contains__, all_seen=True) == NOW + LOOK_AGAIN_S
+    assert not site.dirty.awaits("e/old")
+    assert leftbehind.below_due(site, "d", AT, nobody, all_seen=True) == NOW + AFTER_S
+    assert site.dirty.awaits("e/old")
+
+
 def test_what_was_about_to_be_sent_was_here_too(site: Site) -> None:
     site.queue.offer(Upload(M, "new", A))
     assert leftbehind.below_due(site, "d", AT, nobody, all_seen=True) == NOW + LOOK_AGAIN_S
@@ -501,6 +511,14 @@ class TestWhatIsRemembered:
         assert site.moves.left_by("d/old", B) == "first"
         site.moves.was_cut_off("new", CutOff("newer", B))
         assert (site.moves.left_by("new", A), site.moves.left_by("newer", B)) == ("d/old", "new")
+
+    def test_one_of_the_same_file_goes_on_whichever_is_known_first(self, site: Site) -> None:
+        site.moves.was_cut_off("older", CutOff("d/old", A, ("new", "link")))
+        assert site.moves.all_cut_off["older"] == CutOff("new", A, ("link",))
+
+    def test_what_waits_to_be_renamed_in_the_queue_leaves_its_path_too(self, site: Site) -> None:
+        site.queue.offer(Rename(M, "x/new", "x/old", B, SHA, False))  # noqa: FBT003 - as planned
+        assert [site.moves.leaves(path) for path in ("x/old", "x/new")] == [True, False]
 
     def test_nor_does_one_of_the_same_file_from_another_name(self, site: Site) -> None:
         site.moves.was_cut_off("second", CutOff("elsewhere", A))
