@@ -293,6 +293,27 @@ def test_a_socket_that_cannot_be_made_anew_is_told_of_once_and_made_when_it_can(
         path.parent.unlink()
         served.restore()
         assert healthy(path)
+        path.unlink()
+        path.parent.rmdir()
+        path.parent.touch()
+        served.restore()
+        assert [line for line in said if "cannot be made" in line] == [said[0], said[-1]], "it is told anew"
+
+
+def test_a_socket_is_not_made_anew_before_the_directory_is_there_in_which_its_own_is(tmp_path, said):
+    """$XDG_RUNTIME_DIR has gone when its user has logged out: one that we made would be in the way when he comes back."""
+    above = tmp_path / "of-a-user"
+    path = above / "run" / "s"
+    with ControlServer(FakeDaemon(), path) as served:
+        path.unlink()
+        path.parent.rmdir()
+        above.rmdir()
+        served.restore()
+        assert not above.exists()
+        assert said == []
+        above.mkdir()
+        served.restore()
+        assert healthy(path)
 
 
 def test_a_socket_that_is_removed_when_no_descriptor_is_left_is_made_anew_later(path, monkeypatch, said):
