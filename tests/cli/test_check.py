@@ -37,7 +37,7 @@ from ftpsyncd.ledger.book import LEDGER, Ledger
 from ftpsyncd.quoting import as_word, quote
 from ftpsyncd.remote import remedies
 from ftpsyncd.remote.account import Account
-from ftpsyncd.remote.memory import MemoryServer
+from ftpsyncd.remote.memory import MemoryServer, MemorySession
 from ftpsyncd.specs import AlertSpec, DeletePolicy, ExistingPolicy, PublishMode, TlsMode
 from tests.cli.terminal import write_config
 from tests.remote.scripted import Connection, Scripted
@@ -244,6 +244,32 @@ def test_where_no_further_connection_can_be_had_each_mapping_has_a_finding(confi
     findings = found(config._replace(mappings=more), server)
     assert errors(findings) == [("mapping first", "The connection ended."), ("mapping second", "Nobody answers.")]
     assert [each.subject for each in findings if "was not tried" in each.message] == ["mapping third"]
+
+
+def test_the_root_of_an_account_is_told_by_its_name(config, server):
+    server.fail("STOR", NameRefusedError("No."))
+    findings = found(config._replace(mappings={"gallery": config.mappings["gallery"]._replace(remote="/")}), server)
+    assert errors(findings) == [("mapping gallery", "The remote directory / cannot be written: No.")]
+
+
+def test_a_connection_that_ends_before_the_scratch_file_is_sent_is_told(config, server):
+    class Ends(MemorySession):
+        """Ends before it publishes anything, and without an error."""
+
+        def publish(self, _jobs):
+            self.close()
+            yield from ()
+
+    (told,) = errors(
+        list(
+            check(
+                config._replace(mappings={"shop": config.mappings["shop"]}),
+                offline=False,
+                connect=lambda _: Ends(server),
+            )
+        )
+    )
+    assert told == ("mapping shop", "The server ended the connection before the scratch file was sent.")
 
 
 def test_a_dead_server_hides_nothing_about_the_others(config, server):
