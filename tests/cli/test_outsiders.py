@@ -50,6 +50,15 @@ def told(place: Path, config: str = "etc/config.yaml") -> list[tuple[str, str, s
     return [(each.subject, each.message, each.remedy) for each in findings]
 
 
+def test_check_tells_of_it(place: Path) -> None:
+    (place / "etc").chmod(0o777)
+    config = load(place / "etc/config.yaml")
+    said = list(check(config, offline=True))
+    expected = list(outsiders(config))
+    assert expected
+    assert [each for each in said if each in expected] == expected
+
+
 def test_what_is_closed_to_others_is_not_told_of(place: Path) -> None:
     assert told(place) == []
 
