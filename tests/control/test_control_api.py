@@ -8,7 +8,7 @@ import pytest
 
 from ftpsyncd.control import shapes
 from ftpsyncd.control.client import ControlClient
-from ftpsyncd.control.requests import BODY_MAX
+from ftpsyncd.control.requests import BODY_MAX, BadRequestError, findings_of, history_query, measured_of, scope_of
 from ftpsyncd.control.server import ControlServer
 from ftpsyncd.errors import (
     CommandRefusedError,
@@ -318,3 +318,20 @@ def test_a_measurement_that_is_none_is_refused(raw, daemon, body, said):
     answered, _, told = raw(request("POST", "/v1/profile", body))
     assert (answered, said in told["error"]) == (400, True), told
     assert daemon.learned == []
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda: scope_of({"mapping": 5}),
+        lambda: findings_of({"mapping": 5}),
+        lambda: measured_of({"account": "", "learned": {}}),
+        lambda: history_query({"before": f"{1 << 63}.0"}),
+        lambda: history_query({"before": f"0.{1 << 63}"}),
+    ],
+)
+def test_what_has_the_wrong_type_or_is_out_of_range_is_a_bad_request(ask):
+    """SQLite takes no number beyond 63 bits; whatever is no text would be looked for as one."""
+    with pytest.raises(BadRequestError) as told:
+        ask()
+    assert told.value.status == 400
