@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 import pytest
 
 from ftpsyncd.actions import Action, Delete, MakeDir, Upload
@@ -18,19 +16,7 @@ from ftpsyncd.publishing.batches import (
     more_uploads,
 )
 from tests.core.vocabulary import M
-
-
-class Drawn:
-    """A stream of which it can be seen what is left."""
-
-    def __init__(self, *actions: Action) -> None:
-        self.left = deque(actions)
-
-    def next(self) -> Action | None:
-        return self.left.popleft() if self.left else None
-
-    def put_back(self, action: Action) -> None:
-        self.left.appendleft(action)
+from tests.publishing.drawn import Drawn
 
 
 def upload(path: str, size: int = 10) -> Upload:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -32,21 +31,9 @@ from ftpsyncd.remote.port import PublishJob, PublishResult
 from ftpsyncd.remote.remedies import NO_TRASH
 from ftpsyncd.specs import ExistingPolicy, MappingSpec, PublishMode
 from tests.core.vocabulary import M
+from tests.publishing.drawn import Drawn
 
 BASE, CONTENT = "/site", b"content"
-
-
-class Actions:
-    """Those that were planned before."""
-
-    def __init__(self, *actions: Action) -> None:
-        self.left = deque(actions)
-
-    def next(self) -> Action | None:
-        return self.left.popleft() if self.left else None
-
-    def put_back(self, action: Action) -> None:
-        self.left.appendleft(action)
 
 
 class Worker:
@@ -71,7 +58,7 @@ class Worker:
             exposed=self.exposed.append,
         )
         with self.server.connect() as session:
-            return list(publisher.perform(session, Actions(*actions)))
+            return list(publisher.perform(session, Drawn(*actions)))
 
     def did(self, *actions: Action) -> list[Did]:
         outcomes = self.does(*actions)

@@ -6,7 +6,6 @@ import errno
 import hashlib
 import os
 import stat
-from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -55,25 +54,13 @@ from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.memory import MemoryFile, MemoryServer, MemorySession
 from ftpsyncd.remote.port import RemoteEntry
 from ftpsyncd.specs import ExistingPolicy, MappingSpec, PublishMode
+from tests.publishing.drawn import Drawn
 from tests.servers import KINDS, running
 from tests.waiting import until
 
 M, BASE = "gallery", "/site"
 CONTENT = b"content"
 DAY_S = 86_400
-
-
-class Actions:
-    """A stream of actions that were planned before."""
-
-    def __init__(self, *actions: Action) -> None:
-        self._actions = deque(actions)
-
-    def next(self) -> Action | None:
-        return self._actions.popleft() if self._actions else None
-
-    def put_back(self, action: Action) -> None:
-        self._actions.appendleft(action)
 
 
 class Worker:
@@ -89,7 +76,7 @@ class Worker:
         folder = Folder(self.spec, root_identity(self.local))
         publisher = Publisher(lambda _name: folder, FreshDirectories() if fresh is None else fresh, self.shown.append)
         with self.server.connect() as session:
-            return list(publisher.perform(session, Actions(*actions)))
+            return list(publisher.perform(session, Drawn(*actions)))
 
     def sees(self, path: str) -> Fingerprint:
         return fingerprint_of((self.local / path).stat())
@@ -379,7 +366,7 @@ def test_the_beginning_of_a_file_is_enough(worker: Worker, kind: str, size: int)
             os.utime(server.home / "a", (worker.sees("a").mtime_ns // 10**9,) * 2)
             with Account(server.spec())() as session:
                 sweep = Sweep(M, "a", "", exposed=EXPOSED, published=worker.sees("a"))
-                outcomes = list(Publisher(lambda _name: folder, FreshDirectories()).perform(session, Actions(sweep)))
+                outcomes = list(Publisher(lambda _name: folder, FreshDirectories()).perform(session, Drawn(sweep)))
             assert did(outcomes) == [found]
 
 

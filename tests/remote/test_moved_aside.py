@@ -18,7 +18,7 @@ from ftpsyncd.publishing.publish import Publisher
 from ftpsyncd.remote.library import Ftp
 from ftpsyncd.specs import MappingSpec
 from tests.contract.remotes import job, publish
-from tests.publishing.test_publish import Actions
+from tests.publishing.drawn import Drawn
 from tests.remote.scripted import AT_ANY_MOMENT, Act, Connection, Scripted, account, hang_up
 from tests.waiting import until
 
@@ -215,7 +215,7 @@ def test_so_is_that_of_a_file_that_is_renamed_so_that_it_is_swept(end: str | Act
         rename = Rename("m", "a", "new", fingerprint_of(path.stat()), b"", replaces=True)
         publisher = Publisher(lambda _name: Folder(spec, root_identity(path.parent)), FreshDirectories())
         with account(server)() as session:
-            (outcome,) = publisher.perform(session, Actions(rename))
+            (outcome,) = publisher.perform(session, Drawn(rename))
         assert isinstance(outcome, Done)
         assert (outcome.did, outcome.left) == (Did.RENAMED, ASIDE)
         assert server.files == {"/a": b"new", ASIDE: b"old"}
