@@ -462,7 +462,7 @@ MUTATIONS = (
         "publishing/crew.py",
         "        def received(upload: Upload, ctime_ns: int) -> None:\n            if not worker.given_up:\n",
         "        def received(upload: Upload, ctime_ns: int) -> None:\n            if worker is not None:\n",
-        "tests/publishing/test_crew.py::test_a_worker_that_was_given_up_does_not_tell_that_the_server_receives_its_file",
+        "tests/publishing/test_given_up.py::test_a_worker_that_was_given_up_does_not_tell_that_the_server_receives_its_file",
     ),
     Mutation(
         "G3",

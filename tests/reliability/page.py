@@ -138,6 +138,7 @@ GUARANTEES = (
         "A dead server, a full server, a bad file or a slow folder delays nothing else.",
         (
             "tests/publishing/test_crew.py",
+            "tests/publishing/test_given_up.py",
             "tests/daemon/test_service.py::test_a_disk_that_hangs_while_its_files_are_opened_keeps_no_other_mapping_waiting",
             "tests/mapping/test_slices.py",
             "tests/e2e/test_isolation.py",
