@@ -101,6 +101,15 @@ def mounted(what: str | Path, place: Path, *, disk: bool = False) -> Iterator[No
         subprocess.run(["umount", "--lazy", place], check=False, stderr=subprocess.DEVNULL)
 
 
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Path]:
+    """A disk that is mounted beside the folder. Bound into that, it is a disk there; it keeps what it has when it goes."""
+    place = tmp_path / "store"
+    place.mkdir()
+    with mounted("tmpfs", place):
+        yield place
+
+
 def umount(place: Path) -> None:
     """Lazily: the daemon may be looking at it at this moment."""
     subprocess.run(["umount", "--lazy", place], check=True)
@@ -208,11 +217,9 @@ def test_a_source_that_cannot_be_read_deletes_nothing(server: Server, tmp_path: 
 @pytest.mark.root
 @as_root
 def test_an_unmounted_source_deletes_nothing_and_goes_on_when_it_is_mounted_again(
-    server: Server, tmp_path: Path
+    server: Server, tmp_path: Path, store: Path
 ) -> None:
-    store = tmp_path / "store"
-    store.mkdir()
-    with mounted("tmpfs", store), watchful(server, tmp_path) as s, mounted(store, s.drop):
+    with watchful(server, tmp_path) as s, mounted(store, s.drop):
         fill(s.drop)
         s.start()
         s.until_equal()
@@ -238,11 +245,9 @@ def test_an_unmounted_source_deletes_nothing_and_goes_on_when_it_is_mounted_agai
 @as_root
 @pytest.mark.parametrize("decision", ["approve", "discard"])
 def test_what_was_dropped_where_the_source_was_to_be_mounted_is_not_deleted_when_that_is_back(
-    server: Server, tmp_path: Path, decision: str
+    server: Server, tmp_path: Path, store: Path, decision: str
 ) -> None:
-    store = tmp_path / "store"
-    store.mkdir()
-    with mounted("tmpfs", store), watchful(server, tmp_path) as s, mounted(store, s.drop):
+    with watchful(server, tmp_path) as s, mounted(store, s.drop):
         fill(s.drop)
         s.start()
         s.until_equal()
@@ -270,10 +275,10 @@ def test_what_was_dropped_where_the_source_was_to_be_mounted_is_not_deleted_when
 
 @pytest.mark.root
 @as_root
-def test_a_source_unmounted_while_the_daemon_is_down_deletes_nothing(server: Server, tmp_path: Path) -> None:
-    store = tmp_path / "store"
-    store.mkdir()
-    with mounted("tmpfs", store), watchful(server, tmp_path) as s, mounted(store, s.drop):
+def test_a_source_unmounted_while_the_daemon_is_down_deletes_nothing(
+    server: Server, tmp_path: Path, store: Path
+) -> None:
+    with watchful(server, tmp_path) as s, mounted(store, s.drop):
         fill(s.drop)
         s.command("sync")
         before = copies(s.published)
@@ -469,10 +474,8 @@ def test_the_old_folder_back_in_its_place_releases_the_hold(server: Server, tmp_
 
 @pytest.mark.root
 @as_root
-def test_a_disk_inside_the_source_is_published_without_a_hold(server: Server, tmp_path: Path) -> None:
-    store = tmp_path / "store"
-    store.mkdir()
-    with mounted("tmpfs", store), watchful(server, tmp_path) as s:
+def test_a_disk_inside_the_source_is_published_without_a_hold(server: Server, tmp_path: Path, store: Path) -> None:
+    with watchful(server, tmp_path) as s:
         (s.drop / "disk").mkdir()
         with mounted(store, s.drop / "disk"):
             fill(store)
@@ -492,11 +495,9 @@ def test_a_disk_inside_the_source_is_published_without_a_hold(server: Server, tm
 @pytest.mark.root
 @as_root
 def test_a_disk_inside_the_source_that_is_unmounted_deletes_nothing_and_is_released_when_it_is_back(
-    server: Server, tmp_path: Path
+    server: Server, tmp_path: Path, store: Path
 ) -> None:
-    store = tmp_path / "store"
-    store.mkdir()
-    with mounted("tmpfs", store), watchful(server, tmp_path) as s:
+    with watchful(server, tmp_path) as s:
         (s.drop / "disk").mkdir()
         (s.drop / "beside.jpg").write_bytes(b"beside")
         with mounted(store, s.drop / "disk"):
@@ -526,11 +527,11 @@ def test_a_disk_inside_the_source_that_is_unmounted_deletes_nothing_and_is_relea
 
 @pytest.mark.root
 @as_root
-def test_what_links_lead_to_on_a_disk_that_is_unmounted_is_not_deleted(server: Server, tmp_path: Path) -> None:
+def test_what_links_lead_to_on_a_disk_that_is_unmounted_is_not_deleted(
+    server: Server, tmp_path: Path, store: Path
+) -> None:
     """Links to files of a disk in the folder, which is not published under its own name."""
-    store = tmp_path / "store"
-    store.mkdir()
-    with mounted("tmpfs", store), watchful(server, tmp_path, symlinks="follow", exclude=["/disk/"]) as s:
+    with watchful(server, tmp_path, symlinks="follow", exclude=["/disk/"]) as s:
         (s.drop / "disk").mkdir()
         (s.drop / "beside.jpg").write_bytes(b"beside")
         (s.drop / "below").mkdir()
@@ -560,11 +561,9 @@ def test_what_links_lead_to_on_a_disk_that_is_unmounted_is_not_deleted(server: S
 @pytest.mark.root
 @as_root
 def test_a_disk_inside_the_source_that_goes_with_its_mount_point_deletes_nothing(
-    server: Server, tmp_path: Path
+    server: Server, tmp_path: Path, store: Path
 ) -> None:
-    store = tmp_path / "store"
-    store.mkdir()
-    with mounted("tmpfs", store), watchful(server, tmp_path) as s:
+    with watchful(server, tmp_path) as s:
         (s.drop / "disk").mkdir()
         (s.drop / "beside.jpg").write_bytes(b"beside")
         with mounted(store, s.drop / "disk"):
@@ -628,12 +627,10 @@ def test_a_polled_folder_is_held_no_longer_than_a_folder_in_it_is_unbound(server
 @pytest.mark.parametrize("restarts", [True, pytest.param(False, marks=pytest.mark.long)])
 @pytest.mark.parametrize("decision", ["approve", "discard"])
 def test_a_disk_that_was_mounted_over_what_is_published_deletes_nothing_when_it_goes(
-    server: Server, tmp_path: Path, decision: str, *, restarts: bool
+    server: Server, tmp_path: Path, store: Path, decision: str, *, restarts: bool
 ) -> None:
     """The directory beneath is the one that was published first; that does not make what was on the disk deleted."""
-    store = tmp_path / "store"
-    store.mkdir()
-    with mounted("tmpfs", store), watchful(server, tmp_path) as s:
+    with watchful(server, tmp_path) as s:
         (s.drop / "disk").mkdir()
         (s.drop / "disk/beneath.jpg").write_bytes(b"beneath")
         s.start()
@@ -662,10 +659,10 @@ def test_a_disk_that_was_mounted_over_what_is_published_deletes_nothing_when_it_
 
 @pytest.mark.root
 @as_root
-def test_what_was_dropped_while_a_disk_was_away_is_not_deleted_when_it_is_back(server: Server, tmp_path: Path) -> None:
-    store = tmp_path / "store"
-    store.mkdir()
-    with mounted("tmpfs", store), watchful(server, tmp_path) as s:
+def test_what_was_dropped_while_a_disk_was_away_is_not_deleted_when_it_is_back(
+    server: Server, tmp_path: Path, store: Path
+) -> None:
+    with watchful(server, tmp_path) as s:
         (s.drop / "disk").mkdir()
         with mounted(store, s.drop / "disk"):
             fill(store)
