@@ -19,7 +19,7 @@ $(STAMP): requirements/dev.txt pyproject.toml
 setup: $(STAMP) ## make .venv with everything pinned
 
 demo: $(STAMP) ## the main job with nothing to configure; DEMO_ARGS='--seconds 20'
-	@$(BIN)/ftpsyncd demo $(DEMO_ARGS)
+	@$(BIN)/python -m ftpsyncd demo $(DEMO_ARGS)
 
 # Many tests wait for servers and quiet times, so more run side by side than there are cores: tests/conftest.py has some
 # that compute run beside them all the time. The paths below the base are short because those of sockets may have 107 bytes.
