@@ -234,6 +234,23 @@ def within(root: Path, program: str) -> str:
     return program
 
 
+def require_startable(program: str) -> None:
+    """Refuse a program that the system does not start, whoever asks.
+
+    Its first line names the environment's Python, and ends at a blank for the kernel (execve(2)).
+
+    Raises:
+        UsageError: says why not.
+    """
+    try:
+        subprocess.run([program, "--version"], stdout=subprocess.DEVNULL, check=False)  # noqa: S603 - our own
+    except OSError as error:
+        raise UsageError(
+            f"The system cannot start {quote(program)} ({error.strerror}).",
+            remedy="Install ftpsyncd into an environment in a path that is short and has no blank in it.",
+        ) from error
+
+
 def require_reachable(program: str) -> None:
     """Refuse a program that the service's user could not run.
 

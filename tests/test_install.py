@@ -356,6 +356,20 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path):
     assert taken == Taken(str(tmp_path / "f/d"), "failed", "Not a directory")
 
 
+def test_a_program_in_a_path_with_a_blank_is_refused_since_no_service_could_start_it(tmp_path: Path):
+    python = tmp_path / "two words/python3"
+    python.parent.mkdir()
+    python.symlink_to(sys.executable)
+    program = python.with_name("ftpsyncd")
+    program.write_text(f"#!{python}\n")  # as pip does
+    program.chmod(0o755)
+    words = [str(python), "-m", "ftpsyncd", "install-service", "--user", "--dry-run"]
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "HOME": str(tmp_path), "COLUMNS": "500"}
+    refused = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60, env=environ)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert f'The system cannot start "{program}" (No such file or directory).' in refused.stderr
+
+
 def test_a_program_in_a_closed_directory_is_refused(tmp_path: Path):
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)

@@ -52,6 +52,7 @@ def install_service(ctx: click.Context, *, for_user: bool, dry_run: bool, root: 
     if for_user:
         if root is not None:
             raise UsageError("--user and --root exclude each other.")
+        install.require_startable(program)
         steps = install.user_steps(_config_home(), program, run=True)
     else:
         if root is None and os.geteuid() != 0 and not dry_run:
@@ -59,6 +60,7 @@ def install_service(ctx: click.Context, *, for_user: bool, dry_run: bool, root: 
                 "A system service is installed by root.", remedy="Use sudo, or --user for a service of your own."
             )
         if root is None:
+            install.require_startable(program)
             install.require_reachable(program)
         else:
             program = install.within(root, program)
