@@ -275,6 +275,10 @@ class Server:
         users = self.scratch / "users"
         users.write_text(f"{USER}:{_MD5_CRYPT}:{_UID}:{_UID}::{self.home}:/bin/false\n")
         users.chmod(0o600)
+        modules = fetched() / "usr/lib/proftpd"
+        # Debian 12 has these in the program itself, Debian 13 beside it.
+        apart = (name for name in ("mod_xfer", "mod_ls", "mod_delay") if (modules / f"{name}.so").exists())
+        loading = "".join(f"LoadModule {name}.c\n" for name in apart)
         text = f"""
 ServerName test
 ServerType standalone
@@ -292,8 +296,8 @@ MaxLoginAttempts 3
 TimeoutIdle {self.idle_s}
 User daemon
 Group daemon
-ModulePath "{fetched()}/usr/lib/proftpd"
-PidFile "{self.scratch}/pid"
+ModulePath "{modules}"
+{loading}PidFile "{self.scratch}/pid"
 ScoreboardFile "{self.scratch}/scoreboard"
 DelayEngine off
 AuthPAM off
