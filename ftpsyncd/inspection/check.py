@@ -183,6 +183,7 @@ def _all_rights(
                         return (yield from _all_rights(mappings[done:], another, again, missed + bool(others)))
                 except FtpsyncdError as none:
                     yield _failure(f"mapping {mapping.name}", none)
+                    yield from _not_tried(mappings[done + 1 :])
                 return False
             if isinstance(error, NameRefusedError):
                 # Its usual remedy is `retry`, of a daemon that may not have been started yet.

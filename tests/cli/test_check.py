@@ -38,7 +38,7 @@ from ftpsyncd.quoting import as_word, quote
 from ftpsyncd.remote import remedies
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.memory import MemoryServer, MemorySession
-from ftpsyncd.specs import AlertSpec, DeletePolicy, ExistingPolicy, PublishMode, TlsMode
+from ftpsyncd.specs import AlertSpec, DeletePolicy, ExistingPolicy, PublishMode, TlsMode, WatchMode
 from tests.cli.terminal import write_config
 from tests.remote.scripted import Connection, Scripted
 from tests.servers import running
@@ -120,7 +120,10 @@ def test_a_good_server_is_found_good_where_nothing_can_be_written_here(config, s
 
 def test_directories_made_for_the_check_are_removed(config, server):
     server.dirs = {"/"}
-    assert errors(found(config, server)) == []
+    findings = found(config, server)
+    assert errors(findings) == []
+    told = [each.message for each in findings if each.subject == "mapping gallery" and each.area is Area.DIRECTORY]
+    assert told == ["/gallery takes, renames and deletes files (the directory is made at the first publish)."]
     assert server.dirs == {"/"}
 
 
@@ -316,7 +319,8 @@ def test_a_real_server_is_found_good(kind, tmp_path, ftpsyncd, config_file):
         document = json.loads(ended.out)
         assert ended.code == document["exit_code"] == 0, ended
         assert sorted(real.home.iterdir()) == before
-    assert any("The server offers" in each["message"] for each in document["findings"])
+    (offers,) = [each["message"] for each in document["findings"] if "The server offers" in each["message"]]
+    assert "one command at a time" not in offers
 
 
 @pytest.mark.real_server
@@ -376,15 +380,27 @@ def test_a_server_that_takes_only_relative_names_leaves_the_other_addresses_to_b
     assert "Fine." in found
 
 
+def test_where_a_login_that_would_help_is_refused_each_mapping_has_a_finding(config, monkeypatch):
+    def rights(_mapping: object, _session: object) -> Finding:
+        raise PathsRefusedError("Relative names only.")
+
+    monkeypatch.setattr("ftpsyncd.inspection.check.rights", rights)
+    with Scripted(GREETING=[None, *9 * ["530 No more today."]]) as server:
+        found = list(check(config._replace(servers={"web": server.spec(name="web")}), offline=False))
+    assert [subject for subject, message in errors(found) if "No more today" in message] == ["mapping gallery"]
+    assert [each.subject for each in found if "was not tried" in each.message] == ["mapping shop"]
+    assert not [each for each in found if each.message.startswith("The server offers")]
+
+
 class TestALoginThatLeadsElsewhere:
     """Nothing may be written at the root, as at a server that does not lock its users into their directories."""
 
-    def remedies(self, config: Config, remote: str, home: str) -> list[str]:
+    def remedies(self, config: Config, remote: str, home: str, **script: Any) -> list[str]:
         async def where(c: Connection, _words: str) -> None:
             # A directory that was gone to is another one.
             await c.say(f'257 "{home if c.directory == "/" else c.directory}"')
 
-        with Scripted(PWD=where, MKD="550 Permission denied.", STOR="550 Permission denied.") as other:
+        with Scripted(PWD=where, MKD="550 Permission denied.", STOR="550 Permission denied.", **script) as other:
             mapping = config.mappings["gallery"]._replace(remote=remote)
             servers = {"web": other.spec(name="web")}
             findings = list(check(config._replace(servers=servers, mappings={"gallery": mapping}), offline=False))
@@ -408,6 +424,10 @@ class TestALoginThatLeadsElsewhere:
     def test_where_that_cannot_help_nothing_is_said_of_it(self, config, remote, home):
         (remedy,) = self.remedies(config, remote, home)
         assert "login" not in remedy
+
+    def test_where_it_cannot_be_asked_for_the_usual_is_said(self, config):
+        (remedy,) = self.remedies(config, "/", "/home/u", GREETING=[None, *9 * ["421 Not again."]])
+        assert remedy == "Correct `remote`, or the permissions at the server, then run `ftpsyncd check`."
 
 
 @pytest.mark.real_server
@@ -919,6 +939,15 @@ def test_a_webhook_to_which_nothing_can_be_posted_is_an_error(config, address, s
     assert "SECRET" not in str(findings)
 
 
+def test_a_webhook_whose_address_cannot_be_read_is_one_error(config_file, ftpsyncd, monkeypatch):
+    monkeypatch.delenv("NO_SUCH_ADDRESS", raising=False)
+    config_file.write_text(f"{config_file.read_text()}alerts: {{webhook: {{env: NO_SUCH_ADDRESS}}}}\n")
+    ended = ftpsyncd("check", "--offline", "--json", "-c", config_file)
+    assert ended.code == 78
+    [told] = [each for each in json.loads(ended.out)["findings"] if each["level"] == "error"]
+    assert (told["subject"], "NO_SUCH_ADDRESS" in told["message"]) == ("secrets", True)
+
+
 @pytest.mark.parametrize("keys", ["tls_ca: junk.pem", "client_cert: junk.pem, client_key: junk.pem"])
 def test_a_certificate_that_is_none_is_an_error_of_the_configuration(config_file, ftpsyncd, keys):
     (config_file.parent / "junk.pem").write_text("no certificate\n")
@@ -945,6 +974,7 @@ def test_a_missing_password_is_an_error_of_the_configuration(tmp_path, config_fi
     ended = ftpsyncd("check", "--offline", "-c", config_file)
     assert ended.code == 78
     assert "NO_SUCH_PASSWORD" in ended.out
+    assert "All passwords can be read" not in ended.out
 
 
 @pytest.mark.parametrize(
@@ -1017,6 +1047,20 @@ def test_what_is_excluded_or_polled_is_not_counted_among_the_folders_to_watch(co
     assert told.startswith("2 folders to watch; ")
     monkeypatch.setattr("ftpsyncd.inspection.machine.is_network_filesystem", lambda _path: True)
     assert "inotify" not in [each.subject for each in check(config, offline=True)]
+    for watch, counted in ((WatchMode.NATIVE, True), (WatchMode.POLL, False)):
+        wanted = config._replace(mappings={mapping.name: config.mappings[mapping.name]._replace(watch=watch)})
+        assert ("inotify" in [each.subject for each in machine(wanted)]) is counted
+
+
+@pytest.mark.parametrize("limit", [None, ""])
+def test_where_the_kernel_tells_no_limit_of_watches_all_else_is_looked_at(config, tmp_path, monkeypatch, limit):
+    """As in a sandbox without inotify."""
+    if limit is not None:
+        (tmp_path / "max_user_watches").write_text(limit)
+    monkeypatch.setattr("ftpsyncd.inspection.machine.INOTIFY", tmp_path)
+    subjects = {each.subject for each in machine(config)}
+    assert {"state_dir", "mapping gallery", "mapping shop", "open files"} <= subjects
+    assert "inotify" not in subjects
 
 
 def test_the_configuration_is_worse_than_a_server():
