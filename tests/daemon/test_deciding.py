@@ -257,6 +257,17 @@ def test_a_decision_is_not_about_another_folder_than_people_were_told_of(held: S
     assert held.published == (set() if name is CommandName.APPROVE else {"a", "b", "c", "d", "e"})
 
 
+def test_nor_about_deletes_in_the_folder_that_is_back_when_people_were_told_of_another_one(held: Site):
+    before = held.drop.rename(held.drop.with_name("before"))
+    held.drop.mkdir()
+    assert held.sync().held == 5
+    held.drop.rmdir()
+    before.rename(held.drop)
+    assert "nothing was decided, because it is not as it was told any more" in held.refused(CommandName.APPROVE)
+    assert held.sync().held == 4
+    assert held.published == {"a", "b", "c", "d", "e"}
+
+
 def test_nothing_is_decided_about_a_folder_that_is_missing(held: Site):
     held.drop.rename(held.drop.with_name("elsewhere"))
     assert held.refused(CommandName.APPROVE) == f"m: nothing was decided: the folder {held.drop} is not there"

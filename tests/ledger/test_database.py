@@ -275,6 +275,10 @@ def test_a_ledger_that_is_gone_is_told_of_where_there_was_one(path: Path):
         ledger.close()
         assert notice == "", "it is the first"
     with Claim(path.parent / "state") as claim:
+        ledger, notice = open_for_work(path.parent / "state/ledger.db", keep_history_s=0, now=NOW, claim=claim)
+        ledger.close()
+        assert notice == "", "it is there"
+    with Claim(path.parent / "state") as claim:
         (path.parent / "state/ledger.db").unlink()
         ledger, notice = open_for_work(path.parent / "state/ledger.db", keep_history_s=0, now=NOW, claim=claim)
         ledger.close()

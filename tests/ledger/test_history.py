@@ -261,6 +261,9 @@ def test_trouble_with_the_disk_is_counted_within_the_hour(story: Story):
         (WALL, WALL + 123 * 60 * S, 4),
         (WALL + 190 * 60 * S, WALL + 190 * 60 * S, 1),
     ]
+    # What goes on, as somebody knows, is counted in the latest of them only.
+    story.mirror.site.tell(EventKind.FAILED, "d", "it cannot be read", at_ns=WALL + 300 * 60 * S, again=True)
+    assert [(r.last_ns - r.at_ns) // (60 * S) for r in receipts(story.ledger)] == [123, 110]
 
 
 # ── Asking ───────────────────────────────────────────────────────────────────────────────────────────────────────
