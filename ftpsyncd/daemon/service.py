@@ -327,11 +327,6 @@ class Service:
         """Whether a server's workers have done nothing for so long, though they have work, that they must hang."""
         return self._roster is not None and self._roster.stuck()
 
-    def rescan(self) -> None:
-        """Compare everything again; returns at once."""
-        if self._engine is not None:
-            self._engine.rescan()
-
     def await_end(self, timeout_s: float) -> Progress:
         """For one pass: how far it is when nothing is left to do, or else when the time is over."""
         deadline = time.monotonic() + timeout_s
