@@ -189,7 +189,7 @@ class ControlServer:
         self._listens_at(socket_path)
         try:
             server.listen_on(listener, lambda: remove(path, made))
-        except (RuntimeError, TimeoutError) as problem:
+        except (OSError, RuntimeError) as problem:
             listener.close()
             remove(self._path, self._made)
             self._listens_at(path)
@@ -253,10 +253,11 @@ class _Server(uvicorn.Server):
     def serve_on(self, listeners: list[socket.socket]) -> None:
         """The thread: serves until ``finish``; closes the listeners."""
         try:
-            with ExitStack() as stack, asyncio.Runner() as runner:
+            with ExitStack() as stack:
                 for listener in listeners:
                     stack.enter_context(listener)
-                runner.run(self._serve_on(listeners))
+                with asyncio.Runner() as runner:
+                    runner.run(self._serve_on(listeners))
         except ThreadLimitError as limit:
             self.trouble = limit
         except Exception as problem:  # the thread's end: whoever waits in start() reports it
@@ -283,7 +284,7 @@ class _Server(uvicorn.Server):
 
         Raises:
             RuntimeError: the thread has ended.
-            TimeoutError: it hangs.
+            OSError: the system allows no more, or the thread hangs.
         """
         if self._loop is None:
             raise RuntimeError("nobody is answered")
@@ -293,12 +294,24 @@ class _Server(uvicorn.Server):
         except RuntimeError:
             moving.close()
             raise
-        moved.result(_START_S)
+        try:
+            moved.result(_START_S)
+        except TimeoutError:
+            # It does not come later, when nobody counts on it; unless it has come just now.
+            if moved.cancel():
+                raise
+            moved.result()
 
     async def _listen_on(self, listener: socket.socket, instead: Callable[[], None]) -> None:
-        *others, old = self.servers
-        await super().startup([listener])
+        before = self.servers
+        try:
+            await super().startup([listener])
+        except OSError:
+            # It has begun by forgetting them.
+            self.servers = before
+            raise
         listener.listen(BACKLOG)
+        *others, old = before
         self.servers = [*others, *self.servers]
         instead()
         await _accept_no_more([old])

@@ -18,6 +18,7 @@ from loguru import logger
 
 from ftpsyncd.control import app, server, sharing
 from ftpsyncd.control.client import ControlClient
+from ftpsyncd.control.listening import listen_tcp
 from ftpsyncd.control.protocol import CONNECTIONS_MAX
 from ftpsyncd.control.server import ControlServer
 from ftpsyncd.control.whereabouts import note, noted
@@ -252,9 +253,77 @@ def test_a_socket_where_another_daemon_answers_is_not_moved_to(path, tmp_path):
 
 def test_the_same_socket_under_another_name_is_no_other_daemon(path, tmp_path):
     (tmp_path / "link").symlink_to("run")
-    with ControlServer(FakeDaemon(), path) as moving:
+    with ControlServer(FakeDaemon(), path, state_dir=tmp_path) as moving:
         moving.move(tmp_path / "link" / path.name)
         assert healthy(path)
+        assert noted(tmp_path) == tmp_path / "link" / path.name
+
+
+def test_a_port_is_taken_at_once_from_a_daemon_that_has_ended_and_whoever_asks_waits():
+    with socket.create_server(("127.0.0.1", 0)) as last, socket.create_connection(last.getsockname()) as asking:
+        http = last.getsockname()
+        last.accept()[0].close()
+        assert asking.recv(1) == b"", "the kernel has its end for a minute more"
+    with listen_tcp(*http):
+        socket.create_connection(http).close()
+
+
+def test_a_port_is_closed_at_the_end_also_when_the_socket_has_moved(path, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        http = free.getsockname()
+    with ControlServer(FakeDaemon(), path, http=http, token_file=tmp_path / "token") as moving:
+        for place in (tmp_path / "one", tmp_path / "other"):
+            moving.move(place)
+            assert healthy(place)
+            socket.create_connection(http).close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(http)
+
+
+def loop_of(serving):
+    assert serving._server is not None
+    assert serving._server._loop is not None
+    return serving._server._loop
+
+
+def test_what_hangs_moves_nowhere_and_goes_on_where_it_is(path, tmp_path, monkeypatch):
+    goes_on = threading.Event()
+    with ControlServer(FakeDaemon(), path, state_dir=tmp_path) as moving:
+        monkeypatch.setattr(server, "_START_S", 0.1)
+        loop_of(moving).call_soon_threadsafe(goes_on.wait, 60)
+        with pytest.raises(ControlSocketError, match="cannot be served on"):
+            moving.move(tmp_path / "elsewhere")
+        goes_on.set()
+        assert not (tmp_path / "elsewhere").exists()
+        assert noted(tmp_path) == path
+        assert healthy(path)
+        monkeypatch.undo()
+        moving.move(tmp_path / "elsewhere")
+        assert healthy(tmp_path / "elsewhere")
+
+
+def test_a_move_that_the_system_does_not_allow_leaves_all_as_it_was(path, tmp_path, monkeypatch):
+    async def refuse(*_of: object, **_how: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with ControlServer(FakeDaemon(), path) as moving:
+        with monkeypatch.context() as full:
+            full.setattr(loop_of(moving), "create_server", refuse)
+            with pytest.raises(ControlSocketError, match=r"cannot be served on .*No space left"):
+                moving.move(tmp_path / "elsewhere")
+        assert healthy(path)
+        moving.move(tmp_path / "elsewhere")
+        assert healthy(tmp_path / "elsewhere")
+
+
+def test_a_start_for_which_nothing_more_can_be_opened_says_so_and_leaves_nothing(path, monkeypatch):
+    def refuse() -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr("asyncio.events.new_event_loop", refuse)
+    with pytest.raises(ControlSocketError, match=r"cannot be served on .*Too many open files"):
+        ControlServer(FakeDaemon(), path).start()
+    assert not path.exists()
 
 
 def test_a_socket_that_somebody_removed_is_made_anew(path):
