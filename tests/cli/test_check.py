@@ -249,6 +249,21 @@ def test_where_no_further_connection_can_be_had_each_mapping_has_a_finding(confi
     assert [each.subject for each in findings if "was not tried" in each.message] == ["mapping third"]
 
 
+def test_a_connection_that_has_served_is_replaced_again_when_it_ends(config, server):
+    more = {name: config.mappings["shop"]._replace(name=name) for name in ("first", "second", "third", "fourth")}
+    for nth in (1, 2):  # the second one of those that are left
+        server.fail("STOR", ServerUnavailableError("The connection ended."), nth=nth)
+    findings = found(config._replace(mappings=more), server)
+    assert errors(findings) == [(f"mapping {name}", "The connection ended.") for name in ("first", "third")]
+    assert not [each for each in findings if "was not tried" in each.message]
+
+
+def test_each_mapping_is_tried_at_its_own_server_only(config, server):
+    servers = {**config.servers, "other": config.servers["web"]._replace(name="other")}
+    findings = found(config._replace(servers=servers), server)
+    assert [each.subject for each in findings if each.area is Area.DIRECTORY] == ["mapping gallery", "mapping shop"]
+
+
 def test_the_root_of_an_account_is_told_by_its_name(config, server):
     server.fail("STOR", NameRefusedError("No."))
     findings = found(config._replace(mappings={"gallery": config.mappings["gallery"]._replace(remote="/")}), server)
@@ -665,6 +680,11 @@ def test_a_directory_that_systemd_makes_for_the_socket_need_not_be_there(config,
         [found] = told_of_socket(config, Path("/run/ftpsyncd-of-no-machine/control.sock"))
     assert found.level is Level.OK
     assert "RuntimeDirectory" in found.message
+    with tempfile.TemporaryDirectory(dir="/run") as of_somebody:
+        Path(of_somebody).chmod(0o755)
+        with as_nobody():
+            [found] = told_of_socket(config, Path(of_somebody, "control.sock"))
+    assert found.level is Level.ERROR, "it is there, and closed"
 
 
 def test_a_port_for_monitoring_that_is_taken_is_an_error_unless_a_daemon_has_it(config):
@@ -684,6 +704,18 @@ def test_a_port_for_monitoring_that_is_taken_is_an_error_unless_a_daemon_has_it(
             moved = config._replace(control=ControlSpec(Path(place, "new.sock"), control.http))
             assert errors(list(check(moved, offline=True))) == []
     assert errors(list(check(config, offline=True))) == []
+
+
+def test_a_port_on_which_the_last_daemon_has_ended_connections_is_free(config):
+    """The kernel has it for a minute more; the daemon takes it all the same."""
+    with socket.create_server(("127.0.0.1", 0)) as last, socket.create_connection(last.getsockname()) as asking:
+        host, port = last.getsockname()
+        last.accept()[0].close()
+        assert asking.recv(1) == b""
+    with socket.socket() as careless, pytest.raises(OSError, match="in use"):
+        careless.bind((host, port))
+    config = config._replace(control=ControlSpec(config.control.socket, (host, port)))
+    assert errors(list(machine(config))) == []
 
 
 def test_an_address_for_monitoring_that_this_machine_has_not_is_an_error(config, monkeypatch):
@@ -754,7 +786,19 @@ def test_a_state_dir_behind_a_closed_folder_is_an_error(config, tmp_path, as_nob
 def test_a_state_dir_that_cannot_be_written_is_an_error(config):
     findings = list(check(config._replace(state_dir=Path("/proc/ftpsyncd")), offline=True))
     assert [subject for subject, _ in errors(findings)] == ["state_dir"]
+    [told] = [each for each in findings if each.subject == "state_dir"]
+    assert told.remedy.startswith("Make it writable for the user that runs ftpsyncd")
     assert exit_code(findings) == 78
+
+
+def test_a_state_dir_behind_a_link_is_in_order_also_before_it_is_made(config, tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "var").symlink_to(tmp_path / "disk")
+    folder = tmp_path / "var" / "state"
+    for made in (" (it is made at the first start)", ""):
+        [told] = [each for each in machine(config._replace(state_dir=folder)) if each.subject == "state_dir"]
+        assert (told.level, told.message) == (Level.OK, f"{folder} is writable{made}.")
+        folder.mkdir(exist_ok=True)
 
 
 @pytest.mark.parametrize("below", ["", "deeper"])

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import select
 import socket
 import threading
 from contextlib import suppress
@@ -267,7 +268,9 @@ def test_a_reader_that_comes_back_too_late_is_told_so(tmp_path):
 
 def test_a_reader_that_takes_nothing_is_cut_off(feed, path, monkeypatch):
     monkeypatch.setattr(sse, "TAKE_S", 0.1)
-    with socket.socket(socket.AF_UNIX) as idle:
+    with socket.socket(socket.AF_UNIX) as idle, socket.socket(socket.AF_UNIX) as other:
+        other.settimeout(0)
+        other.connect(str(path))
         idle.settimeout(30)
         idle.connect(str(path))
         idle.sendall(b"GET /v1/events HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -282,11 +285,16 @@ def test_a_reader_that_takes_nothing_is_cut_off(feed, path, monkeypatch):
             return feed._wake is None
 
         until(more, "it is cut off", 60)
+        seen = select.poll()
+        seen.register(idle, 0)  # told without being asked for: the other end is closed (poll(2), POLLHUP)
+        until(lambda: seen.poll(0), "its connection is no longer kept, though it reads nothing", 30)
         got = 0
         with suppress(ConnectionResetError):  # cut off is cut off
             while chunk := idle.recv(1 << 20):
                 got += len(chunk)
         assert got < sent
+        with pytest.raises(BlockingIOError):  # who asks for nothing yet is left alone
+            other.recv(1)
     assert ControlClient(path).status()
 
 

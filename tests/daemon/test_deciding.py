@@ -203,6 +203,13 @@ def test_what_was_deleted_after_an_approval_is_not_part_of_it(held: Site):
     assert {"e", "f", "g"} <= held.published
 
 
+def test_an_approval_is_also_about_what_has_gone_since_people_were_told(held: Site):
+    """As with a daemon, which answers how many there are by now."""
+    held.delete("e")
+    assert held.decide(CommandName.APPROVE) == f"m: 5 deletes approved; {NEXT} carries it out"
+    assert held.sync().deletes_done == 5
+
+
 def test_what_is_there_again_after_an_approval_stays(held: Site):
     held.decide(CommandName.APPROVE)
     held.write("a")

@@ -1068,12 +1068,14 @@ def test_a_directory_is_moved_some_rows_at_a_time(path: Path, monkeypatch: pytes
         ledger.failures.put(mapping, "d/e/a", failure())
         ledger.failures.put(mapping, "new/of-others", failure())
         rows, steps = dict(ledger.walk(mapping)), 0
+    known = [f"new{one[1:]}" for one in rows if below(one, "d")]
     ledger = Ledger(path)
     while ledger.move_some(mapping, "d", "new"):
         steps += 1
         assert steps < 20
         moved = {f"d{one[3:]}" if below(one, "new") else one: row for one, row in ledger.walk(mapping)}
         assert moved == rows
+        assert {one: row for one in (*rows, *known) if (row := ledger.row(mapping, one))} == dict(ledger.walk(mapping))
         assert ledger.row(mapping, "d") is not None
         assert ledger.row(mapping, "new") is None
         assert ledger.mappings.totals(mapping).files == 13
