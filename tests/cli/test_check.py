@@ -395,6 +395,20 @@ def test_a_server_that_takes_only_relative_names_leaves_the_other_addresses_to_b
     assert "Fine." in found
 
 
+@pytest.mark.parametrize(
+    ("script", "offers"),
+    [
+        ({}, "EPSV, SIZE, REST, dates by MFMT"),
+        ({"MFMT": "502 No."}, "EPSV, SIZE, REST"),
+        ({"FEAT": "502 No."}, "the minimum"),
+    ],
+)
+def test_what_a_server_offers_is_told_as_it_was_found(config, script, offers):
+    with Scripted(**script) as server:
+        found = list(check(config._replace(servers={"web": server.spec(name="web")}), offline=False))
+    assert [each.message for each in found if "The server offers" in each.message] == [f"The server offers: {offers}."]
+
+
 def test_where_a_login_that_would_help_is_refused_each_mapping_has_a_finding(config, monkeypatch):
     def rights(_mapping: object, _session: object) -> Finding:
         raise PathsRefusedError("Relative names only.")

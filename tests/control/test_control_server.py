@@ -216,6 +216,12 @@ def test_a_successors_socket_is_not_removed(path):
         assert healthy(path)
 
 
+def loop_of(serving):
+    assert serving._server is not None
+    assert serving._server._loop is not None
+    return serving._server._loop
+
+
 def test_a_socket_moves_and_what_was_asked_at_the_old_one_is_answered(path, tmp_path):
     daemon, answers = HangingDaemon(), []
     place = tmp_path / "quite" / "else" / "where"
@@ -234,6 +240,23 @@ def test_a_socket_moves_and_what_was_asked_at_the_old_one_is_answered(path, tmp_
         assert answers
     assert not place.exists()
     assert noted(tmp_path) is None
+
+
+def test_who_has_connected_before_a_move_is_answered(path, tmp_path):
+    goes_on, place = threading.Event(), tmp_path / "elsewhere"
+    with ControlServer(FakeDaemon(), path) as moving, ExitStack() as asking:
+        loop_of(moving).call_soon_threadsafe(goes_on.wait, 60)
+        waiting = [asking.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(20)]
+        for each in waiting:
+            each.settimeout(60)
+            each.connect(str(path))
+            each.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        move = threading.Thread(target=moving.move, args=(place,))
+        move.start()
+        until(place.exists, "it is on its way", 60)
+        goes_on.set()
+        move.join(60)
+        assert [each.recv(15) for each in waiting] == [b"HTTP/1.1 200 OK"] * 20
 
 
 def test_the_note_of_a_socket_that_was_removed_right_away_leads_nowhere(tmp_path: Path) -> None:
@@ -278,12 +301,6 @@ def test_a_port_is_closed_at_the_end_also_when_the_socket_has_moved(path, tmp_pa
             socket.create_connection(http).close()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(http)
-
-
-def loop_of(serving):
-    assert serving._server is not None
-    assert serving._server._loop is not None
-    return serving._server._loop
 
 
 def test_what_hangs_moves_nowhere_and_goes_on_where_it_is(path, tmp_path, monkeypatch):

@@ -173,6 +173,27 @@ def test_a_reload_does_not_wait_for_what_only_waits_for_a_connection(
             service.stop()
 
 
+def test_after_a_reload_what_there_was_no_space_for_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person is at work, who may have made room."""
+    monkeypatch.setenv("FTP_PASSWORD", PASSWORD)
+    (tmp_path / "in").mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        config = load(written(tmp_path / "config.yaml", silent.getsockname()[1]))
+        one = Service(config)
+        one.start()
+        try:
+            space = one.engine.servers["web"].queue.space
+            one.engine.ask(lambda at: [space.refused("m", name, "552 No.", at.now) for name in ("a.jpg", "b.jpg")])
+            assert space.lack("m", "c.jpg") is not None
+            one.change(config)
+            assert space.lack("m", "c.jpg") is None
+        finally:
+            silent.close()
+            one.stop()
+
+
 @pytest.mark.parametrize("waits_for", ["a transfer", "a disk"])
 def test_a_reload_that_is_under_way_waits_for_nothing_when_the_end_is_wanted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waits_for: str

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -363,6 +363,30 @@ def test_what_was_paused_stays_so_where_the_new_ledger_cannot_be_written_beside_
         assert ledger.decisions.paused_ns(shop) == 5
         assert "paused no more" not in notice
     assert list(filled.parent.glob("*.begun*")) == []
+
+
+def test_what_was_paused_stays_so_for_who_is_killed_right_after_the_new_ledger_has_its_place(
+    filled: Path, monkeypatch: pytest.MonkeyPatch
+):
+    class Killed(BaseException):
+        """No error that anybody handles."""
+
+    abandon(Ledger(filled))
+    damage(filled)
+    pause, done = recovery._pause, list[object]()
+
+    def once(ledger: Ledger, paused: Collection[tuple[str, str, int]]) -> None:
+        if done:
+            raise Killed
+        done.append(paused)
+        pause(ledger, paused)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recovery, "_pause", once)
+        with pytest.raises(Killed):
+            open_for_work(filled, keep_history_s=0, now=NOW)
+    with Ledger(filled) as ledger:
+        assert ledger.decisions.paused_mappings() == [("shop", "there", 5)]
 
 
 def test_several_damaged_ledgers_are_all_kept(path: Path):

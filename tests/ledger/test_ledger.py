@@ -549,6 +549,8 @@ def test_moving_a_directory_moves_all_below_it_and_nothing_else(ledger: Ledger, 
     ledger.failures.put(mapping, "a/b/f", failure())
     ledger.failures.put(mapping, "a-b/f", failure())
     before = ledger.mappings.totals(mapping)
+    ledger.move(mapping, "a", "a")
+    assert ledger.mappings.totals(mapping) == before, "what has its name already is not lost"
     ledger.move(mapping, "a", "x/y")
     moved, others = {"x/y", "x/y/b", "x/y/b/c", "x/y/d"}, {"a-b", "a-b/c", "ab", "ab/c", "a%", "a%/c"}
     assert set(paths_of(ledger, mapping)) == moved | others

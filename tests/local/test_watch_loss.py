@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from ftpsyncd.local import inotify, limits, watch
-from ftpsyncd.local.branches import OVERFLOWED
+from ftpsyncd.local.branches import OVERFLOWED, Branches
+from ftpsyncd.local.changes import Batch
 from ftpsyncd.local.sources import InotifySource
 from ftpsyncd.specs import WatchMode
 from tests.local.mirror import Watched
@@ -68,6 +71,31 @@ def test_an_overflow_loses_nothing_and_ends(native: Watched) -> None:
     assert native.mirror.reasons() == [OVERFLOWED]
     assert _watches(source) == 5
     assert _cpu_share(0.5) < 0.2
+
+
+def test_of_what_was_moved_out_the_kernel_has_no_watch_any_more(native: Watched) -> None:
+    series = native.root / "series"
+    (series / "one" / "two").mkdir(parents=True)
+    native.settle()
+    source = _source(native)
+    assert _watches(source) == 4
+    outside = series.rename(native.root.with_name("outside"))
+    until(lambda: _watches(source) == 1, "what is elsewhere is left alone", 30)
+    outside.rename(series)
+    until(lambda: _watches(source) == 4, "what is back is watched", 30)
+
+
+def test_what_is_lost_again_right_after_has_its_turn_in_a_while_though_nothing_else_happens(root: Path) -> None:
+    with closing(inotify.Inotify()) as kernel:
+        branches = Branches(str(root), kernel, lambda _path: True, batch := Batch())
+        branches.enter_root("the start")
+        for reason in ("the start", "first"):
+            assert branches.work(math.inf)
+            assert batch.take().reason == reason
+            branches.resync("first" if reason == "the start" else "again")
+        waits_s = branches.wait_s(time.monotonic())
+    assert waits_s is not None
+    assert 0.5 < waits_s < 300, "ten times as long as the first one took"
 
 
 def test_overflow_after_overflow_with_many_folders_does_not_livelock(root: Path) -> None:
