@@ -201,7 +201,7 @@ def _listing(session: RemoteSession, remote: str) -> _Listing:
 def _is_dated(here: os.stat_result, mtime_s: int | None) -> bool:
     """Whether a file here has the date of one at the server; a FAT disk rounds odd seconds down."""
     kept_s = int(here.st_mtime)
-    return mtime_s is not None and (kept_s == mtime_s or (kept_s % 2 == 0 and kept_s + 1 == mtime_s))
+    return mtime_s == kept_s or (kept_s % 2 == 0 and mtime_s == kept_s + 1)
 
 
 def _fails_alone(error: FtpsyncdError) -> bool:
