@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import stat
 import threading
@@ -25,9 +26,9 @@ from ftpsyncd.errors import (
 )
 from ftpsyncd.remote import Ftp, Step, fetchtree, listings, whole
 from ftpsyncd.remote.account import Account
-from ftpsyncd.remote.arrival import REPEATED
+from ftpsyncd.remote.arrival import REPEATED, Part
 from ftpsyncd.remote.fetchtree import unfit
-from ftpsyncd.remote.folders import Directory
+from ftpsyncd.remote.folders import Directory, unwritable
 from ftpsyncd.remote.profile import Profile, Removing
 from ftpsyncd.remote.trees import DEEPEST, MOST_REPEATED, TOO_DEEP_MAX
 from ftpsyncd.remote.wire import Timeouts
@@ -499,6 +500,30 @@ def test_a_tree_is_fetched_on_though_the_connection_ends_while_a_slow_disk_write
         with Ftp(connected(server).session, again=account_of(server)) as ftp:
             assert {result.error for result in ftp.download_tree("/t", target)} == {None}
         assert everything(target) == {"a", "d", "d/b"}
+
+
+@pytest.mark.parametrize(
+    ("code", "of_the_disk"), [(errno.EFBIG, False), (errno.ENOSPC, True), (errno.EDQUOT, True)], ids=errno.errorcode.get
+)
+def test_a_full_disk_ends_a_tree_and_a_file_that_is_too_large_for_it_does_not(target, monkeypatch, code, of_the_disk):
+    """Each further file would cost a connection, to be told the same."""
+
+    def write(_part: Part, _data: bytes) -> None:
+        monkeypatch.undo()
+        error = OSError(code, os.strerror(code))
+        raise unwritable(target, error) from error
+
+    with Hostile(tree) as server, Ftp(connected(server).session, again=account_of(server)) as ftp:
+        monkeypatch.setattr(Part, "write", write)
+        results = ftp.download_tree("/t", target)
+        if of_the_disk:
+            with pytest.raises(LocalUnwritableError):
+                list(results)
+        else:
+            assert [type(each.error) for each in results] == [LocalUnwritableError, type(None)]
+        assert {path for path in everything(target) if "filepart" not in path} == (
+            set() if of_the_disk else {"d", "d/b"}
+        )
 
 
 @pytest.mark.parametrize(("verb", "before"), [("LIST", 0), ("LIST", 1), ("MLSD", 0)])

@@ -55,6 +55,7 @@ from ftpsyncd.remote import (
     agreeing,
     hello,
     opening,
+    pour,
     remedies,
     renaming,
     sending,
@@ -872,8 +873,10 @@ class TestTheDataConnection:
             assert result.duration_s > 2
             assert len(server.files["/a"]) == LARGE
 
-    @pytest.mark.parametrize("tls", [False, True])
-    def test_nor_is_it_when_only_the_kernel_has_something_left_to_send(self, tls):
+    @pytest.mark.parametrize("way", ["read", "by the kernel", "tls"])
+    def test_nor_is_it_when_only_the_kernel_has_something_left_to_send(self, way, tmp_path, monkeypatch):
+        monkeypatch.setattr(pour, "LARGE", 1)
+
         async def small_window(connection: Connection, _argument: str) -> None:
             port = await connection.listen()
             assert connection._listener is not None
@@ -897,14 +900,27 @@ class TestTheDataConnection:
             connection.server.files[path] = received
             await connection.say("226 Stored.")
 
-        more = {"tls": TlsMode.EXPLICIT, "tls_ca": certificates().ca} if tls else {}
+        more = {"tls": TlsMode.EXPLICIT, "tls_ca": certificates().ca} if way == "tls" else {}
         with (
-            Scripted(STOR=crawl, EPSV=small_window, tls=server_context() if tls else None) as server,
+            Scripted(STOR=crawl, EPSV=small_window, tls=server_context() if more else None) as server,
             account(server, None, PATIENT._replace(final_s=0.5), **more)() as session,
         ):
-            (result,) = publish(session, job("/a", b"x" * 1_000_000))
+            size = 1_000_000
+            (result,) = publish(
+                session, from_disk(tmp_path, size) if way == "by the kernel" else job("/a", b"x" * size)
+            )
             assert result.error is None
             assert result.duration_s > 2 * session.control.timeouts.final_s
+
+    def test_a_name_that_is_refused_in_the_middle_is_not_taken_for_a_broken_line(self):
+        """What is said of a line that broke (550 at IIS) is not meant where none did."""
+
+        async def refuse(connection: Connection, _path: str) -> None:
+            await connection.receive(1000)
+            await connection.say("550 Nothing like this here.")
+
+        with Scripted(STOR=[refuse]) as server, account(server)() as session:
+            assert errors_of(publish(session, job("/a", b"x" * LARGE))) == [NameRefusedError]
 
     @pytest.mark.parametrize(
         ("reply", "kind"),
@@ -1236,6 +1252,16 @@ class TestAFileThatCannotBeReadToItsEnd:
         with Scripted() as server, account(server)() as session:
             assert errors_of(publish(session, from_disk(tmp_path), job("/b"))) == [kind, None]
             assert server.files == {"/b": b"content"}
+
+    def test_nor_is_a_way_there_that_fails_the_disks(self, tmp_path, monkeypatch):
+        """What may be said of either, as that no route leads there, is not the file's while that can be read."""
+
+        def fail(*_what: object) -> int:
+            raise OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH))
+
+        monkeypatch.setattr(os, "sendfile", fail)
+        with Scripted() as server, account(server)() as session:
+            assert errors_of(publish(session, from_disk(tmp_path), job("/b"))) == [ServerUnavailableError]
 
     @pytest.mark.parametrize("answers", [True, False])
     def test_whether_the_server_has_answered_is_told_whatever_the_try_ended_of(self, *, answers: bool):
