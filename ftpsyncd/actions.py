@@ -235,7 +235,7 @@ class Failed(NamedTuple):
     unanswered: bool = False
     """The connection ended before the server had answered all that was said of an upload, whatever the error is."""
     reached: bool = False
-    """A data connection had come about for an upload, whatever became of it."""
+    """A data connection had come about for an upload, or for a listing behind its refusal, whatever became of it."""
     alone: bool = False
     """No other connection was open, over which a transfer could have been under way; told of too many transfers."""
 

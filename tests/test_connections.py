@@ -29,7 +29,7 @@ from ftpsyncd.model import Fingerprint
 from ftpsyncd.publishing.planned import Progress
 from tests.core.vocabulary import NOW
 from tests.engine.test_outcomes import Story
-from tests.remote.scripted import Connection, Hangup, Scripted
+from tests.remote.scripted import Connection, Hangup, Scripted, listing
 from tests.waiting import until
 
 PAUSE_S = 0.3
@@ -294,6 +294,18 @@ def test_files_that_alone_are_refused_a_data_connection_keep_no_others_from_bein
         until(lambda: state(one) is Breaker.OFFLINE, "it pauses", 30)
         (drop / "well.jpg").write_bytes(b"a")
         until(lambda: server.has("well.jpg"), "the one that is well is published", 60)
+
+
+def test_a_good_file_does_not_wait_behind_a_hundred_that_are_refused_a_data_connection(tmp_path: Path) -> None:
+    """One of them was tried after each pause, and pauses grow to five minutes: it waited for hours."""
+    with Picky() as server, publishing(tmp_path, server) as (drop, one, _):
+        server.script["LIST"] = listing
+        for n in range(100):
+            (drop / f"bad{n:02}.jpg").write_bytes(b"a")
+        (drop / "well.jpg").write_bytes(b"a")
+        until(lambda: server.has("well.jpg"), "the one that is well is published", 60)
+        assert state(one) is Breaker.CLOSED
+        assert server.connections < 20, "for each refusal as many"
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from ftpsyncd.expression import Expression
 from ftpsyncd.model import Kind
 from ftpsyncd.paths import parent
 from ftpsyncd.quoting import named
-from ftpsyncd.remote import facts, listings, replies, whole
+from ftpsyncd.remote import facts, listings, replies, transfer, whole
 from ftpsyncd.remote.port import PartlyListedError, RemoteEntry
 from ftpsyncd.remote.standing import HOME, VISIT
 
@@ -35,6 +35,12 @@ if TYPE_CHECKING:
 _BROKEN = frozenset({"", "425", "426"})
 """Replies to a listing that are about the data connection; empty: it failed, whatever the server said."""
 _NO_FILES = Expression(r"\bno (?:such )?files?\b|\bdirectory (?:is )?empty\b", re.IGNORECASE)
+_ENOUGH = 256 * 1024
+"""Bytes of a listing that cost less than another session."""
+
+
+class _EnoughError(Exception):
+    """More than that comes."""
 
 
 @dataclass(slots=True)
@@ -76,6 +82,25 @@ def holds_something(session: Session, path: str) -> bool:
         return bool(list_dir(session, path, dated=False))
     except PartlyListedError:
         return True
+
+
+def has_data(session: Session) -> bool:
+    """Whether a data connection comes about now: that of a listing does, of which no more is read than shows that.
+
+    Where nothing may be listed, that is not known, and False. The session may have ended afterwards.
+    """
+
+    def enough(count: int) -> None:
+        if count > _ENOUGH:
+            raise _EnoughError
+
+    try:
+        transfer.retrieve(session, b"LIST", "LIST", "", lambda _part: None, 0, enough)
+    except _EnoughError:
+        return True
+    except RemoteError:
+        return False
+    return True
 
 
 def _shown(session: Session, path: str, *, dated: bool) -> list[RemoteEntry]:

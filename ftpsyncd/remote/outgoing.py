@@ -67,7 +67,7 @@ class Outgoing:
     arrived: bool = False
     """The server has confirmed that it received all of it."""
     reached: bool = False
-    """A data connection had come about for it, as far as the server tells."""
+    """A data connection had come about for it, or for a listing behind its refusal, as far as the server tells."""
     unwelcome: bool = False
     """The server refused to have what it holds of it continued."""
     removed_in_place: bool = False

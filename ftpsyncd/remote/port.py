@@ -146,7 +146,7 @@ class PublishResult(NamedTuple):
     arrived: bool = False
     """The server has confirmed that it received all of it, whatever it said then: the directory is there."""
     reached: bool = False
-    """A data connection had come about for it, whatever became of it."""
+    """A data connection had come about for it, or for a listing behind its refusal, whatever became of it."""
     unanswered: bool = False
     """It failed, whatever of, and the connection ended before the server had answered all that was said of it."""
     left: str = ""

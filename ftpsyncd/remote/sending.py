@@ -21,7 +21,7 @@ from ftpsyncd.errors import (
     TransferFailedError,
     UnwrittenError,
 )
-from ftpsyncd.remote import crowded, remedies
+from ftpsyncd.remote import crowded, directories, remedies
 from ftpsyncd.remote.agreeing import Offer, agree
 from ftpsyncd.remote.data import DataLine, broke, stalled, unanswered
 from ftpsyncd.remote.opening import PASSIVE_REFUSED_REMEDY
@@ -52,6 +52,10 @@ REFUSED_MOST = 3
 _TLS_REMEDY = (
     'It is tried again; if it lasts, set `tls_max: "1.2"`, since TLS 1.3 may be what the server cannot have there, or'
     " ask whoever runs it."
+)
+_ALONE_REMEDY = (
+    "It is tried again. A listing had a data connection right behind it: if it lasts, ask whoever runs the server, or a"
+    " firewall on the way, why this file has none."
 )
 _UNCONTINUED = frozenset({NameRefusedError, NotSupportedError, TransferFailedError})
 """What a refusal to go on with a part may be taken for."""
@@ -267,26 +271,35 @@ class Sending:
         upload.touched = at_once and not upload.refused
         # pure-ftpd makes the file first, and says then that a quota does not allow it.
         upload.stored |= upload.is_hidden and isinstance(error, ServerFullError)
-        if session.blames_connection(first, reply):
+        if session.blames_connection(first, reply) and not (upload.error is error and self._is_alone(error, reply)):
             session.abandon()
-            if upload.error is error and type(error) is TransferFailedError and says_no_data_connection(reply):
-                upload.error = self._unreachable(error)
 
-    def _unreachable(self, error: TransferFailedError) -> RemoteError:
-        """The error of a file that was refused a data connection: that of the server, where the ones before were, too.
+    def _is_alone(self, error: RemoteError, reply: Reply) -> bool:
+        """Whether this file alone was refused a data connection, so that the session is well; the error says who was.
 
-        Each was over a connection of its own: else all that there are would be tried so, again and again.
+        Most such refusals are about a session that has grown old: the first files in a row are tried again over other
+        ones. For further ones, and for any in active mode, a listing is asked for: if that has a data connection, the
+        file is to blame. If not, the server is, unless others have arrived beside this file before.
         """
-        session, path = self._session, self._upload.job.path
-        refused, alone = session.account.refused_data, path in session.account.refused_alone
-        if len(refused) <= REFUSED_MOST and not alone:
+        session, upload, account = self._session, self._upload, self._session.account
+        active = isinstance(error, DataUnreachableError)
+        if not active and not (type(error) is TransferFailedError and says_no_data_connection(reply)):
+            return False
+        refused, path = account.refused_data, upload.job.path
+        known = path in account.refused_alone
+        if not (active or known) and len(refused) <= REFUSED_MOST:
             refused.add(path)
-        remedy = PASSIVE_REFUSED_REMEDY if session.control.context is None else _TLS_REMEDY
-        if len(refused) <= REFUSED_MOST or alone:
-            error.remedy = remedy
-            return error
-        said = f"The server refuses each file a data connection: {error.reply}"
-        return DataUnreachableError(said, reply=error.reply, remedy=remedy)
+        in_a_row = len(refused) > REFUSED_MOST and not known
+        if (active or known or in_a_row) and directories.has_data(session):
+            upload.reached = True
+            upload.error = TransferFailedError(error.message, reply=error.reply, remedy=_ALONE_REMEDY)
+            return session.usable
+        if not active:
+            error.remedy = PASSIVE_REFUSED_REMEDY if session.control.context is None else _TLS_REMEDY
+            if in_a_row:
+                said = f"The server refuses each file a data connection: {error.reply}"
+                upload.error = DataUnreachableError(said, reply=error.reply, remedy=error.remedy)
+        return False
 
     def _is_of_the_name(self, reply: Reply) -> bool:
         """Whether the words of a refusal show that it is about the file, whatever became of the line."""

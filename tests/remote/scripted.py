@@ -416,6 +416,16 @@ def account(
     )
 
 
+async def listing(connection: Connection, _argument: str) -> None:
+    """What LIST does: it shows a file, over a data connection."""
+    await connection.say("150 Here it comes.")
+    _, writer = await connection.data()
+    writer.write(b"-rw-r--r-- 1 u g 1 Jan 1 2024 a\r\n")
+    await writer.drain()
+    await connection.end_data()
+    await connection.say("226 Sent.")
+
+
 async def silence(connection: Connection, _argument: str) -> None:
     """What a command does: it is never answered."""
     await connection.silence()

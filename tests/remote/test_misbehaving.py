@@ -75,7 +75,7 @@ from ftpsyncd.remote.verifying import checked
 from ftpsyncd.remote.wire import Control, Timeouts
 from ftpsyncd.specs import DataMode, TlsMode
 from tests.contract.remotes import job, publish, put, raiser
-from tests.remote.scripted import PATIENT, QUICK, Connection, Scripted, account, choking, hang_up, silence
+from tests.remote.scripted import PATIENT, QUICK, Connection, Scripted, account, choking, hang_up, listing, silence
 from tests.servers import certificates
 from tests.variants import also
 from tests.waiting import until
@@ -1752,6 +1752,72 @@ class TestEachFileIsRefusedADataConnection:
             server.script.pop("STOR")
             assert self.errors(acc, "/a") == [None]
             assert "/a" not in acc.refused_alone
+
+    def test_where_a_listing_has_one_the_files_are_themselves_to_blame_and_the_next_is_sent(self):
+        """The server was paused, one file tried after each pause, and what was well waited behind all that were not."""
+
+        async def picky(connection: Connection, path: str) -> None:
+            if "well" in path:
+                await connection.server.default(connection, f"STOR {path}")
+            else:
+                await connection.say(self.REFUSED)
+
+        with Scripted(STOR=picky, LIST=listing) as server:
+            acc = account(server)
+            assert self.errors(acc, "/a", "/b", "/c") == [TransferFailedError] * 3
+            with acc() as session:
+                results = publish(session, *map(job, ("/d", "/e", "/well", "/d")))
+                assert session.usable, "each cost a login"
+            assert errors_of(results) == [TransferFailedError, TransferFailedError, None, TransferFailedError]
+            assert [result.reached for result in results] == [True] * 4
+            assert results[0].error is not None
+            assert "A listing had a data connection" in remedies.remedy(results[0].error)
+            assert server.early == []
+        assert server.files.keys() == {"/well"}
+
+    def test_a_long_listing_is_not_read_to_its_end(self):
+        async def endless(connection: Connection, _argument: str) -> None:
+            await connection.say("150 Here it comes.")
+            _, writer = await connection.data()
+            while True:
+                writer.write(b"-rw-r--r-- 1 u g 1 Jan 1 2024 a\r\n" * 1000)
+                await writer.drain()
+
+        with Scripted(STOR=self.REFUSED, LIST=endless) as server:
+            acc = account(server)
+            assert self.errors(acc, "/a", "/b", "/c", "/d", "/e") == [TransferFailedError] * 5
+
+    def test_where_a_listing_has_none_either_it_is_the_server(self):
+        with Scripted(STOR=self.REFUSED, LIST=self.REFUSED) as server:
+            acc = account(server)
+            assert self.errors(acc, "/a", "/b", "/c", "/d", "/e")[3:] == [DataUnreachableError] * 2
+
+    @pytest.mark.parametrize(
+        ("lists", "error"),
+        [(True, TransferFailedError), (False, DataUnreachableError)],
+        ids=["it lists", "it does not"],
+    )
+    def test_so_it_is_in_active_mode_from_the_first_one_on(self, lists, error):
+        """There each such file, one that the server could not open, too, paused it, and was tried again for ever."""
+
+        async def come(connection: Connection, argument: str) -> None:
+            connection.coming = int(argument.split("|")[3])  # type: ignore[attr-defined]
+            await connection.say("200 So be it.")
+
+        async def show(connection: Connection, _argument: str) -> None:
+            await connection.say("150 Here it comes.")
+            port = connection.coming  # type: ignore[attr-defined]
+            await asyncio.to_thread(lambda: socket.create_connection(("127.0.0.1", port)).close())
+            await connection.say("226 Sent.")
+
+        refused = "425 Cannot open it."
+        with (
+            Scripted(EPRT=come, STOR=refused, LIST=show if lists else refused) as server,
+            account(server, mode=DataMode.ACTIVE)() as session,
+        ):
+            results = publish(session, job("/a"))
+            assert errors_of(results) == [error]
+            assert session.usable is lists
 
     def test_of_many_of_them_none_is_known(self, monkeypatch):
         monkeypatch.setattr("ftpsyncd.remote.account.REFUSED_ALONE_MOST", 3)
