@@ -266,7 +266,7 @@ def test_a_large_file_that_begins_shows_no_data_connections_where_others_were_re
 def test_a_server_that_lets_nobody_write_is_not_told_as_one_that_refuses_the_login(tmp_path: Path) -> None:
     """It was, and was as one that answers nothing, in turn: with a quarter of an hour, or 15 s, until the next try."""
     with Moody() as server, publishing(tmp_path, server) as (drop, one, lines):
-        server.script["STOR"] = "530 Access denied."
+        server.script |= {"STOR": "530 Access denied.", "PWD": "530 Access denied."}
         for n in range(20):
             (drop / f"{n}.jpg").write_bytes(b"a")
         until(lambda: state(one) is Breaker.OFFLINE, "it pauses", 30)
@@ -275,6 +275,31 @@ def test_a_server_that_lets_nobody_write_is_not_told_as_one_that_refuses_the_log
         told = [line for line in lines if "server web: offline" in line]
         assert told
         assert all("After the login" in line for line in told)
+
+
+def test_a_directory_in_which_530_is_said_of_each_file_costs_no_logins_and_keeps_no_others_waiting(
+    tmp_path: Path,
+) -> None:
+    """Each file was tried over three connections, five times, and the server was paused in between."""
+    with Moody() as server, publishing(tmp_path, server) as (drop, one, lines):
+        server.script["STOR"] = refuse_closed
+        (drop / "closed").mkdir()
+        for n in range(20):
+            (drop / "closed" / f"{n}.jpg").write_bytes(b"a")
+            (drop / f"{n}.jpg").write_bytes(b"a")
+        until(lambda: one.engine.status.mappings[0].parked == 20, "they wait for somebody to see to it", 60)
+        until(lambda: all(server.has(f"{n}.jpg") for n in range(20)), "the others are published", 30)
+        assert server.connections <= 4
+        assert not any("offline" in line for line in lines)
+        assert any("closed/0.jpg" in line and "530 Denied." in line and "permissions" in line for line in lines)
+
+
+async def refuse_closed(connection: Connection, path: str) -> None:
+    """What STOR does where one directory may not be written."""
+    if "closed" in path:
+        await connection.say("530 Denied.")
+    else:
+        await connection.server.default(connection, f"STOR {path}")
 
 
 class Picky(Moody):

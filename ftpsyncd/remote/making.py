@@ -85,7 +85,7 @@ def _made(session: Session, path: str, made: Reply, visit: Reply, home: Reply) -
         return True
     if visit.good:
         return False
-    error = reaching.explained(session, session.error(made, "MKD", path), path, above=True)
+    error = reaching.explained(session, session.refusal(made, "MKD", path), path, above=True)
     if isinstance(error, AlreadyExistsError) and not home.good:
         # One may go nowhere: it can be a directory all the same.
         return False

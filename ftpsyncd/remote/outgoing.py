@@ -217,8 +217,9 @@ def renamed(session: Session, upload: Outgoing, answers: Sequence[Reply]) -> Non
         session.profile.trust()
         session.renames = True
         session.profile.renamed = session.profile.renamed or (left is not None and left.code >= 400)
-    elif renaming.is_begun(began):
-        upload.error = RenameRefusedError(ended)
+    elif renaming.is_begun(began) or began.code == 530:
+        # Of the latter, what it means can be asked only when nothing else is going on.
+        upload.error = RenameRefusedError(ended if renaming.is_begun(began) else began)
     elif began.code in trials.NOT_KNOWN:
         session.profile.renames = False
         upload.error = NoRenameError(began.text)

@@ -242,7 +242,7 @@ def _takes(session: Session, path: str, *, is_told: bool) -> bool:
     try:
         if reply.good:
             return not is_told or _size(session, name) == trials.PART
-        error = session.error(reply, "STOR", path)
+        error = session.refusal(reply, "STOR", path)
         if not _may_be_about_paths(error):
             raise error
         return False

@@ -48,7 +48,7 @@ def directory(session: Session, path: str) -> bool:
     reply = session.exchange([command])[0]
     if _done(reply):
         return True
-    error = session.error(reply, "RMD", path)
+    error = session.refusal(reply, "RMD", path)
     # aioftp says 451 for whatever its disk refuses. What is busy on Linux, with something in it, is where a disk is
     # mounted, or the root of the account (proftpd, pure-ftpd): it is not empty all the same.
     if not (isinstance(error, NameRefusedError | InUseError) or (reply.passing and session.usable)):
@@ -123,7 +123,7 @@ def files(session: Session, paths: Sequence[str]) -> list[FtpsyncdError | None]:
     denied: set[int] = set()
     for (i, _), reply in zip(commands, session.exchange([c for _, c in commands]), strict=True):
         if not _done(reply):
-            verdicts[i] = refusal = session.error(reply, "DELE", paths[i])
+            verdicts[i] = refusal = session.refusal(reply, "DELE", paths[i])
             if reply.code < 400:
                 raise refusal  # the other answers are of other commands, too
             if isinstance(refusal, NameRefusedError):

@@ -104,7 +104,7 @@ def _not_begun(session: Session, source: str, refusal: Reply) -> RemoteError:
     vsftpd says "RNFR command failed." of both; pure-ftpd says of all in a directory that nobody is let into that it is
     not there.
     """
-    error = session.error(refusal, "RNFR", source)
+    error = session.refusal(refusal, "RNFR", source)
     if isinstance(error, NotFoundError):
         if not looking.out_of_sight(session, source):
             return error
@@ -141,7 +141,7 @@ def refused(
     Returns:
         Where the file that stood at ``target`` is still, since it could not be deleted any more; empty: it is not.
     """
-    error = session.error(refusal, "RNTO", target)
+    error = session.refusal(refusal, "RNTO", target)
     if not session.usable:
         raise ServerUnavailableError("The connection ended before the file had its final name.", reply=error.reply)
     if refusal.code not in {450, 451} and refusal.code < 550:
@@ -220,7 +220,7 @@ def _replace(session: Session, source: str, target: str, error: RemoteError) -> 
         raise session.error(moved, "RNFR", target) if _is_in_use(session, target, moved) else error
     session.renames = True
     if not ended.good:
-        failure = session.error(ended, "RNTO", target)
+        failure = session.refusal(ended, "RNTO", target)
         raise failure if back.good else _displaced(failure, aside)
     with contextlib.suppress(RemoteError):
         if session.delete_many([aside]) == [None]:

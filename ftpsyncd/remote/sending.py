@@ -308,7 +308,7 @@ class Sending:
 
     def _refused(self, reply: Reply) -> RemoteError:
         """What the server's last word means, which is not that it has the file."""
-        error = self._session.error(reply, "STOR", self._upload.job.path)
+        error = self._session.refusal(reply, "STOR", self._upload.job.path)
         encoding = self._session.account.spec.encoding
         filtered = says_filtered(reply, self._upload.job.path, encoding)
         if self._upload.is_hidden and type(error) is NameRefusedError and filtered:

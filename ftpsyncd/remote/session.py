@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Self
 from ftpsyncd.core import names
 from ftpsyncd.errors import (
     FtpsyncdError,
+    LoginRefusedError,
     NotSupportedError,
     ProtocolError,
     RemoteError,
@@ -51,7 +52,7 @@ from ftpsyncd.remote.profile import lingers, reads_in_turn
 from ftpsyncd.remote.replies import Reply
 from ftpsyncd.remote.standing import VISIT, Placed, Standing
 from ftpsyncd.remote.unmet import Unmet
-from ftpsyncd.remote.verdicts import verdict
+from ftpsyncd.remote.verdicts import Verdict, verdict
 from ftpsyncd.remote.wire import Control
 from ftpsyncd.specs import DataMode
 
@@ -60,6 +61,8 @@ if TYPE_CHECKING:
 
 AHEAD_LASTS_S = 10.0
 """For so long, a data connection that was agreed on ahead of a file is used; servers and firewalls give up on it."""
+FORGETS_AFTER_S = 60.0
+"""No server forgets a login before: what it refuses in words of that is a right."""
 
 
 class Session:
@@ -317,13 +320,29 @@ class Session:
 
     def error(self, reply: Reply, verb: str, subject: str = "") -> RemoteError:
         """The typed error for a reply; the session is finished if it is over by that (`verdicts`)."""
-        protected, encoding = self.control.context is not None, self.account.spec.encoding
-        error, ends = verdict(reply, verb, subject, encoding, protected=protected, passive=self.is_passive)
+        error, ends = self._verdict(reply, verb, subject)
         if isinstance(error, ProtocolError):
             self.doubt()
         if ends:
             self.abandon()
         return error
+
+    def _verdict(self, reply: Reply, verb: str, subject: str) -> Verdict:
+        protected, encoding = self.control.context is not None, self.account.spec.encoding
+        return verdict(reply, verb, subject, encoding, protected=protected, passive=self.is_passive)
+
+    def refusal(self, reply: Reply, verb: str, subject: str = "") -> RemoteError:
+        """`error`, where all that was said is answered: of a 530 it is found out what it means.
+
+        Servers have it for a login that they have forgotten, which another session mends, and some for a right that is
+        lacking. That it is, where the login is fresh and we are still told where we are: then it is about the subject,
+        as 550 is, and no session ends for it.
+        """
+        if reply.code == 530 and isinstance(self._verdict(reply, verb, subject).error, LoginRefusedError):
+            with contextlib.suppress(RemoteError):
+                if self.control.age_s < FORGETS_AFTER_S and self.exchange([b"PWD"])[0].code == 257:
+                    reply = reply._replace(code=550)
+        return self.error(reply, verb, subject)
 
     def blames_connection(self, first: Reply, reply: Reply) -> bool:
         """Whether a transfer may have failed by its data connection, so that only another session mends it.

@@ -173,7 +173,9 @@ def learn_renaming(session: Session, path: str, other: str) -> None:
             session.renames = True
         elif reply.code in NOT_KNOWN:
             session.profile.renames = False
-        elif forbids_renaming(session, reply):
+        elif forbids_renaming(session, reply) or (
+            reply.code == 530 and type(session.refusal(reply, "RNTO", other)) in FORBIDDEN
+        ):
             session.profile.refuses_renames(path.rpartition("/")[0])
 
 

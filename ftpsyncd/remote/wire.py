@@ -183,6 +183,11 @@ class Control:
         return self.has_resumed and not self.data_resumed
 
     @property
+    def age_s(self) -> float:
+        """For how long there is this line, in seconds; never less than since the login."""
+        return time.monotonic() - self._began
+
+    @property
     def ticket_expiring(self) -> bool:
         """Whether the TLS session cannot be resumed, or not for long any more: then every data connection would fail.
 
@@ -197,7 +202,7 @@ class Control:
         aged_s = int(time.time()) - self._secured_at
         if aged_s < 0 and self.tls_version == "TLS 1.3":
             return True
-        if max(aged_s, time.monotonic() - self._began) < _TICKET_CHECK_S:
+        if max(aged_s, self.age_s) < _TICKET_CHECK_S:
             return False
         session = self.session
         if session is None or not session.has_ticket or not session.ticket_lifetime_hint:

@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 import pytest
 import trustme
@@ -106,6 +106,14 @@ def say(text: str):
 async def farewell(connection: Connection, _argument: str) -> None:
     await connection.say("421 Service shutting down.")
     await connection.hang_up()
+
+
+async def nothing(connection: Connection, _argument: str) -> None:
+    """What LIST does: an empty directory."""
+    await connection.say("150 Here it comes.")
+    await connection.data()
+    await connection.end_data()
+    await connection.say("226 Sent.")
 
 
 async def not_now(connection: Connection, _argument: str) -> None:
@@ -334,6 +342,56 @@ class TestTheBeginning:
                 with pytest.raises(FtpsyncdError):
                     account(server, **changes)()
             assert "DELE" not in server.verbs()
+
+
+class TestNotLoggedIn:
+    """530 behind the login: it is forgotten, which another session mends, or a right is lacking."""
+
+    DONE: ClassVar[dict[str, Callable[[Session], Any]]] = {
+        "STOR": lambda session: publish(session, job("/a"))[0].error,
+        "RNFR": lambda session: publish(session, job("/a"))[0].error,
+        "RNTO": lambda session: publish(session, job("/a"))[0].error,
+        "DELE": lambda session: session.delete_many(["/old"])[0],
+        "MKD": lambda session: session.make_dir("/d"),
+        "RMD": lambda session: session.remove_dir("/there"),
+    }
+
+    @classmethod
+    def error(cls, session: Session, verb: str) -> Any:
+        try:
+            return cls.DONE[verb](session)
+        except RemoteError as error:
+            return error
+
+    @pytest.mark.parametrize("verb", DONE)
+    def test_a_right_that_is_lacking_ends_no_session(self, verb):
+        """Each was tried over three of them, time and again, and the server paused for some."""
+        with Scripted({verb: "530 Permission denied."}, LIST=nothing) as server, account(server)() as session:
+            server.files["/old"] = b"x"
+            server.dirs |= {"/there"}
+            error = self.error(session, verb)
+            assert session.usable
+        if verb in {"RNFR", "RNTO"}:
+            assert (error, session.profile.without_renames != "") == (None, True), "as where 550 is said of each"
+        else:
+            assert type(error) is NameRefusedError
+            assert "530 Permission denied." in error.message
+
+    @pytest.mark.parametrize("verb", DONE)
+    @pytest.mark.parametrize("why", ["it is forgotten", "it may be by now", "nobody knows"])
+    def test_a_login_that_is_or_may_be_forgotten_is_no_fault_of_the_file(self, monkeypatch, verb, why):
+        pwd = {"it is forgotten": "530 Please log in.", "nobody knows": "502 Not here."}.get(why, '257 "/" is here.')
+        with (
+            Scripted({verb: "530 Please log in.", "PWD": pwd}) as server,
+            account(server, Profile(renamed=True))() as session,
+        ):
+            if why == "it may be by now":
+                monkeypatch.setattr("ftpsyncd.remote.session.FORGETS_AFTER_S", 0.0)
+            server.files["/old"] = b"x"
+            server.dirs |= {"/there"}
+            error = self.error(session, verb)
+            assert not session.usable
+        assert error.retry in {Retry.LOGIN, Retry.SERVER}
 
 
 class TestTls:
