@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -23,6 +23,7 @@ from ftpsyncd.errors import (
 from ftpsyncd.local.scan import fingerprint_of
 from ftpsyncd.local.tree import root_identity
 from ftpsyncd.model import Exposure, Fingerprint, Kind
+from ftpsyncd.publishing import deleting, publish
 from ftpsyncd.publishing.existing import FreshDirectories
 from ftpsyncd.publishing.lastlook import Folder
 from ftpsyncd.publishing.publish import Publisher
@@ -295,7 +296,7 @@ def test_that_there_can_be_no_trash_is_told_unless_the_name_is_what_is_wrong(
 def test_of_deletes_that_were_told_together_each_took_its_share(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(time, "monotonic", iter([100.0, 106.0]).__next__)
+    monkeypatch.setattr(deleting, "time", SimpleNamespace(monotonic=iter([100.0, 106.0]).__next__))
     for name in "xy":
         worker.put(name)
     outcomes = worker.does(*(Delete(M, name, "", (len(CONTENT),)) for name in "xy"))
@@ -439,7 +440,7 @@ def test_so_it_is_where_a_file_is_sent_that_could_not_be_renamed(
 
 def test_how_long_something_took_is_told(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter(range(1000, 9000, 3))
-    monkeypatch.setattr(time, "monotonic", lambda: float(next(now)))
+    monkeypatch.setattr(publish, "time", SimpleNamespace(monotonic=lambda: float(next(now))))
     (worker.local / "d").mkdir()
     worker.put("a")
     worker.server.files[f"{BASE}/x"] = MemoryFile(b"a jpg", OURS.mtime_ns // 10**9)
