@@ -17,7 +17,8 @@ from ftpsyncd.errors import NoSocketError, RemoteError, ServerUnavailableError, 
 from ftpsyncd.remote.tls import CERTIFICATES, OUR_CERTIFICATES
 
 _FOR_NAMES = 2
-"""Files that the resolver, or OpenSSL for an anchor, may have to open beside what is open."""
+"""Files that the resolver may have to open beside what is open: while the first of two name servers is silent, glibc
+keeps its socket. (OpenSSL needs one, for an anchor.)"""
 FAILURES = (OSError, EOFError, ValueError)
 """What sockets and `ssl` raise; ValueError where a socket was closed or TLS had ended already."""
 
