@@ -19,6 +19,7 @@ from ftpsyncd.config import Config, placed
 from ftpsyncd.errors import FtpsyncdError, LedgerError, LockHeldError, NameRefusedError, RemoteError, UsageError
 from ftpsyncd.inspection.probe import Measure, Probing
 from ftpsyncd.ledger.book import LEDGER, Ledger
+from ftpsyncd.ledger.recovery import is_lost
 from ftpsyncd.quoting import address, one_line, quote
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.keeping import found, kept, learned
@@ -99,12 +100,17 @@ def _directory_of(config: Config, server: str) -> str:
 
 def _keep(config: Config, account: Account) -> tuple[bool, str]:
     """Put the profile into the ledger, or hand it to the daemon that has it; whether that was done, and a sentence."""
+    path = config.state_dir / LEDGER
     try:
-        with Claim(config.state_dir), Ledger(config.state_dir / LEDGER) as ledger:
-            # It is closed in order then, whatever was begun before.
-            whose_before(config.state_dir, whose(config.state_dir), in_order=ledger.in_order)
-            before = ledger.profile(account.key)
-            ledger.put_profile(account.key, kept(account.profile, time.time(), before))
+        with Claim(config.state_dir) as claim:
+            if gone := is_lost(path, claim):
+                # With a new one in its place, nobody would be told any more that what was published is forgotten.
+                return False, f"Not stored: {gone}. The next `run` or `sync` begins a new one, and tells of it."
+            with Ledger(path) as ledger:
+                # It is closed in order then, whatever was begun before.
+                whose_before(config.state_dir, whose(config.state_dir), in_order=ledger.in_order)
+                before = ledger.profile(account.key)
+                ledger.put_profile(account.key, kept(account.profile, time.time(), before))
     except LockHeldError:
         return _hand_over(config, account)
     except LedgerError as error:

@@ -56,11 +56,8 @@ def open_for_work(
         with suppress(OSError):
             claim.close_to_others(_all_of(path))
     _remove_draft(path)
-    notice = ""
-    if _is_empty(path):
-        notice = f"the ledger {path} is an empty file; {_BEGUN_ANEW}{_PAUSES_LOST}"
-    elif claim is not None and claim.used_before and not path.exists():
-        notice = f"there is no ledger {path}, though its directory was used before; {_BEGUN_ANEW}{_PAUSES_LOST}"
+    gone = is_lost(path, claim)
+    notice = f"{gone}; {_BEGUN_ANEW}{_PAUSES_LOST}" if gone else ""
     try:
         return Ledger(path, keep_history_s=keep_history_s, claim=claim), notice
     except LedgerDamagedError as damage:
@@ -77,6 +74,18 @@ def open_for_work(
         _pause(ledger, paused or ())
         lost = _PAUSES_LOST if paused is None else ""
         return ledger, f"{damage.message}; it is kept as {kept}, and {_BEGUN_ANEW}{lost}"
+
+
+def is_lost(path: Path, claim: Claim | None) -> str:
+    """That a ledger is gone which somebody had, in half a sentence; empty where it is there, or there was none.
+
+    Whoever begins a new one has to tell of it: the next one finds that in order.
+    """
+    if _is_empty(path):
+        return f"the ledger {path} is an empty file"
+    if claim is not None and claim.used_before and not path.exists():
+        return f"there is no ledger {path}, though its directory was used before"
+    return ""
 
 
 def set_aside(path: Path, now: datetime) -> Path:

@@ -65,6 +65,26 @@ def test_a_program_gets_one_document(ftpsyncd, config, server):
     assert list(server.home.iterdir()) == []
 
 
+@pytest.mark.parametrize("how", ["gone", "empty"])
+def test_a_ledger_that_is_lost_is_not_begun_anew_without_a_word(ftpsyncd, config, how):
+    """The daemon found the new one in order: neither its log nor an alert told that the one before was lost."""
+    ledger = config.parent / "state" / "ledger.db"
+    assert ftpsyncd("probe", "web", "-c", config).code == 0
+    ledger.unlink()
+    if how == "empty":
+        ledger.touch()
+    ended = ftpsyncd("probe", "web", "--json", "-c", config)
+    document = json.loads(ended.out)
+    assert (ended.code, document["stored"]) == (0, False)
+    assert str(ledger) in document["message"]
+    service = Service(load(config))
+    service.start()
+    try:
+        assert str(ledger) in service.engine.status.daemon.notice
+    finally:
+        service.stop()
+
+
 def test_it_is_not_stored_while_somebody_has_the_ledger_who_cannot_be_told(ftpsyncd, config):
     with Claim(config.parent / "state"):
         ended = ftpsyncd("probe", "web", "--json", "-c", config)
