@@ -32,6 +32,8 @@ _INT = re.compile(r"[-+]?[0-9]{1,18}")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _CONTROL = Expression("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")
 
+_MERGE = "tag:yaml.org,2002:merge"
+"""Of the key `<<`."""
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 
@@ -191,6 +193,13 @@ class Document:
     def _mapping(self, node: yaml.Node, loc: Loc) -> dict[str, object]:
         out: dict[str, object] = {}
         own: dict[str, int] = {}
+        first, *again = [key for key, _ in node.value if key.tag == _MERGE] or [None]
+        for key_node in again:
+            # Which of the two gives way is another one with each program that reads YAML.
+            self._keys[*loc, "<<"] = _place(key_node.start_mark)
+            line = first.start_mark.line + 1
+            told = f"found the key again; expected it once, with a list: `<<: [*one, *two]`; it is in line {line} too"
+            self.complain((*loc, "<<"), told, at_key=True)
         for key_node, value_node, merged in _pairs(node, set()):
             line = key_node.start_mark.line + 1
             if not isinstance(key_node, yaml.ScalarNode):
@@ -358,7 +367,7 @@ def _pairs(node: yaml.Node, known: set[int]) -> Iterator[tuple[yaml.Node, yaml.N
     merges: list[yaml.Node] = []
     for key, value in node.value:
         merged = value.value if isinstance(value, yaml.SequenceNode) else [value]
-        if key.tag == "tag:yaml.org,2002:merge" and all(isinstance(merge, yaml.MappingNode) for merge in merged):
+        if key.tag == _MERGE and all(isinstance(merge, yaml.MappingNode) for merge in merged):
             merges.extend(merged)
         else:
             yield key, value, False

@@ -23,6 +23,12 @@ _HINTS = (
     (r"found character '@'", "a value begins with @", 'quote it: "@media"'),
     (r"found character '%'", "a value begins with %", 'quote it: "%…"'),
     (r"found character '`'", "a value begins with a backquote", "quote it"),
+    (
+        r"undefined alias",
+        "a value begins with *, and nothing above it has an anchor (&) of that name",
+        'correct the name, or quote a pattern: "*.jpg"',
+    ),
+    (r"duplicate anchor", "an anchor (&) has the name of one above it", "give it another one"),
     (r"alias|expected alphabetic or numeric character", "a value begins with * or &", 'quote it: "*.jpg"'),
     (r"tag", "a value begins with !", 'quote it: "!keep.tmp"'),
     (

@@ -242,6 +242,10 @@ ONE_VALUE = [
     ),
     (MINIMAL + "log: {fromat: json}\n", "did you mean `format`?"),
     (MINIMAL + "servers: {}\n", "servers: found the key again"),
+    (
+        MINIMAL + "log: {<<: {level: info}, <<: {level: debug}}\n",
+        "log.<<: found the key again; expected it once, with a",
+    ),
     (MINIMAL + "log: {level: !x info}\n", "log.level: found a YAML tag; expected a plain value"),
 ]
 
@@ -404,7 +408,7 @@ def test_a_pattern_with_the_whole_path_is_explained(refused, home):
         (b"x: %5\n", ":1:4  not valid YAML: a value begins with %"),
         (b"x: `a`\n", "a value begins with a backquote"),
         (b"x: *.jpg\n", 'a value begins with * or &; quote it: "*.jpg"'),
-        (b"x: *jpg\n", "a value begins with * or &"),
+        (b"x: *jpg\n", "a value begins with *, and nothing above it has an anchor"),
         (b"a: b: c\n", ":1:5  not valid YAML: a colon is in the wrong place; check the indentation"),
         (b"a:\n  b: x:\n", ":2:7  not valid YAML: a colon is in the wrong place"),
         (b"a: 1\nb\nc: 2\n", ":2:1  not valid YAML: a key has no colon"),

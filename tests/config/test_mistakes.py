@@ -21,7 +21,9 @@ def said(text: str) -> tuple[str, str]:
     ("text", "what"),
     [
         ("a: @media", 'quote it: "@media"'),
-        ("a: *secret", 'quote it: "*.jpg"'),
+        ("a: *.secret", 'quote it: "*.jpg"'),
+        ("a: *secret", "correct the name, or quote a pattern"),
+        ("a: &secret b\nc: &secret d", "an anchor (&) has the name of one above it"),
         ("a: !secret x", 'quote it: "!keep.tmp"'),
         ("a:\n\t- b", "a tab is here"),
         ("a: b: c", "a colon is in the wrong place"),
