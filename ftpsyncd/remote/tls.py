@@ -130,7 +130,9 @@ class Credentials:
     def context(self, group: str) -> ssl.SSLContext:
         """The context as it was made last; made now if it never was, or for another group.
 
-        One that is in use is never changed: other threads begin connections with it.
+        One that is in use is never changed: other threads begin connections with it. Where the files cannot be read for
+        another group, as between two of them that are renewed one after the other, the one before it does: it costs a
+        server that wants that group a further question.
 
         Args:
             group: see `tls_context`.
@@ -142,7 +144,11 @@ class Credentials:
         """
         made = self._made
         if made is None or made.group != group:
-            self._made = made = self._load(group)
+            try:
+                self._made = made = self._load(group)
+            except (TlsFileError, ServerUnavailableError):
+                if made is None:
+                    raise
         return made.context
 
     def look_again(self) -> TlsFileError | None:

@@ -195,6 +195,18 @@ class TestCredentials:
         assert second is not first
         assert credentials.context("secp384r1") is second
 
+    def test_a_certificate_whose_key_is_not_there_yet_has_the_one_before_it_do_for_another_group_too(
+        self, credentials, files
+    ):
+        """A server that asks for a group does so at the first login: the second one failed then, and all waited."""
+        first = credentials.context("")
+        renewed = trustme.CA().issue_cert("publisher.example.com")
+        replace(files["client_cert"], renewed.cert_chain_pems[0].bytes())
+        assert isinstance(credentials.look_again(), TlsFileError)
+        assert credentials.context("secp384r1") is first
+        replace(files["client_key"], renewed.private_key_pem.bytes())
+        assert credentials.context("secp384r1") is not first
+
 
 @pytest.mark.real_server
 @pytest.mark.parametrize("kind", ["vsftpd", "proftpd"])
