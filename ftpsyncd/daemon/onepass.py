@@ -61,7 +61,7 @@ def progress_of(engine: Engine, at: Moment) -> Progress:
         deletes_done=counters.deletes,
         failed=sum(count.retrying + count.parked for _, count in failures)
         + sum(mirror.queue.space.waiting(mirror.spec.name) for mirror in mirrors)
-        + sum(len(mirror.unreadable.problems) for mirror in mirrors),
+        + sum(mirror.unreadable.count() for mirror in mirrors),
         held=sum(mirror.removals.held + count.held for mirror, count in failures),
         finished=engine.up_to_date
         and all(mirror.finished(at.now) or mirror.spec.server in unavailable for mirror in mirrors),

@@ -21,19 +21,18 @@ def retry(mirror: Mirror, path: str | None, at: Moment) -> str:
     mirror.queue.try_again(at.now)
     mirror.queue.space.try_now(spec.name)
     mirror.offers.rename_all()
-    problems = mirror.unreadable.problems
     if not path:
-        count = failures.clear_all(mirror.id) + len(problems)
+        count = mirror.unreadable.count() + failures.clear_all(mirror.id)
         dirty.mark_deep("", at.now)
         if not count and not mirror.site.performs:
             return f"{spec.name}: nothing had failed"
         if not count:
             return f"{spec.name}: compared again, and {spec.server} is tried now; nothing had failed"
         return f"{spec.name}: {_failed(count)} tried again"
-    itself = failures.of(mirror.id, path) is not None or path in problems
+    itself = failures.of(mirror.id, path) is not None or path in mirror.unreadable.problems
+    below = mirror.unreadable.count(f"{path}/")
     failures.clear(mirror.id, path)
-    below = failures.clear_below(mirror.id, path)
-    below += sum(problem.startswith(f"{path}/") for problem in problems)
+    below += failures.clear_below(mirror.id, path)
     if mirror.offers.is_recorded(path):
         dirty.mark_deep(path, at.now)
     dirty.mark(path, at.now)

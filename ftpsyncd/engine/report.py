@@ -71,7 +71,7 @@ def mapping_status(mirror: Mirror, at: Moment) -> MappingStatus:
         state=state,
         pending=waits + gone,
         in_flight=load.running,
-        failed=failures.retrying + len(mirror.unreadable.problems),
+        failed=failures.retrying + mirror.unreadable.count(),
         parked=failures.parked,
         held=mirror.removals.held + failures.held,
         published_files=totals.files,

@@ -48,6 +48,14 @@ class Unreadable:
         ledger, mapping = self._site.ledger, self._site.id
         return frozenset(path for path in self.problems if not path or ledger.row(mapping, path) is not None)
 
+    def count(self, prefix: str = "") -> int:
+        """How many there are whose paths begin so, but for those that count among what failed.
+
+        The server may have refused a directory that cannot be read here.
+        """
+        tries, mapping = self._site.ledger.failures.tries, self._site.id
+        return sum(path.startswith(prefix) and not tries(mapping, path) for path in self.problems)
+
     def note_directory(self, path: str, why: str, at: Moment) -> None:
         """A directory cannot be listed."""
         if self._has_room_for(path):

@@ -2123,6 +2123,19 @@ def test_a_retry_of_everything_counts_what_cannot_be_read_as_the_status_does(sto
     assert looked_at(story)[1] == {""}
 
 
+@pytest.mark.parametrize(("path", "said"), [(None, ""), ("day", "day: ")])
+def test_a_directory_that_cannot_be_read_and_that_the_server_refused_is_one_path_that_failed(
+    story: Story, path: str | None, said: str
+):
+    story.ledger.put(story.id, "", made(1))
+    story.ledger.put(story.id, "day", made())
+    story.ledger.failures.put(story.id, "day/locked", failed(None))
+    why = {"locked": "Permission denied", "other": "Permission denied"}
+    story.mirror.on_answer(Listing("day", Presence.PRESENT, {}, None, inode=2, device=DISK, unreadable=why), AT)
+    assert mapping_status(story.mirror, AT).failed == 2
+    assert again.retry(story.mirror, path, AT) == f"{M}: {said}2 failed paths are tried again"
+
+
 @pytest.mark.parametrize("path", ["nowhere/at all.jpg", "old"])
 def test_a_retry_of_what_had_not_failed_says_so(story: Story, path: str):
     story.ledger.failures.put(story.id, "a.jpg", failed(None))
