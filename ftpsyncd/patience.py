@@ -131,6 +131,7 @@ class Glances:
 
         Raises:
             TimeoutError: the disk of the place has not answered for `ANSWER_S`, this look or the one before it.
+            MemoryError: there is none left for it.
         """
         until = time.monotonic() + ANSWER_S
         with self._over:
@@ -138,20 +139,25 @@ class Glances:
                 if not self._over.wait(min(until, begun + ANSWER_S) - time.monotonic()):
                     raise TimeoutError
             self._begun[place] = time.monotonic()
-        answer: Future[_Answer] = Future()
+        try:
+            answer: Future[_Answer] = Future()
 
-        def ask() -> None:
-            try:
-                answer.set_result(look())
-            except Exception as error:
-                answer.set_exception(error)
-            finally:
-                self._end(place)
+            def ask() -> None:
+                try:
+                    answer.set_result(look())
+                except Exception as error:
+                    answer.set_exception(error)
+                finally:
+                    self._end(place)
 
-        _begun(ask, f"glance at {place}")
+            _begun(ask, f"glance at {place}")
+        except MemoryError:
+            # The look has not begun: nobody who comes later is to wait for its end.
+            self._end(place)
+            raise
         return answer.result(max(0.0, until - time.monotonic()))
 
     def _end(self, place: Path) -> None:
         with self._over:
-            del self._begun[place]
+            self._begun.pop(place, None)
             self._over.notify_all()

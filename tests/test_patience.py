@@ -115,3 +115,20 @@ def test_where_no_further_thread_is_allowed_it_is_looked_at_all_the_same(
     glances = patience.Glances()
     assert [glances.take(tmp_path, lambda: 1) for _ in range(2)] == [1, 1]
     assert patience.answers({"a": lambda: 1, "b": lambda: 2}) == {"a": 1, "b": 2}
+
+
+def test_a_look_for_which_there_was_no_memory_keeps_no_later_one_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The place was taken for one whose disk does not answer, a password's file for as long as the daemon ran."""
+
+    def no_memory(_thread: threading.Thread) -> None:
+        raise MemoryError
+
+    glances = patience.Glances()
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(threading.Thread, "start", no_memory)
+        with pytest.raises(MemoryError):
+            glances.take(tmp_path, lambda: 1)
+    monkeypatch.setattr(patience, "ANSWER_S", 0.2)
+    assert glances.take(tmp_path, lambda: 1) == 1
