@@ -81,7 +81,8 @@ def whose_before(directory: Path, now: str, *, in_order: bool) -> tuple[str, ...
     over = {now}
     if in_order:
         # The one before that may not have been looked for.
-        over.update(known[:1] if abs(time.time() - since_s) <= SENDERS_KEPT_S else known)
+        this_boot = known[:1] == [now] and _read(BOOT) != ""
+        over.update(known[:1] if _ago_s(since_s, this_boot=this_boot) <= SENDERS_KEPT_S else known)
     before = [each for each in known if each not in over][: SENDERS_KEPT - 1]
     if known != [now, *before] or not closed:
         draft = note.with_name(f"{SENDER}.new")
@@ -104,6 +105,12 @@ def whose_before(directory: Path, now: str, *, in_order: bool) -> tuple[str, ...
             finally:
                 os.close(opened)
     return tuple(before)
+
+
+def _ago_s(since_s: float, *, this_boot: bool) -> float:
+    """How long ago something was that a clock dated which may have been years wrong: it need not have a battery."""
+    by_clock_s = abs(time.time() - since_s)
+    return min(by_clock_s, time.clock_gettime(time.CLOCK_BOOTTIME)) if this_boot else by_clock_s
 
 
 def _read(path: Path) -> str:

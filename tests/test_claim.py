@@ -313,7 +313,9 @@ def test_who_sends_is_told_apart_from_a_copy_of_the_whole_machine(tmp_path: Path
     assert len(found) == 3
 
 
-def test_what_was_sent_before_a_power_failure_is_known_by_whom(tmp_path: Path):
+def test_what_was_sent_before_a_power_failure_is_known_by_whom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(time, "clock_gettime", lambda _clock: 2 * claim.SENDERS_KEPT_S)
+
     def before(now: str, *, in_order: bool = False) -> tuple[str, ...]:
         return claim.whose_before(tmp_path, now, in_order=in_order)
 
@@ -349,6 +351,24 @@ def test_so_it_is_where_the_machine_is_started_once_more_before_that_was_looked_
     assert (tmp_path / claim.SENDER).stat().st_mtime == pytest.approx(moment), "a boot a day would keep it for ever"
     os.utime(tmp_path / claim.SENDER, (moment - 1200, moment - 1200))
     assert claim.whose_before(tmp_path, "fourth boot", in_order=True) == ()
+
+
+def test_so_it_is_where_the_clock_was_set_since_that_had_no_battery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """It began in 1970, or where it was at the last shutdown: all before the boot counted as years ago."""
+    (tmp_path / "boot_id").write_text("1f2e3d\n")
+    monkeypatch.setattr(claim, "BOOT", tmp_path / "boot_id")
+    claim.whose_before(tmp_path, "cut off", in_order=True)
+    assert claim.whose_before(tmp_path, "second boot", in_order=False) == ("cut off",)
+    os.utime(tmp_path / claim.SENDER, (60, 60))
+    monkeypatch.setattr(time, "clock_gettime", lambda _clock: 600.0)
+    assert claim.whose_before(tmp_path, "second boot", in_order=True) == ("cut off",)
+    monkeypatch.setattr(claim, "BOOT", tmp_path / "hidden")
+    assert claim.whose_before(tmp_path, "second boot", in_order=True) == (), "it may be any boot"
+    claim.whose_before(tmp_path, "third boot", in_order=False)
+    os.utime(tmp_path / claim.SENDER, (60, 60))
+    monkeypatch.setattr(claim, "BOOT", tmp_path / "boot_id")
+    monkeypatch.setattr(time, "clock_gettime", lambda _clock: claim.SENDERS_KEPT_S + 1)
+    assert claim.whose_before(tmp_path, "third boot", in_order=True) == (), "that was enough"
 
 
 @pytest.mark.parametrize("noted", ["", "[", "{}", "7", '[7, null, "old"]', "[" * 100_000])
