@@ -182,6 +182,10 @@ class Alarms:
     limits: AlertLimits
     _seen: dict[Key, _Seen] = field(default_factory=dict)
     _told: deque[float] = field(default_factory=deque)
+    _pauses: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """From when to when mappings were paused last, as far as that was seen."""
+    _paused: frozenset[str] = frozenset()
+    """Those that are."""
 
     def judge(self, now_shown: Mapping[Key, Condition], now: float) -> list[Notice]:
         """What is to be told now.
@@ -192,6 +196,7 @@ class Alarms:
         """
         while self._told and self._told[0] <= now - WINDOW_S:
             self._told.popleft()
+        self._note_pauses(now_shown, now)
         notices = []
         for key, condition in now_shown.items():
             seen = self._seen.setdefault(key, _Seen(now, condition))
@@ -200,10 +205,12 @@ class Alarms:
         for step in (Step.RAISED, Step.REMINDER):
             for key in now_shown:
                 seen = self._seen[key]
-                if self._due(seen, now) is step and len(self._told) < MOST:
+                if self._due(key, seen, now) is step and len(self._told) < MOST:
                     notices.append(self._notice(step, key, seen, now))
                     seen.told_at = now
-        for key in self._seen.keys() - now_shown.keys():
+        # What waits in a mapping that is paused is not shown, and waits all the same.
+        hidden = {(AlertKind.OLDEST_PENDING, subject) for subject in self._paused}
+        for key in self._seen.keys() - now_shown.keys() - hidden:
             seen = self._seen[key]
             seen.gone_since = now if seen.gone_since is None else seen.gone_since
             if seen.told_at is None:
@@ -213,8 +220,20 @@ class Alarms:
                 notices.append(self._notice(Step.RECOVERED, key, seen, now))
         return notices
 
-    def _due(self, seen: _Seen, now: float) -> Step | None:
+    def _note_pauses(self, now_shown: Mapping[Key, Condition], now: float) -> None:
+        paused = frozenset(subject for kind, subject in now_shown if kind is AlertKind.PAUSED)
+        for subject in paused:
+            self._pauses[subject] = (self._pauses[subject][0] if subject in self._paused else now, now)
+        self._paused = paused
+
+    def _due(self, key: Key, seen: _Seen, now: float) -> Step | None:
+        kind, subject = key
         if seen.told_at is None:
+            if kind is AlertKind.OLDEST_PENDING and subject in self._pauses:
+                began, ended = self._pauses[subject]
+                if now - ended <= min(ended - began, self.limits.oldest_pending_s):
+                    # So much of the waiting was the pause, of which whoever ended it knows.
+                    return None
             return Step.RAISED if now - seen.since >= seen.condition.patience_s else None
         remind_s = self.limits.remind_s
         return Step.REMINDER if remind_s and not seen.condition.once and now - seen.told_at >= remind_s else None

@@ -214,6 +214,26 @@ def test_flapping_makes_two_messages():
     assert told == [Step.RAISED, Step.RECOVERED]
 
 
+@pytest.mark.parametrize(("paused_s", "quiet_s"), [(10, 10), (1000, 100)])
+def test_what_a_pause_kept_waiting_is_late_when_it_waits_for_as_long_after_it(paused_s: int, quiet_s: int):
+    """Who let a mapping go on was told in that moment that its files had been waiting for long."""
+    alarms, late = Alarms(LIMITS), {(AlertKind.OLDEST_PENDING, "a"): Condition("why", "")}
+    for now in range(0, paused_s + 1, 10):
+        assert steps(alarms, {(AlertKind.PAUSED, "a"): Condition("why", "", 5000)}, now) == []
+    assert steps(alarms, late, paused_s + 1) == steps(alarms, late, paused_s + quiet_s) == []
+    assert steps(alarms, late, paused_s + quiet_s + 1) == [Step.RAISED]
+
+
+def test_what_is_late_is_not_over_because_somebody_pauses_it():
+    alarms = Alarms(LIMITS)
+    late, paused = (AlertKind.OLDEST_PENDING, "a"), (AlertKind.PAUSED, "a")
+    assert steps(alarms, {late: Condition("why", "")}, 0) == [Step.RAISED]
+    for now in (1.0, 2 * CALM_S):
+        assert steps(alarms, {paused: Condition("why", "", 1000)}, now) == []
+    assert steps(alarms, {}, 300) == []
+    assert steps(alarms, {}, 300 + CALM_S) == [Step.RECOVERED]
+
+
 def test_no_reminders_are_possible():
     alarms = Alarms(LIMITS._replace(remind_s=0))
     assert steps(alarms, {HELD: Condition("m", "r")}, 0) == [Step.RAISED]
