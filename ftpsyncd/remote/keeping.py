@@ -26,7 +26,7 @@ from ftpsyncd.remote.profile import (
     Resuming,
 )
 
-_NOT_MEASURED = frozenset({"cap", "joined", "overlapping", "parting", "no_renames"})
+_NOT_MEASURED = frozenset({"cap", "joined", "overlapping", "parting", "no_renames", "renames_joined"})
 
 _NO_RENAMES = "no renames in "
 
@@ -73,6 +73,7 @@ _READ: Mapping[str, Callable[[Any], Any]] = {
     "renames": _flag,
     "no_renames": _directories,
     "renamed": _flag,
+    "renames_joined": _flag,
     "rename_over": _flag,
     "stores_over": _refusal,
     "removing": Removing,
@@ -105,6 +106,7 @@ _HOPELESS: Mapping[str, object] = {
     "stats": False,
     "listings": False,
     "renames": False,
+    "renames_joined": False,
     "rename_over": False,
     "stores_over": False,
     "removing": Removing.EMPTIES,

@@ -243,6 +243,8 @@ class Profile:
     """Directories where they are not allowed, nor anywhere below, whatever is elsewhere."""
     renamed: bool = False
     """A file was gone from under its old name after it was renamed."""
+    renames_joined: bool = True
+    """RNTO is answered also where it came in one write with an RNFR that was refused."""
     rename_over: bool | None = None
     """RNTO replaces a file; None: it was never refused."""
     stores_over: bool | None = None

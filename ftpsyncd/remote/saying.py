@@ -12,7 +12,7 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ftpsyncd.errors import FtpsyncdError, ProtocolError, ServerUnavailableError
+from ftpsyncd.errors import FtpsyncdError, ProtocolError, RemoteError, ServerUnavailableError
 from ftpsyncd.remote import lengths, undecoded
 from ftpsyncd.remote.replies import Reply
 
@@ -46,45 +46,69 @@ def batched(session: Session, commands: Sequence[bytes]) -> None:
 def said(session: Session, commands: Sequence[bytes], timeout_s: float | None = None) -> Generator[Reply, None, None]:
     """See `Session.said`.
 
-    A refused RNFR, said alone, is the answer to the RNTO behind it, too, which is not said: at some servers it would be
-    of the RNFR before that, and some do not answer it.
+    A refused RNFR, said without what is behind it, is the answer to the RNTO there, too, which is not said: at some
+    servers it would be of the RNFR before that, and some do not answer it.
     """
     refused: Reply | None = None
     for part in _writes(session, commands):
         if refused is not None and part[0].startswith(b"RNTO "):
             yield refused
-            refused = None
-            continue
-        session.batching = session.usable and len(part) > 1
-        answered = 0
-        try:
-            session.unmet.before_words()
-            say(session, part)
-            while answered < len(part):
-                if lengths.is_doubtful(session, part[answered]):
-                    lengths.await_answer(session, part[answered], timeout_s)
-                reply = session.final(timeout_s)
-                lengths.judge(session, part[answered], reply)
-                undecoded.answered(session, part[answered])
-                session.unmet.heard(part[answered], reply)
-                refused = reply if len(part) == 1 and part[0].startswith(b"RNFR ") and reply.code >= 400 else None
-                yield reply
-                answered += 1
-        except ServerUnavailableError as error:
-            _look_into(session, part, answered, error)
-            raise
-        except BaseException as error:
-            if not isinstance(error, FtpsyncdError):
-                # Nobody wants the rest, or a signal came in between. What still comes would be taken for answers to
-                # other commands. Not that the batch was to blame.
-                session.batching = False
-                session.abandon()
-            raise
-        if part != [BEGIN_TLS]:  # what comes before TLS begins is looked at there
-            _expect_no_more(session, part)
-        session.batching = False
-        if len(part) > 1:
-            batched(session, part)
+            del part[0]
+        refused = None
+        if part:
+            last = yield from _at_once(session, part, timeout_s)
+            refused = last if part[-1].startswith(b"RNFR ") and last.code >= 400 else None
+
+
+def _at_once(session: Session, part: Sequence[bytes], timeout_s: float | None) -> Generator[Reply, None, Reply]:
+    """`said`, of what goes out in one write; returns the last reply."""
+    session.batching = session.usable and len(part) > 1
+    answers: list[Reply] = []
+    try:
+        session.unmet.before_words()
+        say(session, part)
+        while len(answers) < len(part):
+            command = part[len(answers)]
+            if lengths.is_doubtful(session, command):
+                lengths.await_answer(session, command, timeout_s)
+            reply = session.final(timeout_s)
+            lengths.judge(session, command, reply)
+            undecoded.answered(session, command)
+            session.unmet.heard(command, reply)
+            yield reply
+            answers.append(reply)
+    except ServerUnavailableError as error:
+        _look_into(session, part, answers, error)
+        raise
+    except BaseException as error:
+        if not isinstance(error, FtpsyncdError):
+            # Nobody wants the rest, or a signal came in between. What still comes would be taken for answers to
+            # other commands. Not that the batch was to blame.
+            session.batching = False
+            session.abandon()
+        raise
+    if part != [BEGIN_TLS]:  # what comes before TLS begins is looked at there
+        _expect_no_more(session, part)
+    session.batching = False
+    if len(part) > 1:
+        batched(session, part)
+    return answers[-1]
+
+
+def heard_ahead(session: Session, said: Sequence[bytes]) -> list[Reply]:
+    """The answers to what was said ahead of a transfer, in one write with it.
+
+    Raises:
+        RemoteError: the session ended.
+    """
+    answers: list[Reply] = []
+    try:
+        answers.extend(session.final() for _ in said)  # those that came are in it if one does not
+    except RemoteError as error:
+        if error.reply[:3] != "421" and not swallows(session, said, answers):
+            session.doubt(renames=_renames(said))
+        raise
+    return answers
 
 
 def _expect_no_more(session: Session, part: Sequence[bytes]) -> None:
@@ -107,9 +131,33 @@ def _renames(part: Sequence[bytes]) -> bool:
     return any(each.startswith(b"RNFR ") for each in part)
 
 
-def _look_into(session: Session, part: Sequence[bytes], answered: int, error: ServerUnavailableError) -> None:
+def swallows(session: Session, said: Sequence[bytes], answers: Sequence[Reply]) -> bool:
+    """Learn that RNTO is not answered behind an RNFR that was refused in the same write, if silence ended the session.
+
+    Once is enough: such a server does so each time, and what is learned costs some round trips for a week.
+
+    Args:
+        session: where that was said.
+        said: in one write, the last of it or not.
+        answers: as they were taken, each for the next of what was said.
+
+    Returns:
+        Whether there was such an RNTO, and silence.
+    """
+    if not session.control.fell_silent:
+        return False
+    pairs = zip(said, said[1:], answers, strict=False)
+    found = any(one.startswith(b"RNFR ") and two.startswith(b"RNTO ") and was.code >= 400 for one, two, was in pairs)
+    if found:
+        session.profile.renames_joined = False
+    return found
+
+
+def _look_into(
+    session: Session, part: Sequence[bytes], answers: Sequence[Reply], error: ServerUnavailableError
+) -> None:
     """Learn what may have ended the session while the answer to a command was awaited."""
-    command = part[answered]
+    command = part[len(answers)]
     if session.control.said_too_much:
         # Nothing of this was said: no command of it is to blame.
         if session.batching:
@@ -117,18 +165,24 @@ def _look_into(session: Session, part: Sequence[bytes], answered: int, error: Se
     elif lengths.learns(session, command, error.reply):
         session.batching = False
     elif error.reply[:3] != "421" and not session.control.was_cut:
-        if not isinstance(error.__cause__, TimeoutError) and undecoded.ended(session, command):
-            session.batching = False
-        elif command == b"EPSV" and ":" not in session.control.local:
-            # All before it was answered: as a rule, that it came in a batch is not to blame. A login finds that out.
-            session.misses_epsv()
-        elif command.startswith(b"MLST ") and isinstance(error.__cause__, TimeoutError):
-            # The login has shown that batches are answered. Sessions that end side by side count once.
-            session.batching = False
-            if session.profile.stats_missed == session.missed:
-                session.profile.misses_stats()
-        elif session.batching:
-            session.doubt(renames=_renames(part))
+        _look_at_command(session, part, answers, silent=isinstance(error.__cause__, TimeoutError))
+
+
+def _look_at_command(session: Session, part: Sequence[bytes], answers: Sequence[Reply], *, silent: bool) -> None:
+    """See `_look_into`, where it may be a command that the server, or something on the way, does not bear."""
+    command = part[len(answers)]
+    if swallows(session, part, answers) or (not silent and undecoded.ended(session, command)):
+        session.batching = False
+    elif command == b"EPSV" and ":" not in session.control.local:
+        # All before it was answered: as a rule, that it came in a batch is not to blame. A login finds that out.
+        session.misses_epsv()
+    elif command.startswith(b"MLST ") and silent:
+        # The login has shown that batches are answered. Sessions that end side by side count once.
+        session.batching = False
+        if session.profile.stats_missed == session.missed:
+            session.profile.misses_stats()
+    elif session.batching:
+        session.doubt(renames=_renames(part))
 
 
 def _writes(session: Session, commands: Sequence[bytes]) -> Iterator[list[bytes]]:
@@ -142,7 +196,7 @@ def _writes(session: Session, commands: Sequence[bytes]) -> Iterator[list[bytes]
             part = []
             alone = _is_doubtful(session, command)
         part.append(command)
-        if alone:
+        if alone or (command.startswith(b"RNFR ") and not session.profile.renames_joined):
             yield part
             part = []
     if part:

@@ -450,7 +450,7 @@ class _Cycle:
         answers: list[Reply] = []
         try:
             ahead = [*renames, *(command for _, command in asked)]
-            if ahead and not session.profile.pipelining:
+            if ahead and not (session.profile.pipelining and (session.profile.renames_joined or not renames)):
                 answers, ahead = session.exchange(ahead), []
             self._stand(upload, store)
             session.say([*ahead, store, *([prepare(session)[0]] if another else [])])
@@ -464,10 +464,8 @@ class _Cycle:
         sending = Sending(session, upload, len(ahead))
         sending.send(offer)
         try:
-            answers += session.finals(len(ahead))
+            answers += saying.heard_ahead(session, ahead)
         except RemoteError as error:
-            if error.reply[:3] != "421":
-                session.doubt(renames=bool(renames))
             if ended is not None:
                 ended.error = error
             upload.error = upload.error or error
@@ -475,6 +473,7 @@ class _Cycle:
         if ended is not None:
             renamed(session, ended, answers[: len(renames)])
         self.offer = sending.judge(another=another)
+        saying.swallows(session, ahead, answers)
         saying.batched(session, ahead if upload.error is None else [])
         self.slow = upload.ended > upload.slow_after
         if before is not None:

@@ -97,6 +97,8 @@ class Control:
 
     _how = "The connection to the server is finished."
     """What is told of that to whoever wants an answer afterwards."""
+    fell_silent = False
+    """A reply was awaited in vain, and nothing else has ended it."""
 
     def __init__(
         self,
@@ -350,7 +352,7 @@ class Control:
             try:
                 self._hear(deadline)
             except FAILURES as error:
-                self.broken = True
+                self.broken, self.fell_silent = True, isinstance(error, TimeoutError)
                 raise translate(error, f"waiting for the reply of {self._where}") from error
             except BaseException:
                 # Ctrl-C, or what a program's handler of a signal raises: the reply would be taken for another one.

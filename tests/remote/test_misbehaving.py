@@ -108,6 +108,10 @@ async def farewell(connection: Connection, _argument: str) -> None:
     await connection.hang_up()
 
 
+async def unheard(_connection: Connection, _argument: str) -> None:
+    """What RNTO does: it is not answered, and what comes next is."""
+
+
 async def nothing(connection: Connection, _argument: str) -> None:
     """What LIST does: an empty directory."""
     await connection.say("150 Here it comes.")
@@ -2188,6 +2192,34 @@ class TestRenaming:
                     session.rename("/gone", "/b")
                 assert session.usable
             assert "RNTO" not in server.verbs()
+
+    def test_a_server_that_does_not_answer_a_new_name_after_a_refused_rnfr_costs_one_time_out(self):
+        """It cost one for each such rename, and the session, as long as files were published in between."""
+        with Scripted(RNFR="550 No such file.", RNTO=unheard, hangs=True) as server:
+            acc = account(server)
+            with acc() as session:
+                with pytest.raises(ServerUnavailableError):
+                    session.rename("/gone", "/b")
+                assert not session.usable
+            with acc() as session:
+                for _ in range(2):
+                    with pytest.raises(NotFoundError):
+                        session.rename("/gone", "/b")
+                assert errors_of(publish(session, job("/a"), job("/b"))) == [NotFoundError] * 2
+                assert session.usable
+                assert acc.profile.pipelining is True
+                server.script.pop("RNFR"), server.script.pop("RNTO")
+                assert errors_of(publish(session, job("/a"), job("/b"))) == [None, None]
+
+    def test_so_does_one_of_which_that_is_seen_beside_the_next_file(self):
+        script: dict[str, Any] = {"GREETING": "220 (vsFTPd 3.0.3)", "RNFR": ["550 No such file."], "RNTO": [unheard]}
+        with Scripted(script, hangs=True) as server:
+            acc = account(server, Profile(reached=True, renamed=True))
+            with acc() as session:
+                results = publish(session, *map(job, ("/a", "/b", "/c")))
+                assert results[0].error is not None
+                assert not session.usable
+            assert acc.profile.renames_joined is False
 
     def test_a_vanished_temporary_is_not_found(self):
         with Scripted(RNFR=[None, "550 No such file."]) as server:
