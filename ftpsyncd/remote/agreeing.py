@@ -18,6 +18,7 @@ from ftpsyncd.errors import (
     LoginRefusedError,
     NotSupportedError,
     RemoteError,
+    ServerFullError,
     ServerUnavailableError,
     TransferFailedError,
 )
@@ -135,7 +136,7 @@ def _no_connection(session: Session, refusal: Reply) -> RemoteError:
     Whatever the words are, they are not about a file, nor about the password.
     """
     error = session.error(refusal, "PASV" if session.is_passive else "PORT")
-    if isinstance(error, NotSupportedError | LoginRefusedError | TransferFailedError):
+    if isinstance(error, NotSupportedError | LoginRefusedError | TransferFailedError | ServerFullError):
         remedy = PASSIVE_REFUSED_REMEDY if session.is_passive else ACTIVE_REMEDY
         return DataUnreachableError(
             f"The server offers no data connection: {refusal.text}", reply=refusal.text, remedy=remedy

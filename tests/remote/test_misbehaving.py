@@ -1715,8 +1715,10 @@ class TestPassiveMode:
             "500 PASV: internal error",
             "500 Unknown command.",
             "502 Not implemented.",
+            "452 No port is left.",
             "530 Not for this address.",
             "550 No port is free.",
+            "552 No port is left.",
         ],
     )
     def test_a_refusal_that_may_pass_is_not_final(self, reply):
