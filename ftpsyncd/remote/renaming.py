@@ -143,7 +143,8 @@ def refused(
     """
     error = session.refusal(refusal, "RNTO", target)
     if not session.usable:
-        raise ServerUnavailableError("The connection ended before the file had its final name.", reply=error.reply)
+        said = f"The connection ended before the file had its final name: {error.reply}"
+        raise ServerUnavailableError(said, reply=error.reply)
     if refusal.code not in {450, 451} and refusal.code < 550:
         raise error
     there = session.stat(target)

@@ -2223,6 +2223,13 @@ class TestRenaming:
                 assert not session.usable
             assert acc.profile.renames_joined is False
 
+    def test_what_a_server_says_that_never_takes_a_new_name_is_told(self):
+        """It was told that the connection had ended, as which it was left."""
+        with Scripted(RNTO="503 Bad sequence of commands.") as server, account(server)() as session:
+            (result,) = publish(session, job("/a"))
+        assert isinstance(result.error, ServerUnavailableError)
+        assert "503 Bad sequence of commands." in result.error.message
+
     def test_a_vanished_temporary_is_not_found(self):
         with Scripted(RNFR=[None, "550 No such file."]) as server:
             results, _, _ = publish_three(server)
