@@ -125,8 +125,8 @@ class _Cycle:
     """To be sent once more: their data connections were ended in haste, and they did not arrive."""
     cleared: bool = False
     """Of the file that is being begun, what was under its final name is deleted."""
-    unreached: DataUnreachableError | NoSocketError | TlsError | None = None
-    """By which the session ended: no data connection, or none as it has to be; no file before is to blame."""
+    ended_by: RemoteError | None = None
+    """What ended the session, where that is known; no file before is to blame."""
     slow: bool = False
     """The last transfer took so long that its final name, two round trips away, shall not wait for another one."""
 
@@ -159,7 +159,7 @@ class _Cycle:
             # Nothing of this job was sent. The files before are ended first: results come in order.
             if again is not None:
                 again.close()
-            self._note_unreached(error)
+            self._note_end(error)
             yield from self._flush()
             yield PublishResult(job, reaching.explained(self.session, error, job.temporary), gone=self.cleared)
             return
@@ -171,7 +171,7 @@ class _Cycle:
         self.opened = upload
         ended = self._transfer(upload)
         self.opened = self.ending = None
-        self._note_unreached(upload.error)
+        self._note_end(upload.error)
         repeats = upload.error is not None and self._repeats(upload)
         self._keep(upload, repeats=repeats)
         failed = upload.error
@@ -185,10 +185,10 @@ class _Cycle:
         else:
             yield from self._lost()
 
-    def _note_unreached(self, error: FtpsyncdError | None) -> None:
-        """Note that it is for want of a data connection, or of TLS for it, that the session ends."""
-        if isinstance(error, DataUnreachableError | NoSocketError | TlsError) and not self.session.usable:
-            self.unreached = error
+    def _note_end(self, error: FtpsyncdError | None) -> None:
+        """Note what the session ends with, for the files before: no data connection, or the server's last words."""
+        if isinstance(error, RemoteError) and not self.session.usable:
+            self.ended_by = self.ended_by or error
 
     def _keep(self, upload: Outgoing, *, repeats: bool) -> None:
         """After its transfer: what arrived is to be verified, and of what did not, only what is worth it stays."""
@@ -360,19 +360,23 @@ class _Cycle:
 
     def _is_lost(self, upload: Outgoing) -> bool:
         if upload.error is None and not self.session.usable:
-            what, by = "The connection ended before the file had its final name", self.unreached
+            what, by = "The connection ended before the file had its final name", self.ended_by
             if by is None:
                 upload.error = ServerUnavailableError(f"{what}.")
-            else:
+            elif isinstance(by, DataUnreachableError | NoSocketError | TlsError):
                 kind = NoSocketError if isinstance(by, NoSocketError) else DataUnreachableError
                 upload.error = kind(f"{what}: {by.message}", reply=by.reply, remedy=by.remedy)
+            else:
+                upload.error = ServerUnavailableError(f"{what}: {by.message}", reply=by.reply)
         return upload.error is not None
 
     def _flush(self) -> Iterator[PublishResult]:
         """Verify and rename the files before, without a next one."""
         if self.before is not None:
-            with contextlib.suppress(RemoteError):  # it is in the upload's error, or `_lost` says it
+            try:
                 yield from self._verify(another=False)
+            except RemoteError as error:  # it is in the upload's error, or `_lost` says it
+                self._note_end(error)
         yield from self._lost()
         last = self.verified
         if last is None:

@@ -116,8 +116,7 @@ def test_it_is_about_that_file_or_the_server_and_what_is_said_is_told(
         assert type(error) is (kind or type(None))
         assert session.usable is not ends
         if isinstance(error, RemoteError):
-            told = (verb, code) not in {("SIZE", 421), ("MFMT", 421)}  # of what came after it has arrived
-            assert error.reply == f"{code} Refused." * told
+            assert error.reply == f"{code} Refused."
             assert error.remedy or error.retry in {Retry.NEVER, Retry.FILE}
         if not ends:
             assert [result.error for result in results[1:]] == [None]
