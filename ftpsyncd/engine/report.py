@@ -93,7 +93,7 @@ def at_rest_until(mirror: Mirror, status: MappingStatus, now: float) -> float:
 
     What waits for anything tells for how long, and why, which time alone may change.
     """
-    if status.state is not MappingState.IN_SYNC or status.comparing or status.pending or status.oldest_pending_s:
+    if status.state is not MappingState.IN_SYNC or status.oldest_pending_s is not None:
         return now
     due = mirror.dirty.next_due()
     return math.inf if due is None else due - RELIST_GAP_S

@@ -17,6 +17,7 @@ from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.local.changes import Changes, WatchReport
 from ftpsyncd.mapping.mirror import Mirror
 from ftpsyncd.mapping.site import Moment
+from ftpsyncd.mapping.unreadable import FIRST_AGAIN_S
 from ftpsyncd.model import Intent, Kind, Listing, Presence, RootIdentity
 from ftpsyncd.publishing.lastlook import Folder
 from ftpsyncd.specs import MappingSpec
@@ -130,6 +131,21 @@ def test_a_status_is_told_anew_when_what_is_due_next_is_near(all_: All):
     assert not any(status.comparing for status in all_.rounds.status(all_.at))
     all_.now = NOW + 60
     assert [status.name for status in all_.rounds.status(all_.at) if status.comparing] == ["m07"]
+
+
+def test_for_how_long_something_waits_is_told_anew_also_if_that_was_no_time_yet(all_: All):
+    """Told in the turn in which it failed, it was 0 s until the next try, which may be minutes away."""
+    listing = Listing(
+        "", Presence.PRESENT, {}, None, root=ROOT, inode=1, device=DISK, unreadable={"a": "no"}, taken_wall_ns=WALL
+    )
+    all_.mirrors["m07"].on_answer(listing, all_.at)
+    all_.rounds.stir("m07")
+    all_.turn()
+    waited = list[float | None]()
+    for _ in range(2):
+        waited += (status.oldest_pending_s for status in all_.rounds.status(all_.at) if status.name == "m07")
+        all_.now += FIRST_AGAIN_S / 2
+    assert waited == [0.0, FIRST_AGAIN_S / 2]
 
 
 def test_what_was_handed_out_is_told_and_may_end(all_: All):
