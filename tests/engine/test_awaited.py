@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsyncd.actions import RenameDir, Upload
+from ftpsyncd.actions import Rename, RenameDir, Upload
 from ftpsyncd.core.gate import Breaker
 from ftpsyncd.daemon import knows
 from ftpsyncd.engine.awaited import awaited, renamed_first
@@ -112,6 +112,17 @@ def test_whether_a_directory_is_being_renamed_is_known(story: Story) -> None:
     assert renamed_first(story.mirror, "old/a") == ("old", False)
     assert isinstance(story.queue.take(NOW), RenameDir)
     assert renamed_first(story.mirror, "d/a") == ("d", True)
+
+
+def test_a_directory_in_the_place_of_a_file_that_gets_another_name_waits_for_no_rename_of_a_directory(
+    story: Story,
+) -> None:
+    """That file only leaves; what is in a published directory that leaves goes with it."""
+    story.queue.offer(RenameDir(M, "new", "d", 5))
+    assert renamed_first(story.mirror, "d/a") == ("d", False)
+    story.ledger.put(story.id, "e", Row(Kind.FILE, Fingerprint(1, 2, 4), SHA, WALL))
+    story.queue.offer(Rename(M, "moved", "e", Fingerprint(1, 2, 4), SHA))
+    assert renamed_first(story.mirror, "e/a") is None
 
 
 def test_who_asks_why_is_told_that_too(story: Story) -> None:
