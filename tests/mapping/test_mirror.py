@@ -10,7 +10,7 @@ from unittest import mock
 
 import pytest
 
-from ftpsyncd.actions import Action, Delete, Did, Done, Failed, MakeDir, Rename, RenameDir, Upload
+from ftpsyncd.actions import Action, Delete, Did, Done, Failed, MakeDir, RemoveDir, Rename, RenameDir, Upload
 from ftpsyncd.core.deletes import WINDOW_S
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import NAMES_PER_DIRECTORY, Sighting, sight
@@ -27,11 +27,12 @@ from ftpsyncd.local.changes import Changes, WatchReport
 from ftpsyncd.local.limits import Shortage
 from ftpsyncd.mapping.looks import LOOKS_AT_ONCE, SILENT_S
 from ftpsyncd.mapping.mirror import Mirror
-from ftpsyncd.mapping.offers import Offers
+from ftpsyncd.mapping.offers import REFUSED_KEPT, Offers
 from ftpsyncd.mapping.site import Moment
 from ftpsyncd.mapping.unreadable import LONGEST_AGAIN_S
 from ftpsyncd.mapping.waits import RESTLESS_S
 from ftpsyncd.model import MIXED, Disk, Entry, Hold, HoldKind, Intent, Kind, Listing, Presence, RootIdentity, Row
+from ftpsyncd.paths import basename, parent
 from ftpsyncd.publishing.lastlook import Folder
 from ftpsyncd.specs import DeleteLimit, DeletePolicy, MappingSpec
 from ftpsyncd.status import MappingState
@@ -239,6 +240,52 @@ def test_a_directory_with_a_file_that_was_changed_at_the_server_is_not_renamed(s
     story.mirror.on_answer(Listing("new", Presence.PRESENT, {"a": PICTURE}, None, inode=50, device=DISK), AT)
     assert not story.queue.moves_from(M, "old")
     assert "new/a" in story.mirror.waits.pending
+
+
+def test_what_waits_in_a_directory_that_gets_another_name_is_not_done_under_the_old_one(story: Story):
+    """It would be made once more at the server, for that."""
+    story.queue.offer(Upload(M, "old/b", file(inode=8).fingerprint))
+    story.mirror.on_answer(Listing("new", Presence.PRESENT, {"a": PICTURE}, None, inode=50, device=DISK), AT)
+    story.mirror.pump(AT)
+    assert isinstance(story.queue.waiting(M, "new"), RenameDir)
+    assert story.queue.waiting(M, "old/b") is None
+
+
+def test_of_very_many_directories_that_the_server_would_not_rename_the_first_are_tried_once_more(story: Story):
+    for number in range(REFUSED_KEPT + 1):
+        story.mirror.offers.not_renamed(f"d{number}")
+    assert not story.mirror.offers.any_not_renamed("d0")
+    assert story.mirror.offers.any_not_renamed("d1")
+    assert story.mirror.offers.any_not_renamed(f"d{REFUSED_KEPT}")
+
+
+@pytest.mark.parametrize("action", [Delete(M, "old/a"), RemoveDir(M, "old")], ids=["a file", "a directory"])
+def test_what_was_to_be_deleted_and_was_not_is_looked_at_once_more(story: Story, action: Delete | RemoveDir):
+    """A hold that began meanwhile withholds it, and people are told of it."""
+    story.mirror.offers.not_performed(action, AT)
+    story.mirror.pump(AT)
+    assert story.disk.names == [(parent(action.path), frozenset({basename(action.path)}))]
+
+
+def test_what_waits_for_space_takes_no_room_in_the_queue(ledger: Ledger):
+    """Nor does what waited there before: files of other directories would wait behind it."""
+    story = Story(ledger, settle_s=0.0)
+    story.queue.offer(Upload(M, "old/b", file(inode=8).fingerprint))
+    for name in ("x", "y"):
+        story.queue.space.refused(M, f"old/{name}", "552 Quota exceeded", NOW)
+    before = story.queue.space.waiting(M)
+    story.sees("old", b=file(inode=9), c=file(inode=10))
+    assert story.queue.load(M).waiting == 0
+    assert story.queue.space.waiting(M) == before + 2
+
+
+def test_a_new_directory_that_cannot_be_read_is_there_at_the_server(ledger: Ledger):
+    """Whether it is a published one under a new name cannot be seen, with `empty_dirs`."""
+    story = Story(ledger, empty_dirs=True)
+    story.sees("", new=folder(8))
+    story.mirror.on_answer(Listing("new", Presence.UNREADABLE, {}, None, problem="permission denied"), AT)
+    story.mirror.pump(AT)
+    assert story.queue.waiting(M, "new") == MakeDir(M, "new", 8)
 
 
 @pytest.mark.parametrize(("made_after_ns", "renamed"), [(-1, True), (0, True), (1, False)])
