@@ -226,6 +226,35 @@ def test_who_wants_a_reload_of_a_daemon_that_ends_is_told_so_at_once(monkeypatch
     assert time.monotonic() - began < process.RELOAD_ANSWER_S / 2
 
 
+def test_who_wants_a_reload_hears_of_it_also_when_that_takes_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "END_LOOK_S", 0.01)
+    asking = process.Asking()
+
+    def grant() -> None:
+        wish, answer = asking.wishes.get(timeout=60)
+        assert wish is Wish.RELOAD
+        assert answer is not None
+        threading.Event().wait(0.3)
+        answer.set_result("reloaded")
+
+    granting = threading.Thread(target=grant)
+    granting.start()
+    assert asking.for_reload() == "reloaded"
+    granting.join()
+    monkeypatch.setattr(process, "RELOAD_ANSWER_S", 0.1)
+    with pytest.raises(TimeoutError):
+        asking.for_reload()
+
+
+def test_the_time_to_end_counts_from_the_first_wish_for_it() -> None:
+    asking = process.Asking()
+    asking.for_end()
+    first = asking.end_at
+    asking.for_end()
+    assert first is not None
+    assert asking.end_at == first
+
+
 def test_the_end_waits_for_no_reload_that_was_wanted_before() -> None:
     wishes: Wishes = SimpleQueue()
     wishes.put((Wish.RELOAD, None))

@@ -718,7 +718,9 @@ def test_a_disk_that_hangs_while_its_files_are_opened_keeps_no_other_mapping_wai
             one.stop()
 
 
-def test_the_time_to_stop_counts_from_when_it_was_asked_for(tmp_path: Path) -> None:
+@pytest.mark.parametrize("lost", [False, True])
+def test_the_time_to_stop_counts_from_when_it_was_asked_for(tmp_path: Path, *, lost: bool) -> None:
+    """Whoever has the ledger that is there now knows nothing of what still runs: then there is none."""
     (tmp_path / "in").mkdir()
     (tmp_path / "in/film.mov").write_bytes(os.urandom(5_000_000))
     with running("pyftpdlib") as server:
@@ -731,8 +733,12 @@ def test_the_time_to_stop_counts_from_when_it_was_asked_for(tmp_path: Path) -> N
         one = Service(load(config), one_pass=True)
         one.start()
         until(lambda: one.status().transfers, "the transfer runs")
+        if lost:
+            one.engine.lost(LedgerLostError("the ledger is not at its place"))
+            until(lambda: one.engine.failure is not None, "that has ended the engine", 20)
         began = time.monotonic()
-        one.stop(began - service.STOP_S)
+        with suppress(LedgerLostError):
+            one.stop(None if lost else began - service.STOP_S)
         assert time.monotonic() - began < 20
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -96,6 +97,46 @@ def test_what_is_lost_again_right_after_has_its_turn_in_a_while_though_nothing_e
         waits_s = branches.wait_s(time.monotonic())
     assert waits_s is not None
     assert 0.5 < waits_s < 300, "ten times as long as the first one took"
+
+
+def test_of_folders_that_were_deleted_nothing_is_kept(root: Path) -> None:
+    with closing(inotify.Inotify()) as kernel:
+        branches = Branches(str(root), kernel, lambda _path: True, Batch())
+        for number in range(3):
+            (root / f"{number}" / "below").mkdir(parents=True)
+        branches.enter_root("the start")
+        assert branches.work(math.inf)
+        assert len(branches._by_wd) == 7
+        for number in range(3):
+            shutil.rmtree(root / f"{number}")
+        branches.absorb(kernel.read()[0])
+        assert branches.work(math.inf)
+        assert (len(branches._by_wd), branches._root.children) == (1, {})
+
+
+def test_a_folder_that_cannot_be_listed_for_want_of_files_is_polled_until_it_can(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is below it is not known, and so not watched."""
+    (root / "sub" / "below").mkdir(parents=True)
+    listed = os.scandir
+
+    def refuse(path: str) -> object:
+        if path.endswith("/sub"):
+            raise OSError(errno.EMFILE, "Too many open files")
+        return listed(path)
+
+    with closing(inotify.Inotify()) as kernel:
+        branches = Branches(str(root), kernel, lambda _path: True, Batch())
+        with monkeypatch.context() as few:
+            few.setattr(os, "scandir", refuse)
+            branches.enter_root("the start")
+            assert branches.work(math.inf)
+        assert (branches.unwatched(), branches.shortage) == (("sub",), limits.Shortage.FILES)
+        branches.retry()
+        assert branches.work(math.inf)
+        assert (branches.unwatched(), branches.shortage) == ((), limits.Shortage.REFUSED)
+        assert len(branches._by_wd) == 3
 
 
 def test_overflow_after_overflow_with_many_folders_does_not_livelock(root: Path) -> None:
