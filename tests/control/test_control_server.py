@@ -453,6 +453,14 @@ def test_that_no_descriptor_is_left_is_told_once_and_tried_again_in_its_time(pat
     assert [line.strip() for line in said] == ["nobody is let in at the control socket: Too many open files"]
 
 
+def test_a_mistake_that_nobody_waits_for_is_told_in_the_log(path, caplog):
+    with ControlServer(FakeDaemon(), path) as serving:
+        loop_of(serving).call_soon_threadsafe(lambda: 1 / 0)
+        until(lambda: "ZeroDivisionError" in caplog.text, "it is told", 30)
+        assert "Unhandled error" not in caplog.text
+        assert healthy(path)
+
+
 def test_as_many_are_let_in_as_have_connected_before_the_stop(path):
     with ExitStack() as stack:
         served = ControlServer(FakeDaemon(), path)

@@ -11,6 +11,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -26,7 +28,7 @@ from ftpsyncd.ledger.book import LEDGER, Ledger
 from ftpsyncd.ledger.database import _OPEN
 from ftpsyncd.local.scan import Scanner, fingerprint_of
 from ftpsyncd.mapping import looks, mirror
-from ftpsyncd.model import Failure, Hold, Intent, Kind, Listing
+from ftpsyncd.model import Failure, Hold, HoldKind, Intent, Kind, Listing
 from ftpsyncd.questions import CommandName
 from ftpsyncd.remote import account
 from ftpsyncd.specs import destination
@@ -262,6 +264,26 @@ def test_a_decision_is_not_about_another_folder_than_people_were_told_of(held: S
     assert "nothing was decided" not in held.decide(name)
     assert held.sync().held == 0
     assert held.published == (set() if name is CommandName.APPROVE else {"a", "b", "c", "d", "e"})
+
+
+@pytest.mark.parametrize(
+    ("told", "now", "decided"),
+    [
+        ((HoldKind.REPLACED_SOURCE, "one disk"), (HoldKind.REPLACED_SOURCE, "one disk"), True),
+        ((HoldKind.REPLACED_SOURCE, "one disk"), (HoldKind.REPLACED_SOURCE, "one disk (and 1 more)"), False),
+        ((HoldKind.REPLACED_SOURCE, "one disk"), (HoldKind.UNMOUNTED_SOURCE, "one disk"), False),
+        ((HoldKind.MASS_DELETE, "4 deletes"), (HoldKind.MASS_DELETE, "5 deletes"), True),
+        (None, (HoldKind.MASS_DELETE, "4 deletes"), False),
+        ((HoldKind.MASS_DELETE, "4 deletes"), None, True),
+    ],
+)
+def test_a_decision_is_about_the_hold_that_people_were_told_of(
+    told: tuple[HoldKind, str] | None, now: tuple[HoldKind, str] | None, *, decided: bool
+):
+    before, hold = (None if each is None else Hold(each[0], 0, each[1]) for each in (told, now))
+    at_work = SimpleNamespace(removals=SimpleNamespace(source=SimpleNamespace(missing=""), hold=hold))
+    why = deciding._otherwise(cast("mirror.Mirror", at_work), before)
+    assert why == ("" if decided else f", because it is not as it was told any more: {now and now[1]}")
 
 
 def test_nor_about_deletes_in_the_folder_that_is_back_when_people_were_told_of_another_one(held: Site):
