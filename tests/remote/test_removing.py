@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from ftpsyncd.errors import AlreadyExistsError, NameRefusedError, ServerUnavailableError
+from ftpsyncd.errors import (
+    AlreadyExistsError,
+    InUseError,
+    MountPointError,
+    NameRefusedError,
+    RemoteError,
+    ServerUnavailableError,
+)
 from ftpsyncd.remote.keeping import hope, refusals
 from ftpsyncd.remote.library import Ftp
 from ftpsyncd.remote.profile import Profile, Removing
@@ -85,6 +92,7 @@ def test_it_is_tried_once():
 def test_nothing_is_tried_at_servers_that_are_known():
     with Tree(end=None, GREETING="220 (vsFTPd 3.0.3)") as server, account(server, Profile())() as session:
         assert session.remove_dir("/d") is False
+        assert session.profile.removing is Removing.REFUSES
         assert "MKD" not in server.verbs()
 
 
@@ -171,3 +179,65 @@ def test_names_that_are_too_long_to_try_it_do_not_keep_one_that_is_not():
         assert session.remove_dir(path) is True
         assert session.profile.removing is None
         assert "MKD" not in server.verbs()
+
+
+@pytest.mark.parametrize(
+    ("above", "here", "error"),
+    [("5g1", "6g1", MountPointError), ("5g1", "5g2", InUseError), ("", "6g1", InUseError), ("5g1", "", InUseError)],
+    ids=["another disk", "the same", "not told above", "not told here"],
+)
+def test_a_busy_directory_is_a_mount_point_only_as_far_as_the_server_tells_of_disks(above: str, here: str, error):
+    async def mlst(connection: Connection, path: str) -> None:
+        unique = {"/": above, "/d": here}[path]
+        await connection.say(f"250-\n type=dir;{unique and f'unique={unique};'} {path}\n250 End")
+
+    busy = Tree(FEAT="211-F\n MLST type*;unique*;\n211 End", MLST=mlst, RMD="550 Device or resource busy")
+    with busy as server, account(server)() as session:
+        del server.files["/d/theirs"]
+        with pytest.raises(error) as caught:
+            session.remove_dir("/d")
+        assert type(caught.value) is error
+
+
+def test_nor_is_it_one_where_no_server_tells_of_disks():
+    with Tree(RMD="550 Device or resource busy", MLST="500 What?") as server, account(server)() as session:
+        del server.files["/d/theirs"]
+        with pytest.raises(InUseError):
+            session.remove_dir("/d")
+        assert "MLST" not in server.verbs()
+
+
+@pytest.mark.parametrize("verb", ["RMD", "DELE"])
+def test_what_nobody_may_see_is_not_told_as_removed(verb: str):
+    """In a directory that nobody is let into, pure-ftpd shows nothing, and removes nothing."""
+    denied = "550 Permission denied."
+    with Scripted({"CWD": denied, verb: denied}) as server, account(server)() as session:
+        if verb == "RMD":
+            with pytest.raises(NameRefusedError):
+                session.remove_dir("/closed/d")
+        else:
+            paths = [f"/closed/{name}" for name in "abcd"]
+            assert [type(each) for each in session.delete_many(paths)] == [NameRefusedError] * 4
+            assert server.log.count("CWD /closed") < 4, "each is gone to"
+
+
+@pytest.mark.parametrize("verb", ["RMD", "DELE"])
+def test_but_what_is_seen_not_to_be_there_is(verb: str):
+    with Scripted({verb: "550 Permission denied."}) as server, account(server)() as session:
+        server.files["/a"] = b"content"
+        if verb == "RMD":
+            assert session.remove_dir("/d") is True
+            return
+        gone, there = session.delete_many(["/b", "/a"])
+        assert (gone, type(there)) == (None, NameRefusedError)
+
+
+@pytest.mark.parametrize("reply", ["226 Transfer complete.", "150 Here it comes."])
+def test_the_late_word_of_a_transfer_is_not_that_something_was_removed(reply: str):
+    with Scripted(RMD=reply, DELE=reply) as server, account(server)() as session:
+        server.files["/a"] = b"content"
+        server.dirs.add("/d")
+        with pytest.raises(RemoteError):
+            session.remove_dir("/d")
+    with Scripted(DELE=reply) as server, account(server)() as session, pytest.raises(RemoteError):
+        session.delete_many(["/a"])
