@@ -24,7 +24,8 @@ from ftpsyncd.remote.wire import Timeouts
 from ftpsyncd.specs import TlsMode
 from tests.contract.remotes import job, publish
 from tests.remote.scripted import Act, Connection, Scripted
-from tests.servers import running
+from tests.remote.test_misbehaving import server_context
+from tests.servers import certificates, running
 from tests.waiting import until
 
 PATIENT = Timeouts(connect_s=60, reply_s=60, close_s=1)
@@ -228,9 +229,10 @@ class TestOneGo:
             (TlsMode.EXPLICIT, "220 mail.example.com ESMTP Postfix", {"AUTH": "503 5.5.1 authentication not enabled"}),
             (TlsMode.OFF, "220 mail.example.com ESMTP Postfix", {"USER": "502 5.5.2 command not recognized"}),
             (TlsMode.OFF, "200 news.example.com ready", {"USER": "500 What?"}),
+            (TlsMode.OFF, "200 news.example.com ready", {"USER": "502 What?"}),
             (TlsMode.EXPLICIT, "SSH-2.0-OpenSSH_9.2p1 Debian-2", {}),
         ],
-        ids=["mail and TLS", "mail", "news", "SSH"],
+        ids=["mail and TLS", "mail", "news", "other news", "SSH"],
     )
     def test_another_service_is_no_reason_to_do_without_tls_or_to_look_at_the_password(self, tls, greeting, answers):
         with Scripted(GREETING=greeting, **answers) as server, pytest.raises(RemoteError) as caught:
@@ -238,6 +240,62 @@ class TestOneGo:
         assert "port" in caught.value.remedy
         assert "what answers there" in caught.value.remedy
         assert not {"PASS"} & set(server.verbs())
+
+    @pytest.mark.parametrize(
+        ("tls", "replies", "wrong"),
+        [
+            (TlsMode.OFF, {"USER": "530 Not you."}, "tls"),
+            (TlsMode.OFF, {"USER": "530 Not you."}, "what answers there"),
+            (TlsMode.OFF, {"PASS": "502 Not here."}, "what answers there"),
+            (TlsMode.OFF, {"TYPE": "SSH-2.0-OpenSSH"}, "SSH"),
+            (TlsMode.OFF, {"USER": lambda connection, _: connection.silence()}, "tls"),
+            (TlsMode.EXPLICIT, {"GREETING": "421 Too many."}, "TLS"),
+            (TlsMode.EXPLICIT, {"AUTH": "421 Too many."}, "TLS"),
+            (TlsMode.EXPLICIT, {"AUTH": lambda connection, _: connection.hang_up()}, "tls: off"),
+            (TlsMode.IMPLICIT, {"GREETING": lambda connection, _: connection.silence()}, "tls: implicit"),
+        ],
+    )
+    def test_where_it_is_something_else_neither_tls_nor_the_service_is_blamed(self, tls, replies, wrong):
+        hasty = Timeouts(connect_s=2, reply_s=1, close_s=1)
+        with Scripted(**replies) as server, pytest.raises(RemoteError) as caught:
+            Account(server.spec(tls=tls), timeouts=hasty)()
+        assert wrong not in caught.value.remedy
+
+    @pytest.mark.parametrize("reply", ["530 Use encryption.", "450 Later.", "421 Later."])
+    def test_nor_is_it_behind_tls(self, reply):
+        with Scripted(USER=reply, tls=server_context()) as server, pytest.raises(RemoteError) as caught:
+            Account(server.spec(tls=TlsMode.EXPLICIT, tls_ca=certificates().ca), timeouts=PATIENT)()
+        assert "tls" not in caught.value.remedy
+        assert "TLS" not in caught.value.remedy
+
+    @pytest.mark.parametrize("reply", ["332 Need account for login.", "331 And another password?"])
+    def test_a_server_that_wants_more_than_a_password_has_let_nobody_in(self, reply):
+        with Scripted(PASS=reply) as server, pytest.raises(LoginRefusedError):
+            Account(server.spec(), timeouts=PATIENT)()
+
+    def test_a_password_of_bytes_that_are_no_text_is_told_as_it_is(self):
+        """A file of a secret that was written in another encoding."""
+        with Scripted() as server, Account(server.spec(password=lambda: "p\udcfc"), timeouts=PATIENT)():
+            assert "PASS p\xfc" in server.log
+
+    @pytest.mark.parametrize("reply", ["234 Go on.", "334 Go on.", "200 Go on."])
+    def test_each_word_by_which_servers_begin_tls_is_one(self, reply):
+        async def auth(connection: Connection, _argument: str) -> None:
+            await connection.say(reply)
+            assert connection.server.tls is not None
+            await connection.writer.start_tls(connection.server.tls)
+
+        with Scripted(AUTH=auth, tls=server_context()) as server:
+            spec = server.spec(tls=TlsMode.EXPLICIT, tls_ca=certificates().ca)
+            with Account(spec, timeouts=PATIENT)() as session:
+                assert session.control.context is not None
+            assert server.verbs()[:2] == ["AUTH", "USER"]
+
+    def test_files_are_not_sent_in_clear_text_behind_a_protected_login(self):
+        with Scripted(PROT="536 Not here.", tls=server_context()) as server, pytest.raises(TlsError) as caught:
+            Account(server.spec(tls=TlsMode.EXPLICIT, tls_ca=certificates().ca), timeouts=PATIENT)()
+        assert "does not encrypt data" in caught.value.remedy
+        assert caught.value.reply == "536 Not here."
 
     def test_another_server_is_told_one_thing_after_the_other(self):
         with Scripted(GREETING="220 Hello.") as server, Account(server.spec(), timeouts=PATIENT)():
