@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -185,6 +187,41 @@ def test_a_daemon_at_rest_goes_on_while_the_disk_of_its_state_hangs(s: Site) -> 
         wait_a_moment(10)
         _, health = ControlClient(s.base / "control.sock")._exchange("GET", "/healthz", None)
         assert health["engine_turn_age_s"] < 5
+
+
+def test_the_watchdog_is_fed_while_the_disk_of_a_folder_hangs_and_not_while_the_engine_does(s: Site) -> None:
+    """A daemon that is started again would find the folder as it is, and could not have sent anything meanwhile."""
+    address = str(s.base / "notify")
+    s.numbers = {"ftpsyncd.engine.board.ENGINE_STUCK_S": 2.0, "ftpsyncd.mapping.looks.SILENT_S": 4.0}
+    s.environ = {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "400000"}
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
+        supervisor.bind(address)
+        supervisor.settimeout(0)
+
+        def told() -> set[bytes]:
+            found = set()
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    found.add(supervisor.recv(65536))
+            return found
+
+        def is_fed() -> bool:
+            """Whether a second brings a sign of life, beside those that had waited to be heard."""
+            told()
+            wait_a_moment(1)
+            return b"WATCHDOG=1" in told()
+
+        s.start()
+        s.until_state("in_sync")
+        with hung(s.drop):
+            s.until_state("source_missing", 60)
+            assert is_fed()
+        s.until_state("in_sync", 60)
+        with hung(s.base / "state"):
+            (s.drop / "a.jpg").write_bytes(b"a")
+            until(lambda: not is_fed(), "it waits for a disk to record something", 30)
+        until(is_fed, "the engine turns again", 30)
+        s.until_equal()
 
 
 def test_a_daemon_whose_state_is_on_a_disk_that_hangs_ends_when_it_is_to(s: Site) -> None:
