@@ -119,23 +119,27 @@ class Removals:
         return bool(self._unsure) or self._clearing.cut_short
 
     def pass_ended(self, at: Moment) -> None:
-        """Everything that was to be compared has been: holds that have become pointless end, old absences count."""
+        """Everything that was to be compared has been: what is gone is known, and old absences count."""
         self._all_seen, unread = True, self.unread()
         if self.source.is_published:
             self.discarded.all_seen(unread)
         self._unsure = self.absent.allowed_paths
         self._forget_decisions()
-        keeps = self._site.spec.deletes is DeletePolicy.KEEP
         self._all_read |= not unread
-        if self.holding.kind is HoldKind.MASS_DELETE and (keeps or (self._all_read and not self.absent.files)):
-            self.holding.release("nothing is left to delete", at)
         self.source.pass_ended(at)
         if self.source.is_published:
             # In another folder nothing is seen to be gone from where it was.
             leftbehind.forget_old(self._site, self.absent.knows)
 
     def all_compared(self, at: Moment) -> None:
-        """All that can be looked at has been: what was not found under another name by now is dealt with as gone."""
+        """All that can be looked at has been.
+
+        A hold that is about nothing any more ends, and not only with the next pass: what is deleted until then would be
+        held with what is back. What was not found under another name by now is dealt with as gone.
+        """
+        keeps = self._all_seen and self._site.spec.deletes is DeletePolicy.KEEP
+        if self.holding.kind is HoldKind.MASS_DELETE and (keeps or (self._all_read and not self.absent.files)):
+            self.holding.release("nothing is left to delete", at)
         if not self._after_pass or self.may_be_in is not None:
             return
         if len(self._after_pass) > MARKED_AT_ONCE:

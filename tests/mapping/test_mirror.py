@@ -1688,6 +1688,7 @@ def test_a_hold_that_outlives_a_restart_is_told_also_where_what_it_is_about_cann
     assert (told.state, told.held, told.message) == (MappingState.HELD, 0, "Too many.")
     story.lists("old", a=PICTURE)
     story.mirror.removals.pass_ended(AT)
+    story.mirror.removals.all_compared(AT)
     assert story.mirror.removals.hold is None
 
 

@@ -610,7 +610,10 @@ def test_where_nothing_is_deleted_any_more_nothing_is_held(*, keeps: bool) -> No
         story.look(NOW)
         removals = held(story)
         assert removals.held == 2
+        removals.all_compared(at(NOW))
+        assert removals.hold is not None, "it is not known yet what is gone"
         removals.pass_ended(at(NOW))
+        removals.all_compared(at(NOW))
         assert (removals.hold is None) is keeps
 
 

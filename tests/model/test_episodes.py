@@ -435,6 +435,28 @@ def test_a_directory_that_was_forgotten_and_is_made_again_is_recorded_again(dele
         assert (f"{BASE}/a/3" in world.server.files) == (deletes is DeletePolicy.KEEP)
 
 
+def test_a_hold_is_over_as_soon_as_all_that_it_was_about_is_back():
+    """It stayed until the next rescan, and what a person deleted before that was held with it, for good."""
+    with World(max_deletes=3) as world:
+        paths = ["1", "2", "3", "4"]
+        for path in paths:
+            world.write(path, 20)
+        world.do(("go_on", 30.0))
+        for path in paths:
+            world.drop.delete(path)
+        world.do(("go_on", 30.0))
+        assert world._mirror.removals.held == 4
+        passes = world._mirror.looks.passes
+        for path in paths:
+            world.write(path, 30)
+        world.do(("go_on", 30.0))
+        assert world._mirror.removals.hold is None
+        world.drop.delete("1")
+        world.do(("go_on", 30.0))
+        assert world._mirror.looks.passes == passes, "all of it was noticed without a rescan"
+        assert world._published().keys() == {"2", "3", "4"}
+
+
 def test_a_hold_of_deletes_ends_when_they_are_to_be_kept():
     with begun() as world:
         world.do(("delete_all",))
