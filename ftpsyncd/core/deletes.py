@@ -148,6 +148,9 @@ class Deletes:
         if self._open and path not in self._absent:
             self._take_back(self._open_at(path), files)
         before = self._absent.get(path)
+        if before is None and counts:
+            # A directory above it that was gone, and is noted until it is looked at itself, counts it already.
+            self.leaves(path, files)
         since = now if before is None else before.since
         self._put(path, Absence(since, files, min(files, self._allowed.get(path, 0)) if counts else files))
         return since
@@ -170,7 +173,10 @@ class Deletes:
         return since
 
     def leaves(self, path: str, files: int) -> None:
-        """So many files below a directory, perhaps one that is gone, get other names: they are not deleted with it."""
+        """So many files below a directory, perhaps one that is gone, are not deleted with it.
+
+        They get other names, or are gone each for itself.
+        """
         for directory in above(path):
             if (absence := self._absent.get(directory)) is not None:
                 left = max(0, absence.files - files)
