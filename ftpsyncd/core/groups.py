@@ -110,7 +110,8 @@ BUILT_IN_EXCLUDE: tuple[str, ...] = (
     ".snapshots/",
     ".zfs/",
     # Unfinished downloads and transfers: browsers, FTP clients, our own temporary name at a receiving end. lftp has
-    # .in.NAME (`xfer:use-temp-file`), and proftpd .in.NAME. (`HiddenStores`).
+    # .in.NAME (`xfer:use-temp-file`), and proftpd .in.NAME. (`HiddenStores`). yt-dlp keeps fragments as
+    # NAME.part-FragN, and how far it is in NAME.ytdl; MEGA receives .getxfer.PID.N.mega.
     "*.part",
     "*.partial",
     "*.crdownload",
@@ -121,11 +122,14 @@ BUILT_IN_EXCLUDE: tuple[str, ...] = (
     "*.!ut",
     "*.!qB",
     "*.lftp-pget-status",
+    "*.part-Frag*",
+    "*.ytdl",
+    ".getxfer.*.mega",
     ".in.*",
     ".pureftpd-upload.*",
     ".pureftpd-rename.*",
     # Editors and office programs. Those of Macs save into a file or a folder NAME.sb-XXXXXXXX-XXXXXX, or into a folder
-    # that says so; *.idlk lies beside what is open in InDesign.
+    # that says so; *.idlk lies beside what is open in InDesign, and ExifTool writes NAME.jpg_exiftool_tmp.
     "*.tmp",
     "*.temp",
     "*.swp",
@@ -142,6 +146,7 @@ BUILT_IN_EXCLUDE: tuple[str, ...] = (
     "*.sb-????????-??????",
     "(A Document Being Saved By *)/",
     "*.idlk",
+    "*_exiftool_tmp",
     ".~*",
     # Synchronisers: rsync writes .NAME.XXXXXX.
     ".*.[a-z0-9][a-z0-9][a-z0-9][a-z0-9][a-z0-9][a-z0-9]",
@@ -155,6 +160,10 @@ BUILT_IN_EXCLUDE: tuple[str, ...] = (
     ".sync/",
     "*.!sync",
     "_gsdata_/",
+    # FreeFileSync writes NAME.XXXX.ffs_tmp, and keeps a lock and a database in the folder itself.
+    "*.ffs_tmp",
+    "*.ffs_lock",
+    "*.ffs_db",
     ".dropbox",
     ".dropbox.cache/",
     # Nextcloud and ownCloud receive .NAME.~XXXXXXXX.

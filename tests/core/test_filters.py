@@ -101,6 +101,13 @@ def test_groups_share_nothing():
         ("a.jpg:Zone.Identifier", "*:Zone.Identifier"),
         (".streams/19/A1/x.jpg", ".streams/"),
         ("~issue~k2x1pq.idlk", "*.idlk"),
+        ("a/IMG_1.JPG_exiftool_tmp", "*_exiftool_tmp"),
+        ("IMG_1.JPG.8ea2.ffs_tmp", "*.ffs_tmp"),
+        ("sync.ffs_lock", "*.ffs_lock"),
+        ("a/.sync.ffs_db", "*.ffs_db"),
+        (".getxfer.4711.3.mega", ".getxfer.*.mega"),
+        ("film.mp4.part-Frag12", "*.part-Frag*"),
+        ("film.mp4.ytdl", "*.ytdl"),
     ],
 )
 def test_temporary_and_system_names_are_excluded(path, pattern):
