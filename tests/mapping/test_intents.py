@@ -682,6 +682,19 @@ def test_what_is_published_where_something_was_cut_off_before_a_directory_got_an
     assert (path, A) in looks(story.asked(after_s=LATE_S))
 
 
+def test_what_is_published_from_where_a_file_was_to_get_another_name_is_looked_at_too(story: Story):
+    """The rename that was cut off may be done late, and take away what is there by then."""
+    story.published("a")
+    rename = story.intents.begin(Rename(M, "b", "a", A, SHA))
+    story.intents.doubt(rename, AT)
+    for path, fingerprint in (("b", A), ("a", B)):
+        sent = begin(story, fingerprint, path)
+        story.published(path, fingerprint)
+        story.intents.end(sent)
+    story.over(*story.asked())
+    assert sorted(looks(story.asked(after_s=LATE_S))) == [("a", B), ("b", A)]
+
+
 @pytest.mark.parametrize("then", ["lives", "killed"])
 def test_what_a_renamed_directory_brings_to_where_something_may_come_late_is_looked_at(story: Story, then: str):
     story.intents.doubt(begin(story, A, "d/x"), AT)
