@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
@@ -376,6 +376,18 @@ def test_what_is_copied_into_a_new_directory_is_a_part_of_it():
     assert all(orders[1].lane is Lane.MARKED for orders in seen)
 
 
+def test_what_changes_where_a_comparison_of_everything_has_just_been_does_not_wait_for_the_rest_of_that():
+    dirty = Dirty()
+    dirty.mark_deep("", NOW)
+    assert take(dirty, NOW) == deep("")
+    dirty.push_deep(["d", "e"], PASS)
+    assert take(dirty, NOW) == deep("d")
+    dirty.mark("x", NOW + 1)
+    dirty.mark("d/x", NOW + 1)
+    found = [dirty.take(NOW + 1) for _ in range(2)]
+    assert [work.order for work in found if work is not None] == [Order(Lane.MARKED, NOW + 1)] * 2
+
+
 def test_of_new_directories_no_more_are_kept_than_of_dirty_ones(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(settle, "DIRTY_DIRECTORIES", 3)
     dirty = Dirty()
@@ -514,6 +526,21 @@ def test_nothing_is_kept_that_a_scan_answers_which_comes_in_any_case():
     assert taken(dirty, NOW) == [names("first", "a")]
     assert taken(dirty, NOW + 900) == [deep("")]
     assert dirty.next_due() is None
+
+
+@pytest.mark.parametrize("mark", [Dirty.mark_directory, Dirty.mark])
+def test_of_too_many_directories_one_more_is_left_to_a_scan_that_comes_before(
+    mark: Callable[[Dirty, str, float], None], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(settle, "DIRTY_DIRECTORIES", 3)
+    dirty = Dirty()
+    for number in range(3):
+        dirty.mark_directory(f"d{number}", NOW + 10)
+    dirty.mark_deep("", NOW + 5)
+    mark(dirty, "one/more", NOW + 10)
+    assert dirty.next_due() == NOW + 5
+    assert take(dirty, NOW + 5) == deep("")
+    assert taken(dirty, NOW + 10) == [whole(f"d{number}") for number in range(3)]
 
 
 def test_files_that_wait_in_very_many_directories_have_the_tree_scanned_a_few_times_only(
