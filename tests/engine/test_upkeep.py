@@ -97,10 +97,29 @@ def test_old_receipts_are_dropped_a_few_at_a_time_and_then_seldom(
 
     monkeypatch.setattr(story.ledger.history, "prune", prune)
     for now in (NOW, NOW + PRUNE_AGAIN_S / 2, NOW + PRUNE_AGAIN_S, NOW + PRUNE_EVERY_S, NOW + 2 * PRUNE_EVERY_S):
+        before = len(asked)
         story.upkeep.prune(Moment(now, WALL, wall_trusted=False))
+        assert len(asked) == before, "not by a clock that has just been set"
         story.upkeep.prune(Moment(now, WALL))
         asked.append(0)
     assert asked == [PRUNE_ROWS, 0, 0, PRUNE_ROWS, 0, 0, PRUNE_ROWS, 0]
+
+
+@pytest.mark.parametrize(("keep_s", "ahead_s"), [(3600.0, 0), (0.0, 10 * 365 * 86_400)])
+def test_a_clock_that_may_be_years_ahead_drops_no_receipts_unless_none_are_to_be_kept(
+    story: Story, monkeypatch: pytest.MonkeyPatch, keep_s: float, ahead_s: int
+) -> None:
+    """After a start it may be that of a machine that had no power for long."""
+    pruned_by: list[int] = []
+
+    def prune(now_ns: int, _most: int) -> int:
+        pruned_by.append(now_ns)
+        return 0
+
+    monkeypatch.setattr(story.ledger.history, "keep_s", keep_s)
+    monkeypatch.setattr(story.ledger.history, "prune", prune)
+    story.upkeep.prune(Moment(NOW, WALL + 10 * 365 * 86_400 * S))
+    assert pruned_by == [WALL + ahead_s * S]
 
 
 @dataclass
