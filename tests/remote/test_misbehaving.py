@@ -2642,8 +2642,10 @@ class TestNoRename:
     def test_a_second_transfer_that_fails_is_the_result(self):
         with Scripted(RNTO="550 Permission denied.", STOR=[None, None, None, "452 Full."]) as server:
             with account(server)() as session:
-                assert errors_of(publish(session, job("/a"), job("/b"))) == [ServerFullError, None]
+                results = publish(session, job("/a"), job("/b"))
+            assert errors_of(results) == [ServerFullError, None]
             assert server.files == {"/b": b"content"}
+            assert results[0].job.temporary == job("/a").temporary, "it is not the result of another job"
 
     def test_parts_that_will_not_be_continued_are_removed(self):
         with Scripted() as server, account(server)() as session:
