@@ -23,7 +23,7 @@ from ftpsyncd.remote.session import Session
 from ftpsyncd.remote.wire import Timeouts
 from ftpsyncd.specs import TlsMode
 from tests.contract.remotes import job, publish
-from tests.remote.scripted import Act, Connection, Scripted
+from tests.remote.scripted import QUICK, Act, Connection, Scripted, hang_up, silence
 from tests.remote.test_misbehaving import server_context
 from tests.servers import certificates, running
 from tests.waiting import until
@@ -248,17 +248,17 @@ class TestOneGo:
             (TlsMode.OFF, {"USER": "530 Not you."}, "what answers there"),
             (TlsMode.OFF, {"PASS": "502 Not here."}, "what answers there"),
             (TlsMode.OFF, {"TYPE": "SSH-2.0-OpenSSH"}, "SSH"),
-            (TlsMode.OFF, {"USER": lambda connection, _: connection.silence()}, "tls"),
+            (TlsMode.OFF, {"USER": silence}, "tls"),
             (TlsMode.EXPLICIT, {"GREETING": "421 Too many."}, "TLS"),
             (TlsMode.EXPLICIT, {"AUTH": "421 Too many."}, "TLS"),
-            (TlsMode.EXPLICIT, {"AUTH": lambda connection, _: connection.hang_up()}, "tls: off"),
-            (TlsMode.IMPLICIT, {"GREETING": lambda connection, _: connection.silence()}, "tls: implicit"),
+            (TlsMode.EXPLICIT, {"AUTH": hang_up}, "tls: off"),
+            (TlsMode.IMPLICIT, {"GREETING": silence}, "tls: implicit"),
         ],
     )
     def test_where_it_is_something_else_neither_tls_nor_the_service_is_blamed(self, tls, replies, wrong):
-        hasty = Timeouts(connect_s=2, reply_s=1, close_s=1)
+        timeouts = QUICK if silence in replies.values() else PATIENT
         with Scripted(**replies) as server, pytest.raises(RemoteError) as caught:
-            Account(server.spec(tls=tls), timeouts=hasty)()
+            Account(server.spec(tls=tls), timeouts=timeouts)()
         assert wrong not in caught.value.remedy
 
     @pytest.mark.parametrize("reply", ["530 Use encryption.", "450 Later.", "421 Later."])
