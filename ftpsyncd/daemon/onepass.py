@@ -60,7 +60,7 @@ def progress_of(engine: Engine, at: Moment) -> Progress:
         bytes_total=counters.bytes + size,
         deletes_done=counters.deletes,
         failed=sum(count.retrying + count.parked for _, count in failures)
-        + sum(mirror.queue.space.waiting(mirror.spec.name) for mirror in mirrors)
+        + sum(map(_without_space, mirrors))
         + sum(mirror.unreadable.count() for mirror in mirrors),
         held=sum(mirror.removals.held + count.held for mirror, count in failures),
         finished=engine.up_to_date
@@ -114,3 +114,10 @@ def _later_message(mirror: Mirror) -> str:
         gone = number(files, "file is", "files are") if files else deletes(0, directories, "is", "are")
         waits = f"{gone} gone here, or in {quote(directory)}, which is renamed first"
     return f"{waits}; a later `sync`, or the daemon, goes on"
+
+
+def _without_space(mirror: Mirror) -> int:
+    """How many files wait for space, but for those that count among what failed: they may have found none before."""
+    name, tries = mirror.spec.name, mirror.ledger.failures.tries
+    waiting = [key[len(name) + 1 :] for lack in mirror.queue.space.lacks(name) for key in lack.waiting]
+    return sum(not tries(mirror.id, path) for path in waiting)
