@@ -87,6 +87,7 @@ def test_a_file_system_without_an_id_and_a_disk_is_known_by_its_source(
         return SimpleNamespace(f_fsid=0, f_bsize=real(descriptor).f_bsize)
 
     monkeypatch.setattr(os, "fstatvfs", without_id)
+    monkeypatch.setattr(uuids, "of_descriptor", lambda _descriptor, _device: "")  # a tmpfs has one, and no id
     local = tree.root_identity(tmp_path)
     assert local is not None
     assert local.filesystem == tmp_path.stat().st_dev
@@ -114,6 +115,7 @@ def test_a_file_system_whose_source_cannot_be_read_now_is_no_other_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unread: str
 ) -> None:
     monkeypatch.setattr(os, "fstatvfs", lambda _descriptor: SimpleNamespace(f_fsid=0))
+    monkeypatch.setattr(uuids, "of_descriptor", lambda _descriptor, _device: "")
     assert tree.root_identity(tmp_path) is not None
     if unread == "mountinfo":
         monkeypatch.setattr(mounts._table, "_descriptor", -1)
