@@ -135,14 +135,17 @@ class Moves:
         to_come.paths.pop(path, None)
         if to_come.paths:
             return False
-        self.back(source)
+        self._none_to_come(source)
         return True
 
     def back(self, source: str) -> None:
         """The old path is there again: should it go once more, that counts from then."""
+        self._none_to_come(source)
+        self._is_there(source)
+
+    def _none_to_come(self, source: str) -> None:
         if self._to_come.pop(source, None) is not None:
             self._inside.discard(source)
-        self._is_there(source)
 
     # ── renames that were cut off ────────────────────────────────────────────────────────────────────────────
 

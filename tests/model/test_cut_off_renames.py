@@ -224,3 +224,17 @@ def test_a_directory_that_is_gone_is_not_deleted_while_they_get_yet_other_names(
         world.drop.rename("b", "new")
         world.do(("go_on", 100.0))
         _goes_well(world, "new/1", *ALWAYS - {"b/1"}, folder="new")
+
+
+def test_what_leaves_a_directory_before_that_is_renamed_in_vain_is_no_delete():
+    """It waited to be renamed itself; when it did no more, as it was sent, it was taken for what is there again."""
+    with begun() as world:
+        world.make_folder("old")
+        for name in (*MANY, "other"):
+            world.write(f"old/{name}", 20)
+        world.all(("go_on", 30.0), ("lose_connections", "RNTO", LOST_CONNECTIONS))
+        for name in MANY:
+            world.drop.rename(f"old/{name}", f"b/{name}")
+        world.do(("go_on", 0.5))
+        world.drop.rename("old", "new")
+        _goes_well(world, *ALWAYS, "new/other", folder="b")
