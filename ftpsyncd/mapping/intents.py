@@ -47,7 +47,7 @@ class Intents:
         self.inquiries = Inquiries(site, self._open, self.exposures, self.late, self.end)
         for path in self._open:
             if self.late.take_up(path):
-                self._note_cut_off(path, self._open[path])
+                self._note_cut_off(path, self._open[path], in_doubt=False)
             else:
                 self.late.cut_off(path)
                 self._doubt(path)
@@ -309,12 +309,18 @@ class Intents:
             return
         if intent.kind is Kind.DIR and self._site.spec.empty_dirs:
             doubt_directory(self._site.ledger, self._site.id, path)
-        self._note_cut_off(path, intent)
+        self._note_cut_off(path, intent, in_doubt=True)
         self.doubt_row(path)
         self.doubt_row(intent.source)
 
-    def _note_cut_off(self, path: str, intent: Intent) -> None:
-        """If a file was to be renamed, what it may have left under its old name was not deleted here."""
+    def _note_cut_off(self, path: str, intent: Intent, *, in_doubt: bool) -> None:
+        """If a file was to be renamed, what it may have left under its old name was not deleted here.
+
+        Args:
+            path: its new name.
+            intent: what is open about that.
+            in_doubt: nobody knows whether it was renamed; else only if the ledger says so.
+        """
         moved = self._site.ledger.row(self._site.id, intent.source) if intent.source else None
         if moved is None or moved.kind is not Kind.FILE or not intent.fingerprints:
             return
@@ -323,7 +329,9 @@ class Intents:
             files = self._site.ledger.inodes.files(self._site.id, renamed)
             links = tuple(other for other, _ in files if other not in {path, intent.source})
             written = intent.fingerprints[-1]
-            self._site.moves.was_cut_off(intent.source, CutOff(path, renamed, links, written=written))
+            refused = not (in_doubt or moved.fingerprint.is_doubted)
+            rename = CutOff(path, renamed, links, refused=refused, written=written)
+            self._site.moves.was_cut_off(intent.source, rename)
 
     def _renamed(self, intent: Intent, moved: Row) -> Fingerprint | None:
         """The file that was to be renamed, if what the ledger has under its old name is of that still."""

@@ -231,15 +231,8 @@ def _is_full(site: Site) -> bool:
     return site.queue.gate.state is Breaker.FULL
 
 
-def forget_old(site: Site, is_gone: Callable[[str], bool]) -> None:
-    """What became of these is known by now: they are published under their old names again, or not at all.
-
-    Args:
-        site: the mapping.
-        is_gone: whether a path was seen to be gone.
-    """
+def forget_old(site: Site) -> None:
+    """What became of these is known by now: they are published under their old names again, or not at all."""
     for path, rename in site.moves.all_cut_off.items():
-        # Not seen to be gone from there, nor with a directory above it, it was sent as a second file.
-        stays = rename.refused and rename.gone_since is None and not any(map(is_gone, above(path)))
-        if not _is_left(site, path, rename) or stays:
+        if not _is_left(site, path, rename):
             site.moves.forget_cut_off(path)

@@ -127,9 +127,7 @@ class Removals:
         self._forget_decisions()
         self._all_read |= not unread
         self.source.pass_ended(at)
-        if self.source.is_published:
-            # In another folder nothing is seen to be gone from where it was.
-            leftbehind.forget_old(self._site, self.absent.knows)
+        leftbehind.forget_old(self._site)
 
     def all_compared(self, at: Moment) -> None:
         """All that can be looked at has been.

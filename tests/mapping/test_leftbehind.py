@@ -328,7 +328,7 @@ def test_what_is_known_again_is_remembered_no_more(site: Site) -> None:
     publish(site, "d/known", A)
     site.moves.was_cut_off("d/known", CutOff("elsewhere", A))
     site.moves.was_cut_off("d/dropped", CutOff("elsewhere", A))
-    leftbehind.forget_old(site, nobody)
+    leftbehind.forget_old(site)
     assert list(site.moves.all_cut_off) == ["d/old"]
 
 
@@ -402,7 +402,7 @@ def test_what_was_sent_to_the_old_name_of_a_file_is_another_one(site: Site) -> N
 
 @pytest.mark.parametrize("there", [True, False], ids=["it is there", "nobody could look"])
 def test_what_could_not_be_renamed_is_left_behind_unless_it_is_there(*, there: bool) -> None:
-    """A hard link was sent as a second file: should it go some day, that is a delete."""
+    """A hard link was sent as a second file: should it go some day, that is a delete. What nobody sees may have gone."""
     with Ledger(Path(":memory:")) as ledger:
         story = Story(ledger)
         site = story.mirror.site
@@ -412,24 +412,13 @@ def test_what_could_not_be_renamed_is_left_behind_unless_it_is_there(*, there: b
         assert leftbehind.below(site, "d", nobody, all_seen=True) == ["d/old"]
         if there:
             story.mirror.waits.settled("d/old", had_failure=False)
-        else:
-            leftbehind.forget_old(site, nobody)
-        assert not site.moves.all_cut_off
-        assert leftbehind.due(site, "d/old", AT, AFTER_S, nobody, all_seen=True) is None
+        leftbehind.forget_old(site)
+        assert bool(site.moves.all_cut_off) is not there
+        assert (leftbehind.due(site, "d/old", AT, AFTER_S, nobody, all_seen=True) is None) is there
 
 
-def test_what_could_not_be_renamed_and_was_seen_to_be_gone_is_no_delete_when_all_has_been_looked_at(site: Site) -> None:
-    """Hundreds that a server would not rename were many deletes at once as soon as a pass had ended."""
-    site.moves.was_refused("d/other", "elsewhere", B)
-    publish(site, "d/other", B)
-    publish(site, "elsewhere", B)
-    assert leftbehind.due(site, "d/other", AT, 0.0, nobody, all_seen=True) == NOW + AFTER_S
-    leftbehind.forget_old(site, nobody)
-    assert "d/other" in site.moves.all_cut_off
-
-
-def test_what_a_pass_over_another_folder_does_not_see_is_remembered_for_its_own() -> None:
-    """When that was back, each file that had been sent anew counted as deleted under its old name: a mass delete."""
+def test_what_a_pass_does_not_see_is_remembered() -> None:
+    """As in another folder, or on a disk that is away: when that was back, all that had been sent anew was held."""
     with Ledger(Path(":memory:")) as ledger:
         story = Story(ledger)
         site, removals = story.mirror.site, story.mirror.removals
@@ -437,19 +426,9 @@ def test_what_a_pass_over_another_folder_does_not_see_is_remembered_for_its_own(
         site.moves.was_refused("old", "new", A)
         removals.holding.hold = Hold(HoldKind.REPLACED_SOURCE, WALL, "It is another folder.")
         removals.pass_ended(AT)
-        assert set(site.moves.all_cut_off) == {"old"}
         removals.holding.hold = None
         removals.pass_ended(AT)
-        assert not site.moves.all_cut_off, "it is there still"
-
-
-def test_so_it_is_where_it_is_gone_with_its_directory(site: Site) -> None:
-    site.moves.was_refused("d/e/other", "elsewhere", B)
-    publish(site, "d/e/other", B)
-    leftbehind.forget_old(site, {"d"}.__contains__)
-    assert "d/e/other" in site.moves.all_cut_off
-    leftbehind.forget_old(site, {"c", "d/e/other2"}.__contains__)
-    assert "d/e/other" not in site.moves.all_cut_off
+        assert set(site.moves.all_cut_off) == {"old"}
 
 
 def test_what_the_server_would_not_rename_is_not_found_under_its_old_name(site: Site) -> None:

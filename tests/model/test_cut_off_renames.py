@@ -238,3 +238,15 @@ def test_what_leaves_a_directory_before_that_is_renamed_in_vain_is_no_delete():
         world.do(("go_on", 0.5))
         world.drop.rename("old", "new")
         _goes_well(world, *ALWAYS, "new/other", folder="b")
+
+
+def test_what_was_sent_in_place_of_the_rename_of_its_directory_is_no_delete_after_a_restart():
+    """What it was sent for was noted, but not that the server has it under its old name without a doubt."""
+    with begun() as world:
+        world.make_folder("old")
+        for name in MANY:
+            world.write(f"old/{name}", 20)
+        world.all(("go_on", 30.0), ("lose_connections", "RNTO", LOST_CONNECTIONS))
+        world.drop.rename("old", "new")
+        world.all(("go_on", 3.0), ("restart",))
+        _goes_well(world, *ALWAYS, folder="new")
