@@ -156,14 +156,19 @@ class Deletes:
         return since
 
     def note_directory(self, path: str, files: int, now: float) -> float:
-        """A directory is gone with all that is below it, which needs no note of its own; returns since when."""
+        """A directory is gone with all that is below it, which needs no note of its own; returns since when.
+
+        It is since the first of what counts below it: of what does not, a file may wait for long to be published
+        elsewhere, and tells nothing of the others.
+        """
         if self._open and path not in self._absent:
             inside = sorted((self._open[inner] for inner in self._open_inside.below(path)), key=lambda each: each.at)
             self._take_back((*self._open_at(path), *inside), files)
         below = {inner: self._absent[inner] for inner in self._inside.below(path)}
         for inner in below:
             self._dealt_with(inner)
-        since = min(absence.since for absence in (*below.values(), self._absent.get(path, Absence(now, 0))))
+        counted = (absence for absence in below.values() if absence.files > absence.approved)
+        since = min(absence.since for absence in (*counted, self._absent.get(path, Absence(now, 0))))
         if parts := list(self._allowed_inside.below(path)):
             allowed = self._allowed.get(path, 0) + sum(self._allowed[p] for p in parts)
             for inner in parts:

@@ -177,6 +177,7 @@ def test_of_what_is_back_nothing_is_kept():
 def test_a_directory_takes_over_what_was_noted_below_it():
     deletes = gone("d/a", "d/e/b", "d2/a", now=NOW - 7)
     deletes.note("d/c", 1, NOW - 3)
+    deletes.note("d/renamed", 1, NOW - 9, counts=False)
     assert deletes.note_directory("d", 5, NOW) == NOW - 7
     assert sorted(deletes.paths) == ["d", "d2/a"]
     assert deletes.files == 6

@@ -250,3 +250,17 @@ def test_what_was_sent_in_place_of_the_rename_of_its_directory_is_no_delete_afte
         world.drop.rename("old", "new")
         world.all(("go_on", 3.0), ("restart",))
         _goes_well(world, *ALWAYS, folder="new")
+
+
+def test_a_directory_is_gone_since_it_went_though_a_file_in_it_has_been_for_longer():
+    """The old name of that waited for the server: the directory was due at once, before it was found elsewhere."""
+    with begun() as world:
+        world.make_folder("old")
+        for name in (*MANY, "first"):
+            world.write(f"old/{name}", 20)
+        world.all(("go_on", 30.0), ("lose_connections", "RNTO", LOST_CONNECTIONS))
+        world.drop.rename("old/first", "first")
+        world.server.fail("STOR", FAULTS["broken"](), times=3)
+        world.do(("go_on", 12.0))
+        world.drop.rename("old", "new")
+        _goes_well(world, *ALWAYS, "first", folder="new")
