@@ -199,7 +199,7 @@ class Moves:
         """
         for source in self.cut_off_of(fingerprint):
             rename = self._cut_off[source]
-            if path != source and (rename.seen == fingerprint or rename.path == path):
+            if path != source and path not in rename.links and (rename.seen == fingerprint or rename.path == path):
                 self._cut_off[source] = rename._replace(path=path, here=True, lost_since=None, written=fingerprint)
 
     def lost(self, source: str, now: float) -> float | None:
@@ -253,13 +253,15 @@ class Moves:
         """
         self.was_cut_off(source, CutOff(path, fingerprint, refused=True))
 
-    def stays_behind(self, source: str, path: str, fingerprint: Fingerprint, now: float) -> None:
+    def stays_behind(
+        self, source: str, path: str, fingerprint: Fingerprint, links: tuple[str, ...], now: float
+    ) -> None:
         """A file is sent under its new name, for its old one may leave with a directory that is renamed late.
 
         That directory is here under another name, and so nothing below its old one (monotonic seconds).
         """
         if source not in self._cut_off:
-            self.was_cut_off(source, CutOff(path, fingerprint, gone_since=now, refused=True))
+            self.was_cut_off(source, CutOff(path, fingerprint, links, gone_since=now, refused=True))
 
     @property
     def all_cut_off(self) -> dict[str, CutOff]:

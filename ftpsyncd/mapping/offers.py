@@ -320,7 +320,8 @@ class Offers:
         """
         ledger, mapping = self._site.ledger, self._site.id
         may_have_left, stays = None, []
-        for source, row in ledger.inodes.files(mapping, fingerprint):
+        files = ledger.inodes.files(mapping, fingerprint)
+        for source, row in files:
             failure = ledger.failures.of(mapping, source)
             changed = failure is not None and failure.kind == CHANGED
             if changed or self._is_taken(source, path) or self._are_two_disks(source, path):
@@ -334,7 +335,8 @@ class Offers:
                 stays.append(source)
         if may_have_left is None:
             for source in stays:
-                self._site.moves.stays_behind(source, path, fingerprint, now)
+                links = tuple(other for other, _ in files if other not in {path, source})
+                self._site.moves.stays_behind(source, path, fingerprint, links, now)
         return may_have_left
 
     def _is_taken(self, source: str, path: str) -> bool:

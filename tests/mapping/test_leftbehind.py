@@ -285,6 +285,23 @@ def test_another_name_that_it_had_before_does_not_show_that_it_has_arrived(
     assert due(site, AFTER_S) == (NOW if found else None)
 
 
+def test_nor_does_it_of_what_is_sent_as_its_old_name_may_leave_with_a_directory() -> None:
+    """Deleted before it had arrived, it was no delete under its old name, as it was published under a third one."""
+    with Ledger(Path(":memory:")) as ledger:
+        ledger.begun.put(Story(ledger).mirror.id, "new", Intent(Kind.DIR, brings=("old",)))
+        mirror = Story(ledger).mirror
+        site = mirror.site
+        for path in ("old/a", "links/a"):
+            publish(site, path, A)
+        # The other name is to be renamed, too.
+        site.queue.offer(Rename(M, "links/b", "links/a", A, SHA, False))  # noqa: FBT003 - as planned
+        assert mirror.offers.moved_from("new/a", A, NOW) is None
+        assert leftbehind.below(site, "old", nobody, all_seen=False) == ["old/a"]
+        assert leftbehind.below(site, "old", nobody, all_seen=True) == []
+        site.moves.is_here("links/a", A)
+        assert site.moves.left_by("new/a", A) == "old/a", "that is no new name of it"
+
+
 @pytest.mark.parametrize("now_there", [None, A], ids=["nothing", "another file"])
 def test_what_the_server_would_not_rename_is_left_as_long_as_it_is_published_so(
     site: Site, now_there: Fingerprint | None
@@ -529,11 +546,11 @@ class TestWhatIsRemembered:
         assert rename is None or rename.gone_since == NOW + AFTER_S
 
     def test_what_stays_behind_does_not_take_the_place_of_what_is_known(self, site: Site) -> None:
-        site.moves.stays_behind("d/old", "elsewhere", B, NOW)
-        site.moves.stays_behind("d/second", "elsewhere", B, NOW)
+        site.moves.stays_behind("d/old", "elsewhere", B, (), NOW)
+        site.moves.stays_behind("d/second", "elsewhere", B, ("link",), NOW)
         assert site.moves.all_cut_off == {
             "d/old": CutOff("new", A),
-            "d/second": CutOff("elsewhere", B, gone_since=NOW, refused=True),
+            "d/second": CutOff("elsewhere", B, ("link",), gone_since=NOW, refused=True),
         }
 
     def test_what_is_dealt_with_is_not_looked_at_again(self, site: Site) -> None:
