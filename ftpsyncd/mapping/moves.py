@@ -138,10 +138,14 @@ class Moves:
         self._none_to_come(source)
         return True
 
-    def back(self, source: str) -> None:
-        """The old path is there again: should it go once more, that counts from then."""
+    def back(self, source: str) -> str:
+        """The old path is there again: should it go once more, that counts from then.
+
+        Returns:
+            Under which name it may be left behind in its turn, so that this is to be looked at; empty: under none.
+        """
         self._none_to_come(source)
-        self._is_there(source)
+        return self._is_there(source)
 
     def _none_to_come(self, source: str) -> None:
         if self._to_come.pop(source, None) is not None:
@@ -237,14 +241,24 @@ class Moves:
             rename = self._cut_off[source] = rename._replace(gone_since=since)
         return rename
 
-    def _is_there(self, source: str) -> None:
-        """An old name is there again: for how long it has been gone counts anew."""
+    def _is_there(self, source: str) -> str:
+        """An old name is there again: for how long it has been gone counts anew.
+
+        If the file has gone from where it was sent, that is what it has left behind now. If it is there, too, they are
+        two files, or hard links: should one go some day, it is deleted.
+        """
         rename = self._cut_off.get(source)
-        if rename is not None and rename.refused:
-            # A hard link, for one: should it go some day, it is deleted.
+        if rename is None:
+            return ""
+        if rename.refused:
             self.forget_cut_off(source)
-        elif rename is not None:
+        else:
             self._cut_off[source] = rename._replace(gone_since=None)
+        both = rename.here and rename.gone_since is None
+        if both or rename.path == source or rename.path in self._cut_off:
+            return ""
+        self.was_cut_off(rename.path, CutOff(source, rename.seen, rename.links, refused=True, here=True))
+        return rename.path
 
     def was_refused(self, source: str, path: str, fingerprint: Fingerprint) -> None:
         """A file could not be renamed, and was sent under its new name: what is under the old one was not deleted here.

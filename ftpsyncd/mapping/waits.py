@@ -155,7 +155,8 @@ class Waits:
     def _is_there(self, path: str) -> None:
         """A path is not gone."""
         self._absent.back(path)
-        self._site.moves.back(path)
+        if other := self._site.moves.back(path):
+            self._site.dirty.mark(other, 0.0)
 
     def is_directory(self, path: str) -> None:
         """A directory has this path: what was noted about a file there is over."""

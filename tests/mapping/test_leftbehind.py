@@ -427,8 +427,9 @@ def test_what_could_not_be_renamed_is_left_behind_unless_it_is_there(*, there: b
         story.apply(Done(Rename(M, "new", "d/old", A, SHA, False), Did.PUBLISHED, A, SHA))  # noqa: FBT003 - as planned
         assert site.moves.cut_off_of(A) == ["d/old"]
         assert leftbehind.below(site, "d", nobody, all_seen=True) == ["d/old"]
-        if there:
-            story.mirror.waits.settled("d/old", had_failure=False)
+        for path in ("d/old", "new") if there else ():
+            assert site.dirty.awaits(path), "where it was sent as well: else it would have its old name again"
+            story.mirror.waits.settled(path, had_failure=False)
         leftbehind.forget_old(site)
         assert bool(site.moves.all_cut_off) is not there
         assert (leftbehind.due(site, "d/old", AT, AFTER_S, nobody, all_seen=True) is None) is there
@@ -544,6 +545,20 @@ class TestWhatIsRemembered:
         rename = site.moves.cut_off("d/old", NOW + AFTER_S)
         assert (rename is None) is refused
         assert rename is None or rename.gone_since == NOW + AFTER_S
+
+    def test_what_has_its_old_name_again_is_left_behind_where_it_was_sent_unless_it_is_there_too(
+        self, site: Site
+    ) -> None:
+        site.moves.stays_behind("d/second", "elsewhere", B, (), NOW)
+        assert site.moves.back("d/second") == "elsewhere"
+        back = CutOff("d/second", B, refused=True, here=True)
+        assert site.moves.all_cut_off == {"d/old": CutOff("new", A), "elsewhere": back}
+        assert site.moves.cut_off("elsewhere", NOW) == back._replace(gone_since=NOW)
+        assert site.moves.back("elsewhere") == "d/second"
+        assert site.moves.back("d/second") == ""
+        assert site.moves.all_cut_off == {"d/old": CutOff("new", A)}
+        assert site.moves.back("d/old") == "new"
+        assert site.moves.back("d/old") == "", "it is known already"
 
     def test_what_stays_behind_does_not_take_the_place_of_what_is_known(self, site: Site) -> None:
         site.moves.stays_behind("d/old", "elsewhere", B, (), NOW)

@@ -264,3 +264,16 @@ def test_a_directory_is_gone_since_it_went_though_a_file_in_it_has_been_for_long
         world.do(("go_on", 12.0))
         world.drop.rename("old", "new")
         _goes_well(world, *ALWAYS, "first", folder="new")
+
+
+def test_what_is_under_its_name_again_by_the_rename_of_a_directory_is_no_delete_under_the_one_that_it_was_sent_to():
+    """As what had been sent there was noted under its first name only, which it has again at the server and here."""
+    with begun() as world:
+        world.make_folder("old")
+        for name in MANY:
+            world.write(f"old/{name}", 20)
+        world.all(("go_on", 30.0), ("lose_connections", "RNTO", LOST_CONNECTIONS))
+        world.drop.rename("old", "new")
+        world.do(("go_on", 3.0))
+        world.drop.rename("new", "newer")
+        _goes_well(world, *ALWAYS, folder="newer")
