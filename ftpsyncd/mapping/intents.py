@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from ftpsyncd.actions import Action, Delete, MakeDir, RemoveDir, Rename, RenameDir, Sweep, Upload
 from ftpsyncd.core import names
 from ftpsyncd.core.extent import SENDS
+from ftpsyncd.mapping.cutoff import CutOff
 from ftpsyncd.mapping.doubts import doubt_directory, doubt_row, is_in_doubt, require_directories
 from ftpsyncd.mapping.exposures import PRINTS_KEPT, Exposures
 from ftpsyncd.mapping.inquiries import Inquiries
 from ftpsyncd.mapping.late import NOTHING, Late
-from ftpsyncd.mapping.moves import CutOff
 from ftpsyncd.mapping.openintents import OpenIntents, is_rename
 from ftpsyncd.mapping.site import Moment, Site
 from ftpsyncd.mapping.temporaries import Temporaries

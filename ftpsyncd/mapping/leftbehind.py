@@ -10,16 +10,14 @@ mapping.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from itertools import islice
 
 from ftpsyncd.core.gate import Breaker
 from ftpsyncd.ledger.failures import NO_SPACE
+from ftpsyncd.mapping.cutoff import CutOff, Fate
 from ftpsyncd.mapping.doubts import is_in_doubt
-from ftpsyncd.mapping.moves import CutOff
 from ftpsyncd.mapping.site import Moment, Site
-from ftpsyncd.model import Fingerprint
 from ftpsyncd.paths import above
 from ftpsyncd.specs import DeletePolicy
 
@@ -55,29 +53,53 @@ def due(
     rename = site.moves.cut_off(path, at.now - gone_s)
     if rename is None:
         return None
-    on_its_way = _is_on_its_way(site, rename, comes_to_rest)
-    is_left = _is_left(site, path, rename)
-    if on_its_way:
-        site.moves.is_here(rename.path, rename.seen)
-    over = (at.now if rename.gone_since is None else rename.gone_since) + site.spec.delete_after_s
-    found = on_its_way or _has_arrived(site, path, rename)
-    if not found and all_seen:
-        over = max(over, _lost_since(site, path, at) + site.spec.delete_after_s)
-    if not is_left or site.spec.deletes is DeletePolicy.KEEP or (not found and all_seen and over <= at.now):
-        site.moves.forget_cut_off(path)
+    fate = _fate(site, path, rename, comes_to_rest, all_seen=all_seen)
+    if site.spec.deletes is DeletePolicy.KEEP:
+        fate = Fate.NOTHING
+    return _goes_at(site, path, rename, fate, at, looked_at=path)
+
+
+def _fate(
+    site: Site,
+    source: str,
+    rename: CutOff,
+    comes_to_rest: Callable[[str], bool],
+    *,
+    all_seen: bool,
+    waits: bool = True,
+) -> Fate:
+    """What becomes of what may be under an old name; for the arguments see `due` and `CutOff.fate`."""
+    left = _is_left(site, source, rename)
+    arrived = left and _has_arrived(site, source, rename)
+    comes = left and not arrived and waits and _is_on_its_way(site, rename, comes_to_rest)
+    return rename.fate(left=left, arrived=arrived, comes=comes, all_seen=all_seen, waits=waits)
+
+
+def _goes_at(site: Site, source: str, rename: CutOff, fate: Fate, at: Moment, *, looked_at: str) -> float | None:
+    """When what may be under an old name is to be deleted, or to be asked about again.
+
+    Args:
+        site: the mapping.
+        source: the old name.
+        rename: from there.
+        fate: what becomes of it.
+        at: now.
+        looked_at: what is looked at for it, which may be a directory that it is in.
+
+    Returns:
+        As `due` does.
+    """
+    if fate is Fate.MISSED:
+        rename = site.moves.missed(source, at.now)
+        _look_at_put_off(site, at)
+    goes = rename.goes_at(fate, site.spec.delete_after_s)
+    if fate is Fate.NOTHING or (fate in {Fate.MISSED, Fate.COUNTS} and goes <= at.now):
+        site.moves.forget_cut_off(source)
         return None
-    if not found:
-        return over if all_seen else math.inf
-    return max(over, _look_again_at(site, path, rename, at)) if on_its_way else over
-
-
-def _lost_since(site: Site, path: str, at: Moment) -> float:
-    """Since when what was here under its new name is not found any more (monotonic seconds)."""
-    since = site.moves.lost(path, at.now)
-    if since is None:
-        return -math.inf
-    _look_at_put_off(site, at)
-    return since
+    if fate is Fate.WAITS:
+        site.moves.is_here(rename.path, rename.seen)
+        return max(goes, _look_again_at(site, looked_at, rename, at))
+    return goes
 
 
 def _look_at_put_off(site: Site, at: Moment) -> None:
@@ -111,21 +133,16 @@ def _is_on_its_way(site: Site, rename: CutOff, comes_to_rest: Callable[[str], bo
     failure = site.ledger.failures.of(site.id, rename.path)
     if failure is None or failure.parked or failure.kind in NO_SPACE:
         return False
-    return _is_same_file(failure.fingerprint, rename)
+    return rename.is_same_file(failure.fingerprint)
 
 
 def _has_arrived(site: Site, source: str, rename: CutOff) -> bool:
     """Whether it is published under its new name, as whatever it was made since, or under another one."""
     row = site.ledger.row(site.id, rename.path)
-    if row is not None and _is_same_file(row.fingerprint, rename):
+    if row is not None and rename.is_same_file(row.fingerprint):
         return True
     files = site.ledger.inodes.files(site.id, rename.seen)
     return any(path != source and path not in rename.links for path, _ in files)
-
-
-def _is_same_file(fingerprint: Fingerprint | None, rename: CutOff) -> bool:
-    """Whether it is the file, which may have been written in place since then."""
-    return fingerprint is not None and fingerprint.inode == rename.fingerprint.inode != 0
 
 
 def _is_left(site: Site, source: str, rename: CutOff) -> bool:
@@ -139,9 +156,9 @@ def _is_left(site: Site, source: str, rename: CutOff) -> bool:
 def awaited(site: Site, path: str, comes_to_rest: Callable[[str], bool]) -> str:
     """The name under which a file is to be published before what is left of it under its old one goes; empty: none."""
     rename = site.moves.all_cut_off.get(path)
-    if rename is None or not _is_left(site, path, rename) or _has_arrived(site, path, rename):
+    if rename is None or _fate(site, path, rename, comes_to_rest, all_seen=True) is not Fate.WAITS:
         return ""
-    return rename.path if _is_on_its_way(site, rename, comes_to_rest) else ""
+    return rename.path
 
 
 def first_awaited(site: Site, is_noted: Callable[[str], bool], comes_to_rest: Callable[[str], bool]) -> str:
@@ -167,15 +184,23 @@ def below(site: Site, directory: str, comes_to_rest: Callable[[str], bool], *, a
         comes_to_rest: as for `due`.
         all_seen: likewise.
     """
-    renames, waits = site.moves.cut_off_below(directory), not _is_full(site)
-    found = (
-        (path, rename)
+    stays = {Fate.GOES, Fate.WAITS, Fate.SOUGHT, Fate.MISSED}
+    found = _fates_below(site, directory, comes_to_rest, all_seen=all_seen)
+    return [path for path, (_, fate) in found.items() if fate in stays]
+
+
+def _fates_below(
+    site: Site, directory: str, comes_to_rest: Callable[[str], bool], *, all_seen: bool
+) -> dict[str, tuple[CutOff, Fate]]:
+    """By old names below a directory, how files were to be renamed, and what becomes of what is there.
+
+    A full server waits for none: what lies there may be what has to make room.
+    """
+    renames, waits = site.moves.cut_off_below(directory), site.queue.gate.state is not Breaker.FULL
+    return {
+        path: (rename, _fate(site, path, rename, comes_to_rest, all_seen=all_seen, waits=waits))
         for path, rename in renames.items()
-        if not all_seen
-        or (waits and (rename.here or _is_on_its_way(site, rename, comes_to_rest)))
-        or _has_arrived(site, path, rename)
-    )
-    return [path for path, rename in found if _is_left(site, path, rename)]
+    }
 
 
 def below_due(
@@ -195,40 +220,15 @@ def below_due(
     Returns:
         Monotonic seconds; None: nothing in it has to stay, or the server is full, and needs the room.
     """
-    if _is_full(site):
-        return None
-    renames = site.moves.cut_off_below(directory)
-    to_come = {
-        path: rename
-        for path, rename in renames.items()
-        if _is_left(site, path, rename) and not _has_arrived(site, path, rename)
-    }
-    for rename in to_come.values():
-        if _is_on_its_way(site, rename, comes_to_rest):
-            site.moves.is_here(rename.path, rename.seen)
-            return _look_again_at(site, directory, rename, at)
-    if renames:
+    fates = _fates_below(site, directory, comes_to_rest, all_seen=all_seen)
+    some = {fate: (path, rename) for path, (rename, fate) in fates.items()}
+    if Fate.WAITS in some:
+        return _goes_at(site, *some[Fate.WAITS], Fate.WAITS, at, looked_at=directory)
+    if fates:
         _look_at_put_off(site, at)
-    return _lost_until(site, to_come, at) if all_seen else None
-
-
-def _lost_until(site: Site, paths: Iterable[str], at: Moment) -> float | None:
-    """When the last of what was here, and is not found, counts as deleted (monotonic seconds); None: all of it does."""
-    until = None
-    for path in paths:
-        since = site.moves.lost(path, at.now)
-        if since is None:
-            continue
-        over = since + site.spec.delete_after_s
-        if over > at.now:
-            until = over if until is None else max(until, over)
-        else:
-            site.moves.forget_cut_off(path)
-    return until
-
-
-def _is_full(site: Site) -> bool:
-    return site.queue.gate.state is Breaker.FULL
+    missed = [(path, rename) for path, (rename, fate) in fates.items() if fate is Fate.MISSED]
+    dues = [_goes_at(site, *each, Fate.MISSED, at, looked_at=directory) for each in missed]
+    return max((each for each in dues if each is not None), default=None)
 
 
 def forget_old(site: Site) -> None:

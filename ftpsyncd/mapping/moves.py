@@ -8,10 +8,9 @@ mapping, used on the engine's thread.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from ftpsyncd.core.inside import Inside
 from ftpsyncd.core.schedule import Queue
+from ftpsyncd.mapping.cutoff import CutOff
 from ftpsyncd.model import Fingerprint
 from ftpsyncd.paths import after_rename
 
@@ -29,32 +28,6 @@ class _ToCome:
         """The names that it may get: several only where it has several here."""
         self.since = since
         """When it was first seen to be gone from its old name (monotonic seconds), if that came first."""
-
-
-class CutOff(NamedTuple):
-    """The rename of a file that came to nothing, or of which nobody knows whether it was done."""
-
-    path: str
-    """The new name, or the one that it has got since."""
-    fingerprint: Fingerprint
-    """Of the file, as it was published under the old name."""
-    links: tuple[str, ...] = ()
-    """Other names under which it was published then: that it is so still tells nothing of this one."""
-    gone_since: float | None = None
-    """When it was first seen to be gone from its old name since then (monotonic seconds)."""
-    refused: bool = False
-    """It was not done, and the file sent: what the ledger says of the old name is no matter of doubt."""
-    here: bool = False
-    """It was seen under its new name."""
-    lost_since: float | None = None
-    """When it was first not found there any more, nor anywhere else (monotonic seconds)."""
-    written: Fingerprint | None = None
-    """Of the file as it was written in place since, and seen under its new name."""
-
-    @property
-    def seen(self) -> Fingerprint:
-        """Of the file as it was seen last."""
-        return self.written or self.fingerprint
 
 
 class Moves:
@@ -161,10 +134,10 @@ class Moves:
         self.forget_cut_off(source)
         after = self._cut_off.get(rename.path)
         if after is not None and after.fingerprint.inode == rename.fingerprint.inode and after.path != source:
-            rename = _gone_on(rename, after.path)
+            rename = rename.gone_on(after.path)
         for old in self._cut_off_of.get(rename.fingerprint.inode, ()):
             if self._cut_off[old].path == source and old != rename.path:
-                self._cut_off[old] = _gone_on(self._cut_off[old], rename.path)
+                self._cut_off[old] = self._cut_off[old].gone_on(rename.path)
         while len(self._cut_off) >= CUT_OFF_KEPT:
             self.forget_cut_off(next(iter(self._cut_off)))
         self._cut_off[source] = rename
@@ -192,26 +165,18 @@ class Moves:
             self.forget_cut_off(old)
             self.was_cut_off(after_rename(old, source, target), rename)
         for old, rename in self._cut_off.items():
-            path, *links = (after_rename(each, source, target) for each in (rename.path, *rename.links))
-            self._cut_off[old] = rename._replace(path=path, links=tuple(links))
+            self._cut_off[old] = rename.moved(source, target)
 
     def is_here(self, path: str, fingerprint: Fingerprint) -> None:
-        """A file is here that is not published as it is: if its rename was cut off, this is its name now.
-
-        So it is, under the name that it had before, if it was written in place; under another name, an inode alone may
-        be another file's.
-        """
+        """A file is here that is not published as it is: if its rename was cut off, this is its name now."""
         for source in self.cut_off_of(fingerprint):
-            rename = self._cut_off[source]
-            if path != source and path not in rename.links and (rename.seen == fingerprint or rename.path == path):
-                self._cut_off[source] = rename._replace(path=path, here=True, lost_since=None, written=fingerprint)
+            if path != source:
+                self._cut_off[source] = self._cut_off[source].here(path, fingerprint)
 
-    def lost(self, source: str, now: float) -> float | None:
-        """Since when a file that was here under its new name is not found any more; None: it was not (monotonic)."""
-        rename = self._cut_off[source]
-        if rename.here and rename.lost_since is None:
-            rename = self._cut_off[source] = rename._replace(lost_since=now)
-        return rename.lost_since
+    def missed(self, source: str, now: float) -> CutOff:
+        """A file of which the rename was cut off is not found anywhere (monotonic seconds)."""
+        rename = self._cut_off[source] = self._cut_off[source].missed(now)
+        return rename
 
     def put_off(self, path: str) -> None:
         """An old name, or a directory above some, is looked at again in minutes, or when one of the files is lost."""
@@ -236,28 +201,22 @@ class Moves:
 
     def cut_off(self, source: str, since: float) -> CutOff | None:
         """How a file was to be renamed when that was cut off, which has been gone from its path since then at least."""
-        rename = self._cut_off.get(source)
-        if rename is not None and (rename.gone_since is None or since < rename.gone_since):
-            rename = self._cut_off[source] = rename._replace(gone_since=since)
+        if (rename := self._cut_off.get(source)) is not None:
+            rename = self._cut_off[source] = rename.gone(since)
         return rename
 
     def _is_there(self, source: str) -> str:
-        """An old name is there again: for how long it has been gone counts anew.
-
-        If the file has gone from where it was sent, that is what it has left behind now. If it is there, too, they are
-        two files, or hard links: should one go some day, it is deleted.
-        """
-        rename = self._cut_off.get(source)
-        if rename is None:
+        """An old name is there again: see `back`."""
+        if (rename := self._cut_off.get(source)) is None:
             return ""
-        if rename.refused:
-            self.forget_cut_off(source)
+        if (there := rename.there()) is not None:
+            self._cut_off[source] = there
         else:
-            self._cut_off[source] = rename._replace(gone_since=None)
-        both = rename.here and rename.gone_since is None
-        if both or rename.path == source or rename.path in self._cut_off:
+            self.forget_cut_off(source)
+        turned = rename.turned(source)
+        if turned is None or rename.path == source or rename.path in self._cut_off:
             return ""
-        self.was_cut_off(rename.path, CutOff(source, rename.seen, rename.links, refused=True, here=True))
+        self.was_cut_off(rename.path, turned)
         return rename.path
 
     def was_refused(self, source: str, path: str, fingerprint: Fingerprint) -> None:
@@ -294,8 +253,3 @@ class Moves:
         del sources[source]
         if not sources:
             del self._cut_off_of[rename.fingerprint.inode]
-
-
-def _gone_on(rename: CutOff, path: str) -> CutOff:
-    """A rename after which the file has got another name yet."""
-    return rename._replace(path=path, links=tuple(each for each in rename.links if each != path))

@@ -11,7 +11,7 @@ from ftpsyncd.actions import Action, Delete, Did, Done, MakeDir, RemoveDir, Rena
 from ftpsyncd.engine import done
 from ftpsyncd.ledger import book
 from ftpsyncd.ledger.book import Ledger
-from ftpsyncd.mapping.moves import CutOff
+from ftpsyncd.mapping.cutoff import CutOff
 from ftpsyncd.mapping.site import Moment
 from ftpsyncd.model import Exposure, Fingerprint, Kind, Row
 from ftpsyncd.specs import PublishMode

@@ -12,9 +12,10 @@ from ftpsyncd.actions import Did, Done, Rename, Sweep, Upload
 from ftpsyncd.core.gate import Breaker
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.mapping import leftbehind
+from ftpsyncd.mapping.cutoff import CutOff
 from ftpsyncd.mapping.intents import Intents
 from ftpsyncd.mapping.leftbehind import AWAY_AGAIN_S, LOOK_AGAIN_S, PAUSED_AGAIN_S
-from ftpsyncd.mapping.moves import CutOff, Moves
+from ftpsyncd.mapping.moves import Moves
 from ftpsyncd.mapping.site import Moment, Site
 from ftpsyncd.model import Failure, Fingerprint, Hold, HoldKind, Intent, Kind, Row
 from ftpsyncd.specs import DeletePolicy
@@ -551,7 +552,7 @@ class TestWhatIsRemembered:
     ) -> None:
         site.moves.stays_behind("d/second", "elsewhere", B, (), NOW)
         assert site.moves.back("d/second") == "elsewhere"
-        back = CutOff("d/second", B, refused=True, here=True)
+        back = CutOff("d/second", B, refused=True, lost_since=None)
         assert site.moves.all_cut_off == {"d/old": CutOff("new", A), "elsewhere": back}
         assert site.moves.cut_off("elsewhere", NOW) == back._replace(gone_since=NOW)
         assert site.moves.back("elsewhere") == "d/second"

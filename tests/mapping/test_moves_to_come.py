@@ -13,7 +13,8 @@ from ftpsyncd.core.gate import Breaker
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.local.changes import WatchReport
-from ftpsyncd.mapping.moves import CutOff, Moves
+from ftpsyncd.mapping.cutoff import CutOff
+from ftpsyncd.mapping.moves import Moves
 from ftpsyncd.mapping.waits import RESTLESS_S
 from ftpsyncd.model import Entry, Kind, Listing
 from ftpsyncd.specs import DeleteLimit

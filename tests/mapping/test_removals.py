@@ -17,7 +17,7 @@ from ftpsyncd.events import EventKind
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.ledger.failures import FailureCounts
 from ftpsyncd.mapping.clearing import ROWS_AT_ONCE, ROWS_IN_A_TURN
-from ftpsyncd.mapping.moves import CutOff
+from ftpsyncd.mapping.cutoff import CutOff
 from ftpsyncd.mapping.removals import Removals
 from ftpsyncd.mapping.site import Moment
 from ftpsyncd.model import Failure, Fingerprint, Hold, HoldKind, Kind, RootIdentity, Row

@@ -266,7 +266,10 @@ def test_a_directory_is_gone_since_it_went_though_a_file_in_it_has_been_for_long
         _goes_well(world, *ALWAYS, "first", folder="new")
 
 
-def test_what_is_under_its_name_again_by_the_rename_of_a_directory_is_no_delete_under_the_one_that_it_was_sent_to():
+@pytest.mark.parametrize("then", [(), (("go_on", 1.0), ("restart",))], ids=["it goes on", "a restart"])
+def test_what_is_under_its_name_again_by_the_rename_of_a_directory_is_no_delete_under_the_one_that_it_was_sent_to(
+    then: tuple[Op, ...],
+):
     """As what had been sent there was noted under its first name only, which it has again at the server and here."""
     with begun() as world:
         world.make_folder("old")
@@ -276,4 +279,5 @@ def test_what_is_under_its_name_again_by_the_rename_of_a_directory_is_no_delete_
         world.drop.rename("old", "new")
         world.do(("go_on", 3.0))
         world.drop.rename("new", "newer")
+        world.all(*then)
         _goes_well(world, *ALWAYS, folder="newer")

@@ -4,8 +4,7 @@ Files and folders get other names, many at a time, and new ones come. Lines brea
 the daemon dies: what a rename has left under an old name, or a try under a new one, is no delete, and no person has to
 decide about it. Only a few deletes at once are allowed; in the end both sides are equal.
 
-These are few stories, and always the same: of random ones one in fifty has somebody asked as yet, where what is sent in
-place of a rename is not known as that for long enough.
+These are few stories, and always the same: a number and `PYTHONHASHSEED` tell any other one.
 """
 
 from __future__ import annotations
