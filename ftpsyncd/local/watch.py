@@ -155,7 +155,7 @@ class RootWatcher:
         if self._seen is None:
             reason = "" if seen != self._seen else self._trouble()
         elif seen is None:
-            reason = _missing(self._root)
+            reason = tree.why_missing(self._root)
         elif seen != self._seen:
             reason = f"the folder {self._root} is another one than before"
         else:
@@ -163,7 +163,7 @@ class RootWatcher:
         self._close()
         if seen is None:
             self._seen = None
-            self._problem = _missing(self._root)
+            self._problem = tree.why_missing(self._root)
             self._deliver(Changes(frozenset(), frozenset({""}), reason))
         else:
             self._open(reason)
@@ -172,7 +172,7 @@ class RootWatcher:
         self._problem = self._short = ""
         self._seen = self._look()
         if self._seen is None:
-            self._problem = _missing(self._root)
+            self._problem = tree.why_missing(self._root)
             return
         try:
             self._main = self._open_main(reason)
@@ -284,11 +284,3 @@ class RootWatcher:
         if self._seen is None:
             return WatchReport(kind, None, problem)
         return WatchReport(kind, self._seen.identity, problem, self._seen.numbered, shortage)
-
-
-def _missing(root: Path) -> str:
-    try:
-        os.close(tree.open_root(root))
-    except OSError as error:
-        return f"the folder {root} cannot be opened: {error.strerror}"
-    return f"the folder {root} was missing a moment ago"

@@ -36,7 +36,7 @@ def test_a_missing_root_is_reported_and_picked_up_when_it_appears(root: Path, mo
     try:
         assert watched.report.kind == "none"
         assert watched.report.root is None
-        assert "No such file" in watched.report.problem
+        assert watched.report.problem == f"the folder {root} is not there"
         assert watched.watcher.check().kind == "none"
         assert watched.mirror.told == []
         (root / "sub").mkdir(parents=True)
