@@ -1,8 +1,8 @@
 """More files deleted at once than is allowed: whether that is so, and what people are told about it.
 
 In: the paths that are gone and not deleted at the server. Out: whether all of them may be. If not, a hold, whose
-message is of the moment that it began and of those at which more was found gone: a person decides about all of it. One
-per mapping, part of its `removals`.
+message tells how many were, and how many of them are gone still: a person decides about these. One per mapping, part of
+its `removals`.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Limit:
         return False
 
     def tell(self, now: float, *, all_seen: bool) -> None:
-        """Have the hold of a mass delete tell of what was found gone since, too: a decision is about all of it.
+        """Have the hold of a mass delete tell of what was found gone since, or is back: a decision is about the rest.
 
         Args:
             now: monotonic seconds.
@@ -102,13 +102,15 @@ class TooMany:
         self._before = before
         self._under_way = under_way
         self._told, self._told_at = 0, 0.0
+        self._most = 0
+        """So many were gone together."""
 
     def __repr__(self) -> str:
         return f"<TooMany told={self._told} limit={self._limit}>"
 
     def is_news(self, absent: Deletes, now: float) -> bool:
-        """Whether more is gone than was told, a moment ago or longer."""
-        return absent.files > self._told and now >= self._told_at + RENEW_S
+        """Whether more is gone than was told, a moment ago or longer, or less; nothing at all ends the hold."""
+        return absent.files not in {0, self._told} and now >= self._told_at + RENEW_S
 
     def set_anew(self) -> None:
         """Another limit was set: it is told, and what is held waits for a person all the same."""
@@ -124,18 +126,21 @@ class TooMany:
             now: monotonic seconds.
         """
         self._told, self._told_at = absent.files, now
+        self._most = max(self._most, self._told)
         paths, mapping = absent.paths, as_word(name)
         some = ", ".join(quote(path) for path in heapq.nsmallest(NAMES_SHOWN, paths))
         if len(paths) > NAMES_SHOWN:
             some += f" and {len(paths) - NAMES_SHOWN} more; `ftpsyncd plan {mapping}` lists all"
-        what = number(self._told, "file was", "files were")
+        what = number(self._most, "file was", "files were")
         held_too = sum(files for path, files in self._under_way.items() if absent.since(path) is not None)
         earlier = self._before - held_too
         before = f", and {earlier} in the minute before" if earlier else ""
         # In the past: the ledger keeps it, and another limit may be set while no daemon runs.
         why = f"more than max_deletes ({limit}) allowed"
-        if self._told + earlier <= limit:
+        if self._most + earlier <= limit:
             why = f"more than max_deletes ({self._limit}) allowed then; it is {limit} now, and these still wait for you"
+        if self._told < self._most:
+            why += f"; {number(self._told, 'of them is', 'of them are')} still gone"
         # With names in it that may be no text for a database.
         return one_line(
             f"{what} deleted at once{before} ({some}), {why}:"

@@ -153,7 +153,9 @@ def test_a_hold_tells_of_what_is_found_gone_later_too_since_a_decision_is_about_
     assert removals.hold == story.ledger.decisions.hold(story.id)
     removals.absent.back("c")
     removals.go_on(at(LATER + 4))
-    assert held_in_ledger(story) == "4 files were deleted at once (c", "so many were"
+    assert held_in_ledger(story) == "4 files were deleted at once (d", "so many were"
+    assert removals.hold is not None
+    assert "; 3 of them are still gone: " in removals.hold.message
     assert removals.approve(at(LATER + 5)).startswith(f"{M}: 3 deletes approved;")
 
 

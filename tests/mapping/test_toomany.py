@@ -136,6 +136,26 @@ def test_what_is_found_gone_since_is_told_too_and_not_at_each_file(story: Story)
     assert story.told.startswith("4 files were deleted at once (0, 1, 2, 3)"), "no more than was told"
 
 
+def test_what_is_back_is_told_since_nobody_decides_about_it(story: Story) -> None:
+    """An export that was deleted and is written anew: `approve` does not delete all that went."""
+    story.gone("0", "1", "2", "3")
+    assert not story.limit.allows(AT)
+    story.absent.back("0")
+    story.limit.tell(NOW + RENEW_S, all_seen=True)
+    why = "more than max_deletes (2) allowed"
+    assert story.told == f"4 files were deleted at once (1, 2, 3), {why}; 3 of them are still gone"
+    for path in ("1", "2"):
+        story.absent.back(path)
+    story.limit.tell(NOW + 2 * RENEW_S, all_seen=True)
+    assert story.told == f"4 files were deleted at once (3), {why}; 1 of them is still gone"
+    story.absent.back("3")
+    story.limit.tell(NOW + 9, all_seen=True)
+    assert story.told.endswith("1 of them is still gone"), "nothing ends the hold"
+    story.gone("0", "1", "2", "3", "4", now=NOW + 9)
+    story.limit.tell(NOW + 11, all_seen=True)
+    assert story.told == f"5 files were deleted at once (0, 1, 2, 3, 4), {why}"
+
+
 @pytest.mark.parametrize("all_seen", [True, False])
 def test_after_a_start_a_hold_is_told_anew_when_it_is_known_what_is_gone(story: Story, *, all_seen: bool) -> None:
     before = "60 files were deleted at once"
