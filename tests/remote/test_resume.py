@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 
 from ftpsyncd.errors import FileChangedError, ServerUnavailableError, TransferFailedError, VerificationError
-from ftpsyncd.remote import hashes
+from ftpsyncd.remote import hashes, remedies
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.port import RESUMABLE, PublishJob
 from ftpsyncd.remote.profile import Hashing, Paths, Profile, Resuming
@@ -20,7 +20,7 @@ from ftpsyncd.remote.resume import REPEATED, take_over
 from ftpsyncd.remote.session import Session
 from ftpsyncd.remote.trials import CONTENT as TRIAL
 from tests.contract.remotes import job, publish, raiser
-from tests.remote.scripted import PATIENT, Connection, Scripted
+from tests.remote.scripted import PATIENT, Connection, Scripted, listing
 from tests.variants import also
 
 CONTENT = b"".join(hashlib.sha256(n.to_bytes(4, "big")).digest() * 1024 for n in range(321))
@@ -414,6 +414,22 @@ def test_a_rest_that_is_refused_all_of_a_sudden_starts_anew():
         assert result.error is None
         assert result.sha256 == hashlib.sha256(CONTENT).digest(), "of what was sent, and nothing read before"
         assert nothing_else(s)
+
+
+@pytest.mark.parametrize("way", [Resuming.REST, Resuming.APPE])
+def test_a_part_stays_where_its_file_alone_is_refused_a_data_connection(way):
+    """It was deleted, since the session is used on where a listing has one, and the file was sent from its beginning."""
+    refused = "425 Unable to build data connection: Operation not permitted"
+    with Resumable(appe=True, STOR=refused, APPE=refused, LIST=listing) as s:
+        acc = account(s)
+        acc.profile.resuming, acc.profile.hashing, acc.profile.paths = way, Hashing.NONE, Paths.ABSOLUTE
+        acc.refused_alone.add("/a")
+        s.files[TEMPORARY] = CONTENT[:BREAK]
+        with acc() as session:
+            (result,) = publish(session, again())
+        assert result.error is not None
+        assert "A listing had a data connection" in remedies.remedy(result.error)
+        assert s.files == {TEMPORARY: CONTENT[:BREAK]}
 
 
 @pytest.mark.parametrize(
