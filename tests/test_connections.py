@@ -296,7 +296,7 @@ def test_a_directory_in_which_530_is_said_of_each_file_costs_no_logins_and_keeps
 
 async def refuse_closed(connection: Connection, path: str) -> None:
     """What STOR does where one directory may not be written."""
-    if "closed" in path:
+    if "closed" in connection.at(path):
         await connection.say("530 Denied.")
     else:
         await connection.server.default(connection, f"STOR {path}")
