@@ -121,4 +121,4 @@ def test_it_is_about_that_file_or_the_server_and_what_is_said_is_told(
         if not ends:
             assert [result.error for result in results[1:]] == [None]
     if not ends:
-        assert set(server.files) == {"/b"} if error else {"/a", "/b"}
+        assert set(server.files) == ({"/b"} if error else {"/a", "/b"})
