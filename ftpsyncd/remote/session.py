@@ -21,14 +21,18 @@ from typing import TYPE_CHECKING, Self
 
 from ftpsyncd.core import names
 from ftpsyncd.errors import (
+    AlreadyExistsError,
     FtpsyncdError,
     LoginRefusedError,
+    NameRefusedError,
+    NotFoundError,
     NotSupportedError,
     ProtocolError,
     RemoteError,
     ServerUnavailableError,
 )
 from ftpsyncd.model import Kind
+from ftpsyncd.quoting import named
 from ftpsyncd.remote import (
     addresses,
     agreeing,
@@ -336,12 +340,16 @@ class Session:
 
         Servers have it for a login that they have forgotten, which another session mends, and some for a right that is
         lacking. That it is, where the login is fresh and we are still told where we are: then it is about the subject,
-        as 550 is, and no session ends for it.
+        as 550 is, and no session ends for it. What is missing by its words is a user, or a session: not the subject.
         """
-        if reply.code == 530 and isinstance(self._verdict(reply, verb, subject).error, LoginRefusedError):
-            with contextlib.suppress(RemoteError):
-                if self.control.age_s < FORGETS_AFTER_S and self.exchange([b"PWD"])[0].code == 257:
-                    reply = reply._replace(code=550)
+        if reply.code != 530 or not isinstance(self._verdict(reply, verb, subject).error, LoginRefusedError):
+            return self.error(reply, verb, subject)
+        with contextlib.suppress(RemoteError):
+            if self.control.age_s < FORGETS_AFTER_S and self.exchange([b"PWD"])[0].code == 257:
+                error = self.error(reply._replace(code=550), verb, subject)
+                if not isinstance(error, NotFoundError | AlreadyExistsError):
+                    return error
+                return NameRefusedError(f"The server refuses {named(subject)}: {reply.text}", reply=reply.text)
         return self.error(reply, verb, subject)
 
     def blames_connection(self, first: Reply, reply: Reply) -> bool:

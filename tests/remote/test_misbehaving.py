@@ -381,6 +381,16 @@ class TestNotLoggedIn:
             assert type(error) is NameRefusedError
             assert "530 Permission denied." in error.message
 
+    @pytest.mark.parametrize("words", ["530 No such session.", "530 User not found."])
+    def test_what_there_is_not_by_its_words_is_not_the_file(self, words):
+        """It counted as deleted, and stayed at the server, known to nobody."""
+        with Scripted(DELE=words) as server, account(server)() as session:
+            server.files["/old"] = b"x"
+            (error,) = session.delete_many(["/old"])
+            assert type(error) is NameRefusedError
+            assert error.message == f"The server refuses '/old': {words}"
+            assert session.usable
+
     @pytest.mark.parametrize("verb", DONE)
     @pytest.mark.parametrize("why", ["it is forgotten", "it may be by now", "nobody knows"])
     def test_a_login_that_is_or_may_be_forgotten_is_no_fault_of_the_file(self, monkeypatch, verb, why):
