@@ -207,6 +207,13 @@ class TestCredentials:
         replace(files["client_key"], renewed.private_key_pem.bytes())
         assert credentials.context("secp384r1") is not first
 
+    @pytest.mark.parametrize("group", ["", "secp384r1"])
+    def test_a_key_that_was_removed_counts_for_as_long_as_the_daemon_runs(self, credentials, files, group):
+        first = credentials.context("")
+        files["client_key"].unlink()
+        assert isinstance(credentials.look_again(), TlsFileError)
+        assert credentials.context(group) is first
+
 
 @pytest.mark.real_server
 @pytest.mark.parametrize("kind", ["vsftpd", "proftpd"])
