@@ -293,8 +293,9 @@ class Sending:
         if (active or known or in_a_row) and directories.has_data(session):
             upload.reached = True
             upload.error = TransferFailedError(error.message, reply=error.reply, remedy=_ALONE_REMEDY)
-            # What is there of it stays where nothing more is said, and its REST, which no transfer has used up, ends.
-            return session.usable and not upload.kept.size
+            # What is there of it stays where nothing more is said: a part, or under its final name the version before.
+            # And a REST ends, which no transfer has used up.
+            return session.usable and not upload.kept.size and (upload.is_hidden or not upload.stored)
         if not active:
             error.remedy = PASSIVE_REFUSED_REMEDY if session.control.context is None else _TLS_REMEDY
             if in_a_row:

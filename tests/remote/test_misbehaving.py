@@ -1849,6 +1849,23 @@ class TestEachFileIsRefusedADataConnection:
             assert server.early == []
         assert server.files.keys() == {"/well"}
 
+    def test_the_version_before_is_not_deleted_for_one_that_is_refused_behind_its_beginning(self):
+        """As a part of the new one, of which nothing had come: nothing was left, and the new one never arrived."""
+
+        async def refuse(connection: Connection, _path: str) -> None:
+            await connection.say("150 Go on.")
+            await connection.say(self.REFUSED)
+
+        with Scripted(STOR=refuse, LIST=listing) as server:
+            acc = account(server)
+            acc.refused_alone.add("/a")
+            server.files["/a"] = b"before"
+            with acc() as session:
+                (result,) = publish(session, job("/a", temporary="/a"))
+            assert result.error is not None
+            assert "A listing had a data connection" in remedies.remedy(result.error)
+            assert server.files == {"/a": b"before"}
+
     def test_a_long_listing_is_not_read_to_its_end(self):
         async def endless(connection: Connection, _argument: str) -> None:
             await connection.say("150 Here it comes.")
