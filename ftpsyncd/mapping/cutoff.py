@@ -73,6 +73,10 @@ class CutOff(NamedTuple):
         """
         return None if self.refused else self._replace(gone_since=None)
 
+    def replaced(self) -> CutOff:
+        """Another file has its old name: it is not back there, and what goes from where it was sent is deleted."""
+        return self._replace(gone_since=None, lost_since=None)
+
     def turned(self, source: str) -> CutOff | None:
         """What may be left of the file under its new name, as it has its old one again; None: nothing.
 

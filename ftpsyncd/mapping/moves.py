@@ -168,7 +168,13 @@ class Moves:
             self._cut_off[old] = rename.moved(source, target)
 
     def is_here(self, path: str, fingerprint: Fingerprint) -> None:
-        """A file is here that is not published as it is: if its rename was cut off, this is its name now."""
+        """A file is here that is not published as it is: if its rename was cut off, this is its name now.
+
+        Where it has the old name of another one, that has not come back.
+        """
+        before = self._cut_off.get(path)
+        if before is not None and not before.is_same_file(fingerprint):
+            self._cut_off[path] = before.replaced()
         for source in self.cut_off_of(fingerprint):
             if path != source:
                 self._cut_off[source] = self._cut_off[source].here(path, fingerprint)

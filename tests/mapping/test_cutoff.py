@@ -89,6 +89,12 @@ def test_under_its_old_name_again_it_may_be_left_under_the_new_one_unless_it_was
     assert there is None or there.gone_since is None
 
 
+def test_where_another_file_has_its_old_name_nothing_of_it_is_left_under_the_new_one():
+    for rename in (CUT_OFF, HERE.gone(NOW).missed(NOW)):
+        assert rename.replaced().turned("old") is None
+        assert rename.replaced().gone(NOW).gone_since == NOW, "should that go, it is known since when"
+
+
 def test_it_goes_on_with_its_directory_and_to_other_names():
     rename = CutOff("d/new", A, ("d/link", "e"))
     assert rename.moved("d", "c") == CutOff("c/new", A, ("c/link", "e"))

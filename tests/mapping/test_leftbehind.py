@@ -561,6 +561,14 @@ class TestWhatIsRemembered:
         assert site.moves.back("d/old") == "new"
         assert site.moves.back("d/old") == "", "it is known already"
 
+    def test_another_file_under_the_old_name_is_not_the_one_that_came_back(self, site: Site) -> None:
+        site.moves.is_here("d/old", B)
+        assert site.moves.back("d/old") == ""
+        assert set(site.moves.all_cut_off) == {"d/old"}, "what it was is in doubt still"
+        site.moves.cut_off("d/old", NOW)
+        site.moves.is_here("d/old", A._replace(size=30, mtime_ns=3))
+        assert site.moves.back("d/old") == "new", "written in place, it is"
+
     def test_what_stays_behind_does_not_take_the_place_of_what_is_known(self, site: Site) -> None:
         site.moves.stays_behind("d/old", "elsewhere", B, (), NOW)
         site.moves.stays_behind("d/second", "elsewhere", B, ("link",), NOW)

@@ -281,3 +281,18 @@ def test_what_is_under_its_name_again_by_the_rename_of_a_directory_is_no_delete_
         world.drop.rename("new", "newer")
         world.all(*then)
         _goes_well(world, *ALWAYS, folder="newer")
+
+
+def test_where_others_have_the_old_names_what_goes_from_the_new_ones_is_deleted():
+    """They were taken for the files that had come back, and what was gone for left behind: a mass delete passed."""
+    with begun() as world:
+        move_all(world, CUTS["done, and not heard of"])
+        while not {f"b/{name}" for name in MANY} <= world._published().keys():
+            world.do(("go_on", 0.1))
+        world.do(("offline",))
+        for name in MANY:
+            world.write(name, 50)
+            world.drop.delete(f"b/{name}")
+        world.all(("go_on", 5.0), ("online",), ("go_on", 400.0))
+        assert {f"b/{name}" for name in MANY} <= world._published().keys()
+        assert [event.kind for event in world.events].count(EventKind.HELD) == 1
