@@ -13,7 +13,7 @@ import select
 import socket
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
@@ -181,7 +181,7 @@ class ControlServer:
     def _move(self, server: _Server, socket_path: Path) -> None:
         """As `move`."""
         path, made = self._path, self._made
-        if identity(socket_path) == made:
+        if made is not None and identity(socket_path) == made:
             self._listens_at(socket_path)
             return
         listener = listen(socket_path)
@@ -288,7 +288,8 @@ class _Server(uvicorn.Server):
         """
         if self._loop is None:
             raise RuntimeError("nobody is answered")
-        moving = self._listen_on(listener, instead)
+        wanted = Future[None]()
+        moving = self._listen_on(listener, instead, wanted)
         try:
             moved = asyncio.run_coroutine_threadsafe(moving, self._loop)
         except RuntimeError:
@@ -297,12 +298,14 @@ class _Server(uvicorn.Server):
         try:
             moved.result(_START_S)
         except TimeoutError:
-            # It does not come later, when nobody counts on it; unless it has come just now.
-            if moved.cancel():
+            # It does not come later, when nobody counts on it. One that has begun is not left half done.
+            if wanted.cancel():
                 raise
-            moved.result()
+            moved.result(_START_S)
 
-    async def _listen_on(self, listener: socket.socket, instead: Callable[[], None]) -> None:
+    async def _listen_on(self, listener: socket.socket, instead: Callable[[], None], wanted: Future[None]) -> None:
+        if not wanted.set_running_or_notify_cancel():
+            return
         before = self.servers
         try:
             await super().startup([listener])

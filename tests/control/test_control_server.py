@@ -1,5 +1,6 @@
 """The control socket itself: who may use it, what it leaves behind, how it starts and stops."""
 
+import asyncio
 import errno
 import json
 import os
@@ -319,6 +320,24 @@ def test_what_hangs_moves_nowhere_and_goes_on_where_it_is(path, tmp_path, monkey
         assert healthy(tmp_path / "elsewhere")
 
 
+def test_a_move_that_has_begun_is_not_given_up_halfway(path, tmp_path, monkeypatch):
+    with ControlServer(FakeDaemon(), path) as moving:
+        really = loop_of(moving).create_server
+
+        async def slow(*of, **how):
+            made = await really(*of, **how)
+            monkeypatch.setattr(server, "_START_S", 60.0)
+            threading.Event().wait(0.5)
+            await asyncio.sleep(0)
+            return made
+
+        monkeypatch.setattr(server, "_START_S", 0.1)
+        monkeypatch.setattr(loop_of(moving), "create_server", slow)
+        for place in (tmp_path / "elsewhere", path):
+            moving.move(place)
+            assert healthy(place)
+
+
 def test_a_move_that_the_system_does_not_allow_leaves_all_as_it_was(path, tmp_path, monkeypatch):
     async def refuse(*_of: object, **_how: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -331,6 +350,22 @@ def test_a_move_that_the_system_does_not_allow_leaves_all_as_it_was(path, tmp_pa
         assert healthy(path)
         moving.move(tmp_path / "elsewhere")
         assert healthy(tmp_path / "elsewhere")
+
+
+def test_a_socket_that_could_not_be_made_anew_at_once_is_made_anew_later(path, monkeypatch, said):
+    async def refuse(*_of: object, **_how: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with ControlServer(FakeDaemon(), path) as served:
+        path.unlink()
+        with monkeypatch.context() as full:
+            full.setattr(loop_of(served), "create_server", refuse)
+            served.restore()
+            served.restore()
+        assert len(said) == 1
+        assert "No space left" in said[0]
+        served.restore()
+        assert healthy(path)
 
 
 def test_a_start_for_which_nothing_more_can_be_opened_says_so_and_leaves_nothing(path, monkeypatch):
