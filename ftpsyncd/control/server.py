@@ -300,7 +300,7 @@ class _Server(uvicorn.Server):
         except TimeoutError:
             # It does not come later, when nobody counts on it. One that has begun is not left half done.
             if wanted.cancel():
-                raise
+                raise TimeoutError("what answers there hangs") from None
             moved.result(_START_S)
 
     async def _listen_on(self, listener: socket.socket, instead: Callable[[], None], wanted: Future[None]) -> None:
