@@ -191,16 +191,6 @@ class Engine:
 
         self.mailbox.put(note)
 
-    def rescan(self) -> None:
-        """Compare everything again."""
-
-        def mark(at: Moment) -> None:
-            for mirror in self.mirrors.values():
-                mirror.dirty.mark_deep("", at.now)
-            self._rounds.stir_all()
-
-        self.mailbox.put(mark)
-
     def remove(self, mapping: str) -> Mirror:
         """Have nothing more to do with a mapping (engine's thread)."""
         self._rounds.drop(mapping)

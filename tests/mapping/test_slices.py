@@ -13,6 +13,7 @@ from ftpsyncd.actions import Action, Delete, Did, Done, Rename, RenameDir, Sweep
 from ftpsyncd.core.gate import Breaker
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.turn import Lane, Order
+from ftpsyncd.engine import again
 from ftpsyncd.engine.handout import Server
 from ftpsyncd.engine.loop import TURN_S, Engine
 from ftpsyncd.engine.report import mapping_status
@@ -25,7 +26,7 @@ from ftpsyncd.local.changes import Changes, WatchReport
 from ftpsyncd.mapping.comparing import NAMES_AT_ONCE
 from ftpsyncd.mapping.intents import Intents
 from ftpsyncd.mapping.mirror import Mirror
-from ftpsyncd.mapping.site import QUEUE_ROOM, Clock
+from ftpsyncd.mapping.site import QUEUE_ROOM, Clock, Moment
 from ftpsyncd.model import Entry, Fingerprint, Intent, Kind, Listing, Presence, RootIdentity
 from ftpsyncd.paths import basename
 from ftpsyncd.publishing.lastlook import Folder
@@ -115,6 +116,15 @@ class Two:
 
     def turn(self) -> None:
         self.engine.turn(self.engine.mailbox.mail())
+
+    def compare_again(self) -> None:
+        """Everything, from the next turn on."""
+
+        def mark(at: Moment) -> None:
+            for mirror in self.engine.mirrors.values():
+                again.rescan(mirror, None, at)
+
+        self.engine.mailbox.put(self.engine.about_any(mark))
 
     def turns(self) -> int:
         """Until nothing is compared any more; how many turns that took."""
@@ -227,7 +237,7 @@ def test_a_pass_is_not_over_before_what_a_rename_was_to_leave_is_looked_at(
     """It is taken back while some names are compared, and nothing else is to be done."""
     publish(two, {"old": file()})
     two.lists(A, {"old": file()})
-    two.engine.rescan()
+    two.compare_again()
     two.turn()
     two.lists(A, {"old": file()})
     two.turn()
@@ -252,11 +262,11 @@ def test_a_long_turn_leaves_mappings_to_the_next_one(two: Two) -> None:
         mirror.next_due = lambda: None  # type: ignore[method-assign]
     clock = slow(two)
     assert isinstance(clock.monotonic, Slow)
-    two.engine.rescan()
+    two.compare_again()
     two.turn()
     assert pumped == [A, B]
     clock.monotonic.step = 2 * TURN_S
-    two.engine.rescan()
+    two.compare_again()
     two.turn()
     assert pumped == [A, B, A]
     assert two.engine.next_due(clock.monotonic.now) <= clock.monotonic.now
@@ -306,7 +316,7 @@ def test_many_names_of_one_file_are_asked_for_once_in_a_turn(two: Two, monkeypat
 def test_a_file_that_changes_is_looked_at_however_much_of_a_large_directory_waits(two: Two) -> None:
     """Else it waits for all of that; what was marked by itself has its turn in between."""
     mirror = two.mirror
-    two.engine.rescan()
+    two.compare_again()
     two.turn()
     two.lists(A, many(3 * QUEUE_ROOM))
     two.turn()
@@ -713,7 +723,7 @@ def test_at_the_end_of_a_pass_very_much_that_is_gone_is_looked_at_by_directories
 
     monkeypatch.setattr(dirty, "mark", noted(dirty.mark))
     monkeypatch.setattr(dirty, "mark_directory", noted(dirty.mark_directory))
-    two.engine.rescan()
+    two.compare_again()
     two.turn()
     for directory, entries in (("", {"d": folder(50)}), ("d", {})):
         gone_since = WALL - 3600 * 10**9
@@ -755,7 +765,7 @@ def test_what_many_refused_files_may_have_left_is_asked_about_some_at_a_time(
         two.ledger.begun.put(two.mirror.id, f"{number}", Intent(Kind.FILE, f"/{number}.filepart"))
     two.ledger.commit()
     two.mirror.intents = Intents(two.mirror.site)
-    two.engine.rescan()
+    two.compare_again()
     two.turn()
     two.lists(A, {})
     most, swept = 0, set[str]()
@@ -1009,7 +1019,7 @@ def test_the_engine_rests_while_a_mapping_goes_whose_folder_was_to_be_looked_at(
 
 def test_a_pass_does_not_end_before_what_it_found_is_compared(two: Two) -> None:
     publish(two, many())
-    two.engine.rescan()
+    two.compare_again()
     two.turn()
     assert two.mirror.looks
     two.lists(A, {})

@@ -69,7 +69,8 @@ class _World(Passing, Racing, Recorded):
     def compare_again(self) -> None:
         """All of it, in the midst of a pass."""
         assert self._engine is not None
-        self._engine.rescan()
+        again = self._engine.about_any(lambda at: self._mirror.dirty.mark_deep("", at.now))
+        self._engine.mailbox.put(again)
 
     def _compare_all(self) -> None:
         super()._compare_all()
