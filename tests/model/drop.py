@@ -129,8 +129,10 @@ class Heard:
                 self._forget()
             return None
         places = self._places(folders)
-        names = frozenset(join(places[inode], name) for inode, name in self.names if inode in places)
-        deep = frozenset() if names_only else frozenset(places[inode] for inode in self.entered if inode in places)
+        # Sorted: else inodes, which are others each time, would put what the watcher says into an order.
+        names = frozenset(sorted(join(places[inode], name) for inode, name in self.names if inode in places))
+        entered = () if names_only else self.entered
+        deep = frozenset(sorted(places[inode] for inode in entered if inode in places))
         self.names.clear()
         if not names_only:
             self._forget()

@@ -4,7 +4,7 @@ Files and folders get other names, many at a time, and new ones come. Lines brea
 the daemon dies: what a rename has left under an old name, or a try under a new one, is no delete, and no person has to
 decide about it. Only a few deletes at once are allowed; in the end both sides are equal.
 
-These are few stories, and always the same: of random ones one in some hundreds has somebody asked as yet (1046 with
+These are few stories, by their numbers: of random ones one in some hundreds has somebody asked as yet (5586 with
 `PYTHONHASHSEED=11`, for one).
 """
 
