@@ -373,6 +373,14 @@ MUTATIONS = (
         "tests/mapping/test_mirror.py"
         "::test_a_look_right_after_the_clock_was_set_does_not_prove_later_that_a_file_is_at_rest",
     ),
+    Mutation(
+        "G2",
+        "half a picture that ExifTool leaves is published under its temporary name",
+        "core/groups.py",
+        '    "*_exiftool_tmp",\n',
+        "",
+        "tests/core/test_filters.py::test_temporary_and_system_names_are_excluded",
+    ),
     # ── G3 nothing lost ──────────────────────────────────────────────────────────────────────────────────────
     Mutation(
         "G3",
@@ -862,6 +870,42 @@ MUTATIONS = (
         "        if isinstance(action, RemoveDir):\n",
         f"{RELOADS}::test_a_delete_that_was_to_go_out_when_a_hold_began_goes_out_when_that_is_over",
     ),
+    Mutation(
+        "G3",
+        "what looks like the new version of a file is taken for it while that waits under its temporary name",
+        "remote/renaming.py",
+        "    if comes is None and is_it(there):\n",
+        "    if is_it(there):\n",
+        "tests/remote/test_renaming.py::"
+        "test_what_looks_like_the_new_version_is_not_taken_for_it_while_that_waits_for_its_name",
+    ),
+    Mutation(
+        "G3",
+        "events that are lost again right after are looked for only when something else happens",
+        "local/branches.py",
+        "        if self._resync_from is not None:\n            due.append(self._resync_from)\n",
+        "",
+        "tests/local/test_watch_loss.py::"
+        "test_what_is_lost_again_right_after_has_its_turn_in_a_while_though_nothing_else_happens",
+    ),
+    Mutation(
+        "G3",
+        "what is published from where a file was to be renamed is not looked at when that may have come late",
+        "mapping/late.py",
+        "        if intent.source:\n            self._watch(intent.source, Kind.FILE)\n",
+        "",
+        "tests/mapping/test_intents.py::"
+        "test_what_is_published_from_where_a_file_was_to_get_another_name_is_looked_at_too",
+    ),
+    Mutation(
+        "G3",
+        "a file is left to a person where the server has forgotten the login",
+        "remote/session.py",
+        '                if self.control.age_s < FORGETS_AFTER_S and self.exchange([b"PWD"])[0].code == 257:\n',
+        "                if True:\n",
+        "tests/remote/test_misbehaving.py::TestNotLoggedIn::"
+        "test_a_login_that_is_or_may_be_forgotten_is_no_fault_of_the_file",
+    ),
     # ── G4 nothing wrongly deleted ───────────────────────────────────────────────────────────────────────────
     Mutation(
         "G4",
@@ -1293,6 +1337,64 @@ MUTATIONS = (
         "                if upload:\n",
         f"{SCRIPTED}::TestNoRename::test_what_has_come_under_its_final_name_stays_when_nobody_wants_the_rest",
     ),
+    Mutation(
+        "G4",
+        "a directory counts as gone for as long as a file in it of which the rename was cut off",
+        "core/deletes.py",
+        "        counted = (absence for absence in below.values() if absence.files > absence.approved)\n",
+        "        counted = below.values()\n",
+        "tests/core/test_deletes.py::test_a_directory_takes_over_what_was_noted_below_it",
+    ),
+    Mutation(
+        "G4",
+        "another name that a file had already is one under which it has arrived",
+        "mapping/offers.py",
+        "                self._site.moves.stays_behind(source, path, fingerprint, links, now)\n",
+        "                self._site.moves.stays_behind(source, path, fingerprint, (), now)\n",
+        "tests/mapping/test_leftbehind.py::test_nor_does_it_of_what_is_sent_as_its_old_name_may_leave_with_a_directory",
+    ),
+    Mutation(
+        "G4",
+        "what was sent in place of a rename counts as deleted under its old name after a restart",
+        "mapping/intents.py",
+        "            refused = not (in_doubt or moved.fingerprint.is_doubted)\n",
+        "            refused = False\n",
+        "tests/model/test_cut_off_renames.py::"
+        "test_what_was_sent_in_place_of_the_rename_of_its_directory_is_no_delete_after_a_restart",
+    ),
+    Mutation(
+        "G4",
+        "the late word of a transfer counts as the one that something was removed",
+        "remote/removing.py",
+        "    return reply.good and reply.code != _TRANSFERRED\n",
+        "    return reply.good\n",
+        "tests/remote/test_removing.py::test_the_late_word_of_a_transfer_is_not_that_something_was_removed",
+    ),
+    Mutation(
+        "G4",
+        "what may not be deleted counts as gone in a directory that nobody may look into",
+        "remote/removing.py",
+        "    hidden = {i for i in unseen if i in denied and closed[parent(paths[i])]}\n",
+        "    hidden = set[int]()\n",
+        "tests/remote/test_removing.py::test_what_nobody_may_see_is_not_told_as_removed[DELE]",
+    ),
+    Mutation(
+        "G4",
+        "without a daemon, a decision about another folder is also one about deletes in the one that is back",
+        "daemon/deciding.py",
+        "told is not None and told.kind is hold.kind and (any_number",
+        "told is not None and (any_number",
+        "tests/daemon/test_deciding.py::"
+        "test_nor_about_deletes_in_the_folder_that_is_back_when_people_were_told_of_another_one",
+    ),
+    Mutation(
+        "G4",
+        "without a daemon, a decision is also about one more disk than people were told of",
+        "daemon/deciding.py",
+        " and (any_number or told.message == hold.message):\n",
+        ":\n",
+        "tests/daemon/test_deciding.py::test_a_decision_is_about_the_hold_that_people_were_told_of",
+    ),
     # ── G5 isolation ─────────────────────────────────────────────────────────────────────────────────────────
     Mutation(
         "G4",
@@ -1384,6 +1486,31 @@ MUTATIONS = (
         "        if time.monotonic() - self._began < _TICKET_CHECK_S:\n",
         "tests/remote/test_tickets.py::test_a_clock_that_was_set_forward_ends_the_ticket_of_a_young_connection",
     ),
+    Mutation(
+        "G5",
+        "files that alone are refused a data connection pause their server",
+        "remote/sending.py",
+        "        if (active or known or in_a_row) and directories.has_data(session):\n",
+        "        if False:\n",
+        "tests/remote/test_misbehaving.py::TestEachFileIsRefusedADataConnection::"
+        "test_where_a_listing_has_one_the_files_are_themselves_to_blame_and_the_next_is_sent",
+    ),
+    Mutation(
+        "G5",
+        "a right that is lacking in one directory costs the connection of all others",
+        "remote/session.py",
+        "                    reply = reply._replace(code=550)\n",
+        "                    pass\n",
+        "tests/remote/test_misbehaving.py::TestNotLoggedIn::test_a_right_that_is_lacking_ends_no_session",
+    ),
+    Mutation(
+        "G5",
+        "a look at a disk for which there was no memory is waited for ever after",
+        "patience.py",
+        "            # The look has not begun: nobody who comes later is to wait for its end.\n            self._end(place)\n",
+        "",
+        "tests/test_patience.py::test_a_look_for_which_there_was_no_memory_keeps_no_later_one_waiting",
+    ),
     # ── G6 bounded ───────────────────────────────────────────────────────────────────────────────────────────
     Mutation(
         "G6",
@@ -1472,6 +1599,22 @@ MUTATIONS = (
         "        self._keep_under_way()\n",
         "",
         f"{MEMORY}[is seen in another folder]",
+    ),
+    Mutation(
+        "G6",
+        "what was moved out of a folder is watched for ever",
+        "local/branches.py",
+        "            self._leave(self._moved.pop(cookie)[0])",
+        "            self._moved.pop(cookie)",
+        "tests/local/test_watch_loss.py::test_of_what_was_moved_out_the_kernel_has_no_watch_any_more",
+    ),
+    Mutation(
+        "G6",
+        "old receipts are kept for as long as the daemon runs",
+        "engine/loop.py",
+        "        self._upkeep.prune(at)\n",
+        "",
+        "tests/engine/test_loop.py::test_old_receipts_are_dropped_beside_the_work",
     ),
     # ── G7 closed ────────────────────────────────────────────────────────────────────────────────────────────
     Mutation(
@@ -1870,5 +2013,21 @@ MUTATIONS = (
         "        return size < LARGE_BYTES\n",
         "        return True\n",
         "tests/publishing/test_crew.py::test_a_large_file_keeps_none_waiting_that_other_connections_could_send",
+    ),
+    Mutation(
+        "G8",
+        "a probe begins a ledger in the place of one that is lost, of which nobody is told then",
+        "cli/probe.py",
+        "            if gone := is_lost(path, claim):\n",
+        '            if gone := "":\n',
+        "tests/cli/test_probe_command.py::test_a_ledger_that_is_lost_is_not_begun_anew_without_a_word",
+    ),
+    Mutation(
+        "G8",
+        "the hold of a mass delete that is back is about what is deleted next",
+        "mapping/removals.py",
+        "        if self.holding.kind is HoldKind.MASS_DELETE and (keeps or (self._all_read and not self.absent.files)):\n",
+        "        if self.holding.kind is HoldKind.MASS_DELETE and keeps:\n",
+        "tests/model/test_episodes.py::test_a_hold_is_over_as_soon_as_all_that_it_was_about_is_back",
     ),
 )
