@@ -901,8 +901,8 @@ MUTATIONS = (
         "G3",
         "a file is left to a person where the server has forgotten the login",
         "remote/session.py",
-        '                if self.control.age_s < FORGETS_AFTER_S and self.exchange([b"PWD"])[0].code == 257:\n',
-        "                if True:\n",
+        '            if self.control.age_s < FORGETS_AFTER_S and self.exchange([b"PWD"])[0].code == 257:\n',
+        "            if True:\n",
         "tests/remote/test_misbehaving.py::TestNotLoggedIn::"
         "test_a_login_that_is_or_may_be_forgotten_is_no_fault_of_the_file",
     ),
@@ -1499,8 +1499,8 @@ MUTATIONS = (
         "G5",
         "a right that is lacking in one directory costs the connection of all others",
         "remote/session.py",
-        "                    reply = reply._replace(code=550)\n",
-        "                    pass\n",
+        "                error = self.error(reply._replace(code=550), verb, subject)\n",
+        "                error = self.error(reply, verb, subject)\n",
         "tests/remote/test_misbehaving.py::TestNotLoggedIn::test_a_right_that_is_lacking_ends_no_session",
     ),
     Mutation(
