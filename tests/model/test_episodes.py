@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -30,9 +31,11 @@ from ftpsyncd.remote.memory import MemoryFile
 from ftpsyncd.specs import DeleteLimit, DeletePolicy, ExistingPolicy
 from tests.model.cutoff import CUTS, MANY, cuts, move_all, renamed_and_cut_off
 from tests.model.doubles import FAULTS
+from tests.model.drop import COARSE_NS
 from tests.model.stage import MAX_DELETES, SETTLE_S, Op
 from tests.model.stories import STEPS, begun, moments, put_foreign, tell
 from tests.model.world import BASE, M, World
+from tests.waiting import until
 
 pytestmark = pytest.mark.lasting(60)
 
@@ -1612,6 +1615,8 @@ def test_what_is_gone_waits_for_delete_after_though_the_clock_was_set_forward_me
         world.spec = world.spec._replace(delete_after_s=600.0)
         world.do(("crash",))
         world.drop.delete("a/1")
+        deleted_ns = time.time_ns()
+        until(lambda: time.time_ns() > deleted_ns + COARSE_NS, "the stamp of that is before what follows")
         world.do(("vanish", "nowhere"))
         world.do(("start",))
         world.do(("go_on", 300.0))
