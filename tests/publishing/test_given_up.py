@@ -80,6 +80,15 @@ class Crewed:
         """Return when that is answered."""
         until(lambda: self.given_up() and self.outcomes, "it is given up")
 
+    def outlive(self, upload: Upload, disk: Disk) -> None:
+        """A worker hangs with a file, and is given up; return when the disk has answered it, and it has ended."""
+        self.crew.hand([upload])
+        disk.hangs()
+        (worker,) = self.crew._workers
+        self.give_up()
+        disk.answer()
+        end_of(worker.thread)
+
 
 @contextmanager
 def crewed(
@@ -236,12 +245,7 @@ def test_a_worker_that_was_given_up_tells_of_no_file_that_it_would_have_sent(
     folder = Folder(MappingSpec("slow", tmp_path, "web", "/", publish=PublishMode.DIRECT))
     exposed = list[Upload]()
     with crewed(disk, MemoryServer(), folder, exposed=exposed.append) as it:
-        it.crew.hand([upload])
-        disk.hangs()
-        (worker,) = it.crew._workers
-        it.give_up()
-        disk.answer()
-        end_of(worker.thread)
+        it.outlive(upload, disk)
         assert not exposed
         it.crew.hand([upload])
         until(lambda: len(it.outcomes) == 2, "another one sends it")
@@ -285,12 +289,7 @@ def test_a_worker_that_was_given_up_does_not_tell_that_the_server_receives_its_f
         received.append((upload, ctime_ns))
 
     with crewed(disk, server, Folder(MappingSpec("slow", tmp_path, "web", "/")), received=tell) as it:
-        it.crew.hand([upload])
-        disk.hangs()
-        (worker,) = it.crew._workers
-        it.give_up()
-        disk.answer()
-        end_of(worker.thread)
+        it.outlive(upload, disk)
         assert not received
         it.crew.hand([upload])
         until(lambda: len(it.outcomes) == 2, "another one sends it")
